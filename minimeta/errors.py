@@ -1,0 +1,11 @@
+"""The one exception for input that cannot be used."""
+
+
+class InputError(ValueError):
+    """Input that minimeta cannot use: the message says what is wrong, what was expected and what to do."""
+
+
+def some(names: "list[str] | tuple[str, ...]", limit: int = 6) -> str:
+    """The first few names of a list, for a message that stays one line long."""
+    shown = ", ".join(names[:limit])
+    return shown + (f" and {len(names) - limit} more" if len(names) > limit else "")

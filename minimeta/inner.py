@@ -1,0 +1,254 @@
+"""The inner loop: K gradient steps, pooled within clusters of tasks (TreeMAML, eq. 5 to 7).
+
+Parameters live per cluster: step 1 of a tree has one set, not one per task. Clusters with the same number of
+tasks are evaluated together with `torch.func.vmap`, and one `torch.autograd.grad` gives all their gradients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+from .errors import InputError
+from .grouping import Grouping, regroup
+from .tasks import Batch, Episode
+
+
+class Learner(nn.Module):
+    """A module with a loss: `forward(batch)` is the loss of each example, (n,); `outputs(batch)` the outputs.
+
+    `loss(outputs, y)` must not average over examples: use `reduction="none"`. Any other module whose forward
+    takes a batch and gives one loss per example can be adapted as well.
+    """
+
+    def __init__(self, module: nn.Module, loss: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.module, self.loss = module, loss
+
+    def outputs(self, batch: Batch) -> Tensor:
+        """What the module computes from the inputs of `batch`: (n, ...)."""
+        return self.module(*(value for name, value in batch.items() if name != "y"))
+
+    def forward(self, batch: Batch) -> Tensor:
+        """The loss of each example, (n,)."""
+        return self.loss(self.outputs(batch), batch["y"])
+
+
+def squared_error(outputs: Tensor, y: Tensor) -> Tensor:
+    """Squared error of each example, (n,), averaged over the output's dimensions."""
+    return (outputs - y).square().flatten(1).mean(1)
+
+
+def cross_entropy(outputs: Tensor, y: Tensor) -> Tensor:
+    """Cross-entropy of each example in nats, (n,), from logits (n, classes) and classes (n,)."""
+    return nn.functional.cross_entropy(outputs, y, reduction="none")
+
+
+@dataclass(frozen=True)
+class InnerStep:
+    """What happened at one inner step, before the parameters moved.
+
+    `losses` (m_s,): mean support loss of each task at its cluster's parameters; `labels`: the cluster of each
+    of the m tasks; `gradient_norms` (clusters,): Euclidean norm of the pooled gradient, 0 without data.
+    """
+
+    losses: Tensor
+    labels: list[int]
+    gradient_norms: Tensor
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """Adapted parameters θ per cluster: `parameters[name]` is (clusters, *shape), `labels[i]` task i's cluster."""
+
+    parameters: dict[str, Tensor]
+    labels: list[int]
+    steps: list[InnerStep] = field(default_factory=list)
+
+    def of(self, task: int) -> dict[str, Tensor]:
+        """The adapted parameters of one task."""
+        return {name: value[self.labels[task]] for name, value in self.parameters.items()}
+
+
+def adapt(
+    learner: nn.Module,
+    episode: Episode,
+    grouping: Grouping,
+    steps: int,
+    rate: float,
+    first_order: bool = False,
+) -> Adapted:
+    """Take `steps` pooled gradient steps from the learner's parameters ω, which stay as they are.
+
+    At step k, θ_c = θ_parent(c) - rate * mean over the tasks i in cluster c of the gradient of task i's mean
+    support loss (TreeMAML, eq. 7). A cluster without support data takes no step. The result is differentiable
+    with respect to ω through all steps, or with `first_order` through the identity alone; inside
+    `torch.no_grad()` it is not differentiable and no graph is kept. Only parameters that require a gradient
+    are adapted.
+
+    Raises InputError if steps < 0, if the support does not fit the tasks or the steps, if the grouping's
+    labels do not refine their parents', or if a loss is not finite.
+    """
+    _check(learner, episode, steps, rate, second_order=not first_order and torch.is_grad_enabled())
+    track = torch.is_grad_enabled()
+    omega = {name: p for name, p in learner.named_parameters() if p.requires_grad}
+    theta = {name: (p if track else p.detach()).unsqueeze(0) for name, p in omega.items()}
+    labels, record = [0] * len(episode.tasks), []
+    for k in range(1, steps + 1):
+        support = episode.support[k - 1 if len(episode.support) > 1 else 0]
+        labels, origin = regroup(grouping, k, episode.tasks, labels)
+        theta = {name: _rows(value, origin) for name, value in theta.items()}
+        with torch.enable_grad():
+            if not track:
+                theta = {name: value.detach().requires_grad_() for name, value in theta.items()}
+            losses = task_losses(learner, theta, labels, support).mean(1)
+            _finite(losses, episode.tasks, k, rate)
+            gradients = torch.autograd.grad(
+                _mean_by_cluster(losses, labels).sum(),
+                list(theta.values()),
+                create_graph=track and not first_order,
+                materialize_grads=True,
+            )
+        norms = torch.stack([g.detach().flatten(1).square().sum(1) for g in gradients]).sum(0).sqrt()
+        record.append(InnerStep(losses.detach(), labels, norms))
+        theta = {name: p - rate * g for (name, p), g in zip(theta.items(), gradients, strict=True)}
+        if not track:
+            theta = {name: value.detach() for name, value in theta.items()}
+    return Adapted(theta, labels, record)
+
+
+def task_losses(
+    learner: nn.Module, theta: dict[str, Tensor], labels: Sequence[int], batch: Batch
+) -> Tensor:
+    """The loss of every example, (tasks, n), each task at the parameters of its cluster.
+
+    `theta[name]` is (clusters, *shape) and `batch` tensors are (tasks, n, ...).
+    """
+    return by_cluster(lambda p, b: functional_call(learner, p, (b,)), theta, labels, batch)
+
+
+def by_cluster(
+    function: Callable[[dict[str, Tensor], Batch], Tensor],
+    theta: dict[str, Tensor],
+    labels: Sequence[int],
+    batch: Batch,
+) -> Tensor:
+    """Apply `function(parameters, examples)` to every task at its cluster's parameters: (tasks, n, ...).
+
+    Clusters of the same size are stacked, so that nothing is padded and nothing is computed twice.
+    """
+    tasks, n = next(iter(batch.values())).shape[:2]
+    members: dict[int, list[int]] = {}
+    for task, label in enumerate(labels[:tasks]):
+        members.setdefault(label, []).append(task)
+    by_size: dict[int, list[int]] = {}
+    for label, inside in members.items():
+        by_size.setdefault(len(inside), []).append(label)
+
+    results, order = [], []
+    for size, clusters in by_size.items():
+        index = [task for label in clusters for task in members[label]]
+        order += index
+        parameters = {name: _rows(value, clusters) for name, value in theta.items()}
+        examples = {name: _rows(value, index) for name, value in batch.items()}
+        examples = {
+            name: value.reshape(len(clusters), size * n, *value.shape[2:]) for name, value in examples.items()
+        }
+        if len(clusters) == 1:
+            result = function(_first(parameters), _first(examples))[None]
+        else:
+            result = vmap(function, randomness="different")(parameters, examples)
+        if result.shape[:2] != (len(clusters), size * n):
+            raise InputError(
+                f"The learner gave a result of shape {tuple(result.shape[1:])} for {size * n} examples; "
+                "it must give one loss per example (use a loss with reduction='none')."
+            )
+        results.append(result.reshape(len(index), n, *result.shape[2:]))
+    if len(results) == 1 and order == list(range(tasks)):
+        return results[0]
+    return torch.cat(results)[torch.tensor(order, device=results[0].device).argsort()]
+
+
+def adapt_with_higher(
+    learner: nn.Module,
+    episode: Episode,
+    grouping: Grouping,
+    steps: int,
+    rate: float,
+) -> list[nn.Module]:
+    """The same as `adapt`, second order, one task at a time through the library `higher`: the slow reference.
+
+    Returns one functional copy of the learner per task; call it with a batch for the query losses.
+    """
+    import higher
+
+    _check(learner, episode, steps, rate, second_order=True)
+    copies = [higher.monkeypatch(learner, copy_initial_weights=False) for _ in episode.tasks]
+    labels = [0] * len(copies)
+    for k in range(1, steps + 1):
+        support = episode.support[k - 1 if len(episode.support) > 1 else 0]
+        labels, _ = regroup(grouping, k, episode.tasks, labels)
+        gradients: dict[int, list[tuple[Tensor, ...]]] = {}
+        for task in range(len(next(iter(support.values())))):
+            loss = copies[task]({name: value[task] for name, value in support.items()}).mean()
+            own = [p for p in copies[task].parameters() if p.requires_grad]
+            gradients.setdefault(labels[task], []).append(torch.autograd.grad(loss, own, create_graph=True))
+        for copy, label in zip(copies, labels, strict=True):
+            pooled = iter([sum(parts) / len(parts) for parts in zip(*gradients.get(label, []), strict=True)])
+            if label in gradients:
+                copy.update_params([p - rate * next(pooled) if p.requires_grad else p for p in copy.parameters()])
+    return copies
+
+
+def _rows(value: Tensor, index: list[int]) -> Tensor:
+    """`value[index]`, without a copy where that changes nothing."""
+    return value if index == list(range(len(value))) else value[index]
+
+
+def _first(batch: Batch) -> Batch:
+    return {name: value[0] for name, value in batch.items()}
+
+
+def _mean_by_cluster(losses: Tensor, labels: Sequence[int]) -> Tensor:
+    """The mean of the tasks' losses (m_s,) in each cluster that has any."""
+    index = torch.tensor(labels[: len(losses)], device=losses.device)
+    size = torch.bincount(index)
+    total = torch.zeros(len(size), dtype=losses.dtype, device=losses.device).index_add(0, index, losses)
+    return total / size.clamp(min=1)
+
+
+def _finite(losses: Tensor, tasks: Sequence[str], step: int, rate: float) -> None:
+    bad = (~losses.detach().isfinite()).nonzero().flatten().tolist()
+    if bad:
+        raise InputError(
+            f"The support loss of task {tasks[bad[0]]} is {losses[bad[0]].item()} at inner step {step}; "
+            f"lower the inner rate (now {rate:g}) or look for bad values in the data."
+        )
+
+
+def _check(learner: nn.Module, episode: Episode, steps: int, rate: float, second_order: bool) -> None:
+    if steps < 0:
+        raise InputError(f"The number of inner steps is {steps}; it must be 0 or more.")
+    if not rate > 0:
+        raise InputError(f"The inner rate is {rate}; it must be above 0.")
+    if steps and len(episode.support) not in (1, steps):
+        raise InputError(
+            f"The episode has {len(episode.support)} support batches; give one, or a fresh one for each of the "
+            f"{steps} inner steps."
+        )
+    for batch in episode.support:
+        tasks = len(next(iter(batch.values())))
+        if tasks > len(episode.tasks):
+            raise InputError(f"The support has data for {tasks} tasks, but only {len(episode.tasks)} are named.")
+    if second_order:
+        for module in learner.modules():
+            kind = getattr(getattr(module, "config", None), "_attn_implementation", None) or "eager"
+            if kind != "eager":
+                raise InputError(
+                    f"The encoder uses {kind} attention, which has no second derivative; "
+                    'load it with attn_implementation="eager", or adapt with first_order=True.'
+                )

@@ -1,0 +1,195 @@
+"""The outer loop: meta-training as an iterator of per-step reports, and evaluation on episodes."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from .errors import InputError
+from .grouping import Grouping
+from .inner import Adapted, Learner, adapt, by_cluster, task_losses
+from .tasks import Episode, Sampler
+
+
+@dataclass(frozen=True)
+class Report:
+    """One outer step: its number (from 1), the mean query loss before the update, the inner steps, the time.
+
+    `support_losses[k]` (m,) and `clusters[k]` belong to inner step k + 1 (see `inner.InnerStep`).
+    """
+
+    step: int
+    outer_loss: float
+    support_losses: list[Tensor]
+    clusters: list[list[int]]
+    seconds: float
+
+
+class MetaTraining:
+    """Meta-training of ω, the learner's own parameters, one outer step per `next`.
+
+    It is an iterator of `Report`s and not a generator function, so that it can be interrupted anywhere and
+    iterated again: an outer step is finished or has not happened, and the next one goes on from there.
+    """
+
+    def __init__(
+        self,
+        learner: nn.Module,
+        sampler: Sampler,
+        grouping: Grouping,
+        steps: int,
+        inner_rate: float,
+        outer_steps: int,
+        outer_rate: float = 1e-3,
+        weight_decay: float = 0.0,
+        linear_decay: bool = False,
+        first_order: bool = False,
+    ) -> None:
+        if outer_steps < 0:
+            raise InputError(f"The number of outer steps is {outer_steps}; it must be 0 or more.")
+        self.learner, self.sampler, self.grouping = learner, sampler, grouping
+        self.steps, self.inner_rate, self.first_order = steps, inner_rate, first_order
+        self.outer_steps, self.step = outer_steps, 0
+        self.parameters = [p for p in learner.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.Adam(self.parameters, lr=outer_rate, weight_decay=weight_decay)
+        decay = (lambda step: 1 - step / outer_steps) if linear_decay else (lambda step: 1.0)
+        self.scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimizer, decay)
+
+    def __len__(self) -> int:
+        return self.outer_steps - self.step
+
+    def __iter__(self) -> MetaTraining:
+        return self
+
+    def __next__(self) -> Report:
+        if self.step >= self.outer_steps:
+            raise StopIteration
+        start = time.perf_counter()
+        episode = self.sampler(self.step)
+        adapted = adapt(self.learner, episode, self.grouping, self.steps, self.inner_rate, self.first_order)
+        loss = query_losses(self.learner, adapted, episode).mean()
+        if not loss.isfinite():
+            raise InputError(
+                f"The outer loss is {loss.item()} at outer step {self.step + 1}; lower the inner rate (now "
+                f"{self.inner_rate:g}) or the outer rate. The parameters are those of the step before."
+            )
+        self._update(torch.autograd.grad(loss, self.parameters, materialize_grads=True))
+        return Report(
+            self.step,
+            loss.item(),
+            [inner.losses for inner in adapted.steps],
+            [inner.labels for inner in adapted.steps],
+            time.perf_counter() - start,
+        )
+
+    def _update(self, gradients: tuple[Tensor, ...]) -> None:
+        """One optimiser step that happens whole or not at all, even under Ctrl-C."""
+        before = [p.detach().clone() for p in self.parameters]
+        state = copy.deepcopy(self.optimizer.state_dict()), self.scheduler.state_dict()
+        try:
+            for p, gradient in zip(self.parameters, gradients, strict=True):
+                p.grad = gradient
+            self.optimizer.step()
+            self.scheduler.step()
+            self.step += 1
+        except BaseException:
+            with torch.no_grad():
+                for p, value in zip(self.parameters, before, strict=True):
+                    p.copy_(value)
+            self.optimizer.load_state_dict(state[0])
+            self.scheduler.load_state_dict(state[1])
+            raise
+
+
+def meta_train(
+    learner: nn.Module,
+    sampler: Sampler,
+    grouping: Grouping,
+    steps: int,
+    inner_rate: float,
+    outer_steps: int,
+    outer_rate: float = 1e-3,
+    weight_decay: float = 0.0,
+    linear_decay: bool = False,
+    first_order: bool = False,
+) -> MetaTraining:
+    """Meta-train the learner's parameters in place; iterate over the result to run it, a report per step.
+
+    Every outer step draws an episode, adapts for `steps` inner steps with `inner_rate` (see `inner.adapt`), and
+    takes an Adam step with `outer_rate` on the mean query loss (TreeMAML, Algorithm 1). `steps=0` is ordinary
+    joint training on the query data. Stop whenever you like and iterate again to go on.
+    """
+    return MetaTraining(
+        learner,
+        sampler,
+        grouping,
+        steps,
+        inner_rate,
+        outer_steps,
+        outer_rate,
+        weight_decay,
+        linear_decay,
+        first_order,
+    )
+
+
+def query_losses(learner: nn.Module, adapted: Adapted, episode: Episode) -> Tensor:
+    """The query loss of every example at its task's adapted parameters, (m_q, n_v)."""
+    return task_losses(learner, adapted.parameters, _query_labels(adapted, episode), episode.query)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an adapted learner says on one episode's query: its tasks, `losses` and `outputs` (m_q, n_v, ...)."""
+
+    tasks: tuple[str, ...]
+    losses: Tensor
+    outputs: Tensor
+
+
+def evaluate(
+    learner: Learner,
+    episodes: Iterable[Episode],
+    grouping: Grouping,
+    steps: int,
+    inner_rate: float,
+) -> Iterator[Evaluation]:
+    """Adapt to each episode's support and score its query; the learner's parameters stay as they are."""
+    for episode in episodes:
+        with torch.no_grad():
+            adapted = adapt(learner, episode, grouping, steps, inner_rate)
+            labels = _query_labels(adapted, episode)
+            outputs = by_cluster(
+                lambda p, batch: torch.func.functional_call(_Outputs(learner), _inside(p), (batch,)),
+                adapted.parameters,
+                labels,
+                episode.query,
+            )
+            losses = learner.loss(outputs.flatten(0, 1), episode.query["y"].flatten(0, 1))
+            losses = losses.reshape(outputs.shape[:2])
+        yield Evaluation(episode.tasks[-len(labels) :], losses, outputs)
+
+
+class _Outputs(nn.Module):
+    """The learner with its outputs as forward, so that `functional_call` can reach them."""
+
+    def __init__(self, learner: Learner) -> None:
+        super().__init__()
+        self.learner = learner
+
+    def forward(self, batch: dict[str, Tensor]) -> Tensor:
+        return self.learner.outputs(batch)
+
+
+def _inside(parameters: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {f"learner.{name}": value for name, value in parameters.items()}
+
+
+def _query_labels(adapted: Adapted, episode: Episode) -> list[int]:
+    tasks = len(next(iter(episode.query.values())))
+    return adapted.labels[len(adapted.labels) - tasks :]

@@ -1,0 +1,152 @@
+"""An episode, and task families whose structure is known: sinusoids, branching curves, softmax regression.
+
+A sampler is a function from the outer step to an episode: the same step of the same sampler is always the
+same episode, so that two methods can be compared on the same draws and a run can go on where it stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .errors import InputError
+from .trees import TaskTree
+
+Batch = dict[str, Tensor]
+"""Tensors by name: first the inputs in the order in which the module takes them, then `y`."""
+
+
+@dataclass(frozen=True)
+class Episode:
+    """Support and query data for m tasks.
+
+    `support` holds one batch that every inner step uses, or a fresh batch for each inner step (Algorithm 1 of
+    TreeMAML); each tensor is (m_s, n_t, ...) and belongs to the first m_s tasks. The tensors of `query` are
+    (m_q, n_v, ...) and belong to the last m_q tasks. In training both cover all tasks; at test time the
+    auxiliary tasks give support only, and a zero-shot target gives query only.
+    """
+
+    tasks: tuple[str, ...]
+    support: tuple[Batch, ...]
+    query: Batch
+
+
+Sampler = Callable[[int], Episode]
+
+
+def sinusoids(
+    tasks: int = 32, shots: int = 10, queries: int = 10, noise: float = 0.0, seed: int = 0
+) -> Sampler:
+    """The sinusoids of Finn et al. (2017): amplitude in [0.1, 5], phase in [0, pi], x in [-5, 5].
+
+    Batches hold x and y of shape (tasks, shots or queries, 1).
+    """
+
+    def draw(step: int) -> Episode:
+        rng = np.random.default_rng((seed, step))
+        amplitude = rng.uniform(0.1, 5.0, (tasks, 1, 1))
+        phase = rng.uniform(0.0, np.pi, (tasks, 1, 1))
+        x = rng.uniform(-5.0, 5.0, (tasks, shots + queries, 1))
+        y = amplitude * np.sin(x + phase) + noise * rng.standard_normal(x.shape)
+        return _episode(tuple(f"wave {i}" for i in range(tasks)), x, y, shots)
+
+    return draw
+
+
+def balanced_tree(branching: tuple[int, ...] = (2, 2, 2)) -> TaskTree:
+    """A tree in which every node at depth d has `branching[d]` children; leaves are named like `1.0.1`."""
+
+    def grow(name: str, levels: tuple[int, ...]) -> TaskTree:
+        below = (grow(f"{name}.{i}".lstrip("."), levels[1:]) for i in range(levels[0])) if levels else ()
+        return TaskTree(name, tuple(below))
+
+    return grow("", tuple(branching))
+
+
+def branching_curves(
+    tree: TaskTree,
+    shots: int = 5,
+    queries: int = 20,
+    noise: float = 0.5,
+    spread: tuple[float, ...] = (0.5, 1.0, 0.7, 0.4),
+    frequencies: int = 3,
+    seed: int = 0,
+) -> Sampler:
+    """A branching regression family: every node of `tree` adds a random smooth curve to all leaves below it.
+
+    A task is the sum of the curves on its path, y = w . phi(x) + noise, with phi(x) the 2 * frequencies + 1
+    Fourier features of x in [-pi, pi] (see `fourier`) and w a sum of Gaussian vectors whose standard deviation
+    at depth d is `spread[d]` (the last one serves deeper levels too), divided by the frequency, so that curves
+    are smooth. New curves in every episode; query points carry no noise, so a query loss is the error against
+    the true curve. Batches: x (m, n, 1), y (m, n, 1).
+    """
+
+    def draw(step: int) -> Episode:
+        rng = np.random.default_rng((seed, step))
+        weights = _walk(tree, spread, 2 * frequencies + 1, rng)[:, :, None]
+        weights[:, 1:, 0] /= np.tile(np.arange(1, frequencies + 1), 2)
+        x = rng.uniform(-np.pi, np.pi, (len(weights), shots + queries, 1))
+        y = fourier(torch.from_numpy(x), frequencies).numpy() @ weights
+        y[:, :shots] += noise * rng.standard_normal(y[:, :shots].shape)
+        return _episode(tree.leaves, x, y, shots)
+
+    return draw
+
+
+def fourier(x: Tensor, frequencies: int) -> Tensor:
+    """Fourier features of x (..., 1): a constant and sine and cosine of each frequency, (..., 2 f + 1)."""
+    angles = x * torch.arange(1, frequencies + 1, dtype=x.dtype, device=x.device)
+    return torch.cat([torch.ones_like(x) / 2**0.5, angles.sin(), angles.cos()], dim=-1)
+
+
+def tree_softmax(
+    tree: TaskTree,
+    shots: int = 9,
+    queries: int = 50,
+    classes: int = 3,
+    dimensions: int = 20,
+    spread: tuple[float, ...] = (1.0, 0.75, 0.75, 0.3),
+    seed: int = 0,
+) -> Sampler:
+    """Tree-structured softmax regression: class weights are sums of Gaussian vectors down the tree.
+
+    x is standard normal, y is drawn from softmax(W x). The weights are drawn once per sampler (the tasks stay,
+    as languages do) and the examples anew in every episode. Batches: x (m, n, dimensions), y (m, n) classes.
+    """
+    weights = _walk(tree, spread, classes * dimensions, np.random.default_rng(seed))
+    weights = weights.reshape(-1, classes, dimensions)
+
+    def draw(step: int) -> Episode:
+        rng = np.random.default_rng((seed, step))
+        x = rng.standard_normal((len(weights), shots + queries, dimensions))
+        # The largest of logits plus Gumbel noise is a draw from their softmax.
+        y = (x @ weights.swapaxes(1, 2) + rng.gumbel(size=(*x.shape[:2], classes))).argmax(-1)
+        return _episode(tree.leaves, x, y, shots)
+
+    return draw
+
+
+def _walk(tree: TaskTree, spread: tuple[float, ...], size: int, rng: np.random.Generator) -> np.ndarray:
+    """A random vector per leaf, (leaves, size): the sum of one Gaussian step per node on its path."""
+    paths = tree.paths()
+    if not spread:
+        raise InputError("`spread` is empty; give a standard deviation for each level of the tree.")
+    depth = {node: d for path in paths.values() for d, node in enumerate(path)}
+    steps = rng.standard_normal((len(depth), size))
+    scale = np.array([spread[min(depth[node], len(spread) - 1)] for node in range(len(depth))])
+    return np.stack([(steps * scale[:, None])[list(path)].sum(0) for path in paths.values()])
+
+
+def _episode(tasks: tuple[str, ...], x: np.ndarray, y: np.ndarray, shots: int) -> Episode:
+    if shots < 1 or shots == x.shape[1]:
+        raise InputError("An episode needs at least one shot and one query example per task.")
+    batch = {
+        "x": torch.from_numpy(x).to(torch.get_default_dtype()),
+        "y": torch.from_numpy(y) if y.dtype.kind == "i" else torch.from_numpy(y).to(torch.get_default_dtype()),
+    }
+    support = {name: value[:, :shots] for name, value in batch.items()}
+    return Episode(tasks, (support,), {name: value[:, shots:] for name, value in batch.items()})
