@@ -56,9 +56,7 @@ def random_tree(tree: TaskTree, seed: int) -> Grouping:
     return fixed_tree(tree.rename({leaf: leaves[i] for leaf, i in zip(leaves, shuffled, strict=True)}))
 
 
-def regroup(
-    grouping: Grouping, step: int, tasks: Sequence[str], parents: Sequence[int]
-) -> tuple[list[int], list[int]]:
+def regroup(grouping: Grouping, step: int, tasks: Sequence[str], parents: Sequence[int]) -> tuple[list[int], list[int]]:
     """Ask `grouping` for the labels at `step`, check them, and number the clusters 0, 1, ... as they appear.
 
     Returns the label of each task and the parent cluster of each new cluster. Raises InputError if there is

@@ -121,9 +121,7 @@ def adapt(
     return Adapted(theta, labels, record)
 
 
-def task_losses(
-    learner: nn.Module, theta: dict[str, Tensor], labels: Sequence[int], batch: Batch
-) -> Tensor:
+def task_losses(learner: nn.Module, theta: dict[str, Tensor], labels: Sequence[int], batch: Batch) -> Tensor:
     """The loss of every example, (tasks, n), each task at the parameters of its cluster.
 
     `theta[name]` is (clusters, *shape) and `batch` tensors are (tasks, n, ...).
@@ -155,9 +153,7 @@ def by_cluster(
         order += index
         parameters = {name: _rows(value, clusters) for name, value in theta.items()}
         examples = {name: _rows(value, index) for name, value in batch.items()}
-        examples = {
-            name: value.reshape(len(clusters), size * n, *value.shape[2:]) for name, value in examples.items()
-        }
+        examples = {name: value.reshape(len(clusters), size * n, *value.shape[2:]) for name, value in examples.items()}
         if len(clusters) == 1:
             result = function(_first(parameters), _first(examples))[None]
         else:

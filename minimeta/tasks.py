@@ -38,9 +38,7 @@ class Episode:
 Sampler = Callable[[int], Episode]
 
 
-def sinusoids(
-    tasks: int = 32, shots: int = 10, queries: int = 10, noise: float = 0.0, seed: int = 0
-) -> Sampler:
+def sinusoids(tasks: int = 32, shots: int = 10, queries: int = 10, noise: float = 0.0, seed: int = 0) -> Sampler:
     """The sinusoids of Finn et al. (2017): amplitude in [0.1, 5], phase in [0, pi], x in [-5, 5].
 
     Batches hold x and y of shape (tasks, shots or queries, 1).

@@ -1,0 +1,180 @@
+"""The command line: `python -m minimeta methods` and `python -m minimeta run METHOD ... --target de`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NoReturn
+
+from .errors import InputError
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaints are the same one clear sentence as all others."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message[0].upper()}{message[1:]}; see '{self.prog} --help'.")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status, 2 for input that cannot be used."""
+    try:
+        options = _options(arguments)
+        options.command(options)
+    except InputError as error:
+        print(f"minimeta: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("minimeta: stopped; the runs that were finished have been kept.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = _Parser(prog="python -m minimeta", description="Meta-learning on task trees, taught in notebooks.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    methods = commands.add_parser("methods", help="list the methods")
+    methods.set_defaults(command=_methods)
+    run = commands.add_parser("run", help="train methods, score them on target languages, print a table")
+    run.set_defaults(command=_run)
+    run.add_argument("methods", nargs="+", metavar="METHOD", help="see 'python -m minimeta methods'")
+    run.add_argument("--target", nargs="+", action="extend", required=True, metavar="LANGUAGE")
+    run.add_argument("--aux", nargs="+", action="extend", default=[], metavar="LANGUAGE", help="auxiliary languages")
+    run.add_argument(
+        "--scale", default=os.environ.get("MINIMETA_SCALE", "toy"), help="toy, small or full (default: toy)"
+    )
+    run.add_argument("--data", help="a directory with XNLI-1.0.zip, or the archive, or its unpacked directory")
+    run.add_argument("--encoder", help="a Hugging Face directory or name of an NLI classifier (BERT or XLM-R)")
+    run.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds 0 to N - 1 (default: 3)")
+    run.add_argument("--out", default="runs", help="where a folder for this run is made (default: runs)")
+    return parser.parse_args(arguments)
+
+
+def _methods(options: argparse.Namespace) -> None:
+    from .recipes import METHODS
+
+    for name, method in METHODS.items():
+        controls = f"  controls: {', '.join(method.controls)}" if method.controls else ""
+        print(f"{name:15} {method.title:15} {method.source}{controls}")
+
+
+def _run(options: argparse.Namespace) -> None:
+    import torch
+    from tqdm.auto import tqdm
+
+    from . import corpora, encoders, recipes
+
+    cells = recipes.cells(options.methods, options.target, options.aux)
+    settings = [recipes.settings_for(cell, options.scale) for cell in cells]
+    if options.seeds < 1:
+        raise InputError(f"--seeds is {options.seeds}; it must be 1 or more.")
+    if not options.data or not options.encoder:
+        raise InputError(
+            "There is no corpus or encoder to use: name them with --data DIR (XNLI-1.0.zip) and --encoder DIR (a "
+            "BERT or XLM-R classifier fine-tuned on English NLI)."
+        )
+    targets = list(dict.fromkeys(options.target))
+    torch.set_num_threads(min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4))
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    corpus = corpora.nli(options.data)
+    features = {
+        kind: encoders.nli(options.encoder, kind[0], kind[1]).to(device).features(corpus)
+        for kind in dict.fromkeys((s.adapt, s.max_length) for s in settings)
+    }
+    for cell, setting in zip(cells, settings, strict=True):  # what cannot work should fail before training
+        for target in targets:
+            recipes.check_target(corpus, target, setting)
+        if recipes.METHODS[cell.method].trains:
+            recipes.sampler_for(cell, corpus, setting, 0)
+
+    folder = Path(options.out) / datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    folder.mkdir(parents=True)
+    print(f"{options.scale} scale, targets {', '.join(targets)}, seeds 0 to {options.seeds - 1}, {device}")
+    records: dict[recipes.Cell, list[dict[str, Any]]] = {cell: [] for cell in cells}
+    for seed in range(options.seeds):
+        for cell, setting in zip(cells, settings, strict=True):
+            bar = lambda steps, name=f"{cell.name}, seed {seed}": tqdm(steps, name, leave=False)  # noqa: E731
+            record = recipes.run(
+                cell, targets, corpus, features[setting.adapt, setting.max_length], options.scale, seed, bar
+            )
+            records[cell].append(record)
+            write_json(folder / f"{cell.name.replace(' ', '-')}-seed{seed}.json", record)
+    print(table(records, targets))
+    print(f"\nOne file per run in {folder}")
+
+
+def write_json(path: Path, record: dict[str, Any]) -> None:
+    """Write a record whole or not at all."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(record, file, ensure_ascii=False)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def table(records: dict[Any, list[dict[str, Any]]], targets: Sequence[str]) -> str:
+    """Accuracies, and each method against its controls, as text."""
+    from .recipes import METHODS, paper_figure
+
+    lines = []
+    for kind in ("zero-shot", "few-shot"):
+        for target in targets:
+            lines += ["", f"{target}, {kind}: test accuracy in %, mean ± sd over seeds (the paper's is mBERT's)"]
+            lines += [f"  {'method':15} {'auxiliaries':14} {'accuracy':13} {'rows':>5} {'seconds':>8}  paper"]
+            for cell, runs in records.items():
+                values = [run["results"][target][kind]["accuracy"] for run in runs]
+                sd = statistics.stdev(values) if len(values) > 1 else float("nan")
+                paper = paper_figure(cell, kind, target)
+                seconds = statistics.mean(run["train_seconds"] for run in runs)
+                lines.append(
+                    f"  {METHODS[cell.method].title:15} {_short(cell.auxiliaries):14} "
+                    f"{statistics.mean(values):5.2f} ± {sd:4.2f}  {runs[0]['results'][target][kind]['n']:5d} "
+                    f"{seconds:8.1f}  {'–' if paper is None else f'{paper:.2f}'}"
+                )
+            lines += _against_controls(records, target, kind)
+    return "\n".join(lines)
+
+
+def _against_controls(records: dict[Any, list[dict[str, Any]]], target: str, kind: str) -> list[str]:
+    """Paired differences with intervals, for the controls that were run with the same auxiliaries."""
+    import numpy as np
+
+    from .metrics import paired_difference
+    from .recipes import METHODS
+
+    def correct(runs: list[dict[str, Any]]) -> np.ndarray:
+        scores = [run["results"][target][kind] for run in runs]
+        return np.array([np.equal(score["predicted"], score["label"]) for score in scores])
+
+    lines = []
+    for cell, runs in records.items():
+        for other, control in records.items():
+            same = not other.auxiliaries or (other.auxiliaries, other.by_genre) == (cell.auxiliaries, cell.by_genre)
+            if other.method not in METHODS[cell.method].controls or not same:
+                continue
+            groups = runs[0]["results"][target][kind]["premise_id"]
+            gain, low, high = paired_difference(correct(runs), correct(control), groups)
+            verdict = "better" if low > 0 else "worse" if high < 0 else "no difference shown"
+            lines.append(
+                f"  {METHODS[cell.method].title:15} - {METHODS[other.method].title:15} {gain:+5.2f} "
+                f"[{low:+5.2f}, {high:+5.2f}]  {verdict}"
+            )
+    return ["  difference in points, 95 % interval over premises, paired by seed:", *lines] if lines else []
+
+
+def _short(auxiliaries: tuple[str, ...]) -> str:
+    return "+".join(auxiliaries) if len(auxiliaries) < 4 else f"{len(auxiliaries)} languages"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

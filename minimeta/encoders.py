@@ -1,0 +1,270 @@
+"""A Hugging Face BERT or XLM-R, split into a frozen trunk and an adapted head.
+
+With `adapt="head"` the last layer, the pooler and the classifier are adapted, in both loops. The trunk below
+never changes, so its output is computed once per example and kept. The classifier reads the first position
+only, so the head computes the last layer there alone: the same logits at a fraction of the work.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from .corpora import LABELS
+from .errors import InputError
+from .inner import Learner, cross_entropy
+from .tasks import Batch
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+ARCHITECTURES = ("bert", "xlm-roberta")
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """An encoder ready for episodes: `learner` holds what is adapted, `trunk` what is not (None: nothing).
+
+    `features(corpus)` turns row numbers of a corpus into the batches that the learner takes.
+    """
+
+    name: str
+    learner: Learner
+    trunk: nn.Module | None
+    tokenizer: Any
+    max_length: int
+
+    def to(self, device: str) -> Encoder:
+        """Move the encoder to a device, in place."""
+        self.learner.to(device)
+        if self.trunk is not None:
+            self.trunk.to(device)
+        return self
+
+    def features(self, corpus: Dataset) -> Features:
+        """The rows of `corpus` as batches; computed when first asked for and kept."""
+        return Features(self, corpus)
+
+
+def nli(
+    name: str | Path,
+    adapt: Literal["head", "all"] = "head",
+    max_length: int = 128,
+    attention: str = "eager",
+    seed: int = 0,
+) -> Encoder:
+    """Load an NLI classifier from a Hugging Face directory or name and choose what is adapted.
+
+    Logits are in the order of `corpora.LABELS`, whatever order the checkpoint has. A checkpoint without a
+    classifier gets a new one, drawn from `seed`, with a warning. Dropout is off. Only `attention="eager"` has
+    the second derivative that second-order meta-gradients need.
+    """
+    if adapt not in ("head", "all"):
+        raise InputError(f"adapt={adapt!r} is not known; adapt 'head' or 'all'.")
+    model, tokenizer = _load(str(name), attention, seed)
+    model.eval()
+    base = getattr(model, model.base_model_prefix)
+    body = nn.ModuleDict({"embeddings": base.embeddings, "layers": base.encoder.layer})
+    pooler = getattr(base, "pooler", None) or nn.Identity()
+    if adapt == "all":
+        module: nn.Module = _Whole(body, pooler, model.classifier)
+        trunk = None
+    else:
+        module = Head(body["layers"][-1], pooler, model.classifier)
+        trunk = _Trunk(body["embeddings"], nn.ModuleList(body["layers"][:-1])).requires_grad_(False)
+    longest = min(max_length, tokenizer.model_max_length)
+    return Encoder(str(name), Learner(module, cross_entropy), trunk, tokenizer, longest)
+
+
+class Head(nn.Module):
+    """The last layer, the pooler and the classifier: `forward(hidden (n, T, H), mask (n, T))` gives logits.
+
+    Queries, feed-forward and normalisation are computed at the first position alone, keys and values at all.
+    """
+
+    def __init__(self, layer: nn.Module, pooler: nn.Module, classifier: nn.Module) -> None:
+        super().__init__()
+        self.layer, self.pooler, self.classifier = layer, pooler, classifier
+
+    def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
+        """Logits (n, classes) from the trunk's output and the attention mask (1 for a token, 0 for padding)."""
+        attention = self.layer.attention
+        first = hidden[:, :1]
+        queries, keys, values = (
+            part.unflatten(-1, (-1, attention.self.attention_head_size)).transpose(1, 2)
+            for part in (attention.self.query(first), attention.self.key(hidden), attention.self.value(hidden))
+        )
+        scores = queries @ keys.transpose(-1, -2) * attention.self.scaling + _additive(mask, hidden.dtype)
+        context = (scores.softmax(-1) @ values).transpose(1, 2).flatten(2)
+        middle = attention.output(context, first)
+        return self.classifier(self.pooler(self.layer.output(self.layer.intermediate(middle), middle)))
+
+
+class _Trunk(nn.Module):
+    """Embeddings and layers: `forward(input_ids, mask, token_type_ids)` gives hidden states (n, T, H)."""
+
+    def __init__(self, embeddings: nn.Module, layers: nn.ModuleList) -> None:
+        super().__init__()
+        self.embeddings, self.layers = embeddings, layers
+
+    def forward(self, input_ids: Tensor, mask: Tensor, token_type_ids: Tensor) -> Tensor:
+        hidden = self.embeddings(input_ids=input_ids, token_type_ids=token_type_ids)
+        additive = _additive(mask, hidden.dtype)
+        for layer in self.layers:
+            hidden = layer(hidden, additive)
+        return hidden
+
+
+class _Whole(nn.Module):
+    """The whole classifier, all of it adapted; the last layer as in `Head`."""
+
+    def __init__(self, body: nn.ModuleDict, pooler: nn.Module, classifier: nn.Module) -> None:
+        super().__init__()
+        self.trunk = _Trunk(body["embeddings"], nn.ModuleList(body["layers"][:-1]))
+        self.head = Head(body["layers"][-1], pooler, classifier)
+
+    def forward(self, input_ids: Tensor, mask: Tensor, token_type_ids: Tensor) -> Tensor:
+        return self.head(self.trunk(input_ids, mask, token_type_ids), mask)
+
+
+class Features:
+    """Row numbers (m, n) in, a batch out: `mask` (m, n, T), `y` (m, n) and the learner's inputs.
+
+    The inputs are `hidden` (m, n, T, H) above a frozen trunk, or `input_ids` and `token_type_ids` (m, n, T)
+    where everything is adapted. T is the length of the longest example in the batch. What has been computed
+    stays in memory: about 2 kB per token and 512 hidden units for the trunk's output, without padding.
+    """
+
+    def __init__(self, encoder: Encoder, corpus: Dataset, batch_size: int = 32) -> None:
+        self.encoder, self.batch_size = encoder, batch_size
+        self.premises, self.hypotheses = corpus["premise"], corpus["hypothesis"]
+        self.labels = torch.tensor(corpus["label"][:])
+        self.rows: dict[int, dict[str, Tensor]] = {}
+
+    def __getitem__(self, rows: Tensor) -> Batch:
+        wanted = rows.flatten().tolist()
+        self._compute([row for row in dict.fromkeys(wanted) if row not in self.rows])
+        lengths = [len(next(iter(self.rows[row].values()))) for row in wanted]
+        names = list(self.rows[wanted[0]])
+        batch = {
+            name: nn.utils.rnn.pad_sequence([self.rows[row][name] for row in wanted], batch_first=True)
+            for name in names
+        }
+        mask = (torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]).long()
+        device = next(self.encoder.learner.parameters()).device
+        # The order in which the modules above take their inputs: the first one, the mask, the rest.
+        ordered = {names[0]: batch[names[0]], "mask": mask, **{n: batch[n] for n in names[1:]}}
+        shaped = {name: value.unflatten(0, rows.shape).to(device) for name, value in ordered.items()}
+        return shaped | {"y": self.labels[rows].to(device)}
+
+    def _compute(self, rows: Sequence[int]) -> None:
+        if not rows:
+            return
+        tokens = self.encoder.tokenizer(
+            [self.premises[row] for row in rows],
+            [self.hypotheses[row] for row in rows],
+            truncation="longest_first",
+            max_length=self.encoder.max_length,
+        )
+        types = tokens.get("token_type_ids") or [[0] * len(ids) for ids in tokens["input_ids"]]
+        items = [
+            {"input_ids": torch.tensor(ids), "token_type_ids": torch.tensor(kinds)}
+            for ids, kinds in zip(tokens["input_ids"], types, strict=True)
+        ]
+        if self.encoder.trunk is None:
+            self.rows.update(zip(rows, items, strict=True))
+            return
+        # Batches of similar length waste little on padding.
+        order = sorted(range(len(rows)), key=lambda i: len(items[i]["input_ids"]))
+        device = next(self.encoder.trunk.parameters()).device
+        for start in range(0, len(order), self.batch_size):
+            chosen = order[start : start + self.batch_size]
+            lengths = [len(items[i]["input_ids"]) for i in chosen]
+            ids, kinds = (
+                nn.utils.rnn.pad_sequence([items[i][name] for i in chosen], batch_first=True)
+                for name in ("input_ids", "token_type_ids")
+            )
+            mask = (torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]).long()
+            with torch.no_grad():
+                hidden = self.encoder.trunk(*(part.to(device) for part in (ids, mask, kinds)))
+            for i, length, row in zip(chosen, lengths, hidden.cpu(), strict=True):
+                self.rows[rows[i]] = {"hidden": row[:length].clone()}
+
+
+def _additive(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """The mask (n, T) as a term to add to attention scores, (n, 1, 1, T)."""
+    return (1 - mask.to(dtype))[:, None, None, :] * torch.finfo(dtype).min
+
+
+def _load(name: str, attention: str, seed: int) -> tuple[Any, Any]:
+    """The Hugging Face classifier and tokenizer, with the classifier's rows in the order of LABELS."""
+    from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+    from transformers.utils import logging
+
+    looks_local = name.startswith((".", "/", "~")) or Path(name).is_dir()
+    path = str(Path(name).expanduser()) if looks_local else name
+    if looks_local and not (Path(path) / "config.json").is_file():
+        raise InputError(f"There is no encoder in {name}: expected a directory with config.json and weights.")
+    bars = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        config = AutoConfig.from_pretrained(path)
+        if config.model_type not in ARCHITECTURES:
+            raise InputError(
+                f"{name} is a {config.model_type} model; minimeta splits {' and '.join(ARCHITECTURES)} encoders."
+            )
+        trained = any(kind.endswith("ForSequenceClassification") for kind in config.architectures or [])
+        if trained and config.num_labels != len(LABELS):
+            raise InputError(f"{name} tells {config.num_labels} classes apart; NLI needs {len(LABELS)}.")
+        torch.manual_seed(seed)
+        model, report = AutoModelForSequenceClassification.from_pretrained(
+            path,
+            dtype=torch.float32,
+            attn_implementation=attention,
+            output_loading_info=True,
+            **({} if trained else {"num_labels": len(LABELS)}),
+        )
+        tokenizer = AutoTokenizer.from_pretrained(path)
+    except InputError:
+        raise
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(
+            f"The encoder {name} could not be loaded ({reason}); give a Hugging Face directory, or a name while "
+            "the hub can be reached."
+        ) from None
+    finally:
+        if bars:
+            logging.enable_progress_bar()
+    missing = sorted(report["missing_keys"])
+    if any(not key.startswith(("classifier", f"{model.base_model_prefix}.pooler")) for key in missing):
+        raise InputError(f"{name} lacks weights of its encoder, {missing[0]} for one; it may be cut short.")
+    if missing:
+        warnings.warn(
+            f"{name} has no trained NLI classifier: a new one was drawn from seed {seed}; fine-tune it on English "
+            "first, or expect accuracy at chance.",
+            stacklevel=3,
+        )
+    else:
+        _order_labels(model, name)
+    return model, tokenizer
+
+
+def _order_labels(model: Any, name: str) -> None:
+    """Put the classifier's rows into the order of LABELS, if the checkpoint names its classes."""
+    names = [str(model.config.id2label[i]).lower() for i in range(len(LABELS))]
+    if all(label.startswith("label_") for label in names):
+        return
+    if sorted(names) != sorted(LABELS):
+        raise InputError(f"{name} calls its classes {', '.join(names)}; expected {', '.join(LABELS)}.")
+    rows = [names.index(label) for label in LABELS]
+    last = getattr(model.classifier, "out_proj", model.classifier)
+    with torch.no_grad():
+        last.weight.copy_(last.weight[rows])
+        last.bias.copy_(last.bias[rows])
