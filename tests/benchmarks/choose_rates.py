@@ -18,7 +18,7 @@ from minimeta import corpora, encoders, recipes
 
 METHODS = ("x-maml", "xla-maml", "joint", "fixed-treemaml", "maml", "everyone", "random-tree")
 INNER = (0.005, 0.02, 0.08)
-OUTER = (3e-4, 1e-3)
+OUTER = (3e-4, 1e-4)
 VALIDATION = ("ru", "th")
 OUT = Path(__file__).parents[2] / "data" / "results" / "small_rates.csv"
 
@@ -34,7 +34,9 @@ def main() -> None:
     done = set()
     if OUT.exists():
         with OUT.open() as file:
-            done = {(row["method"], row["episodes"], row["inner_rate"], row["outer_rate"]) for row in csv.DictReader(file)}
+            done = {
+                (row["method"], row["episodes"], row["inner_rate"], row["outer_rate"]) for row in csv.DictReader(file)
+            }
     else:
         OUT.write_text("method,episodes,inner_rate,outer_rate,language,shots,accuracy,rows\n")
     for cell in recipes.cells(METHODS, ("de", *VALIDATION)):
@@ -51,7 +53,9 @@ def main() -> None:
                 for language in VALIDATION:
                     for shots in (0, settings.target_shots):
                         got = recipes.score(cell, learner, corpus, features, language, shots, settings, 0, "held-out")
-                        lines.append(f"{cell.method},{episodes},{inner},{outer},{language},{shots},{got['accuracy']:.2f},{got['n']}\n")
+                        lines.append(
+                            f"{cell.method},{episodes},{inner},{outer},{language},{shots},{got['accuracy']:.2f},{got['n']}\n"
+                        )
                 with OUT.open("a") as file:
                     file.writelines(lines)
                 print("".join(lines), end="", flush=True)
