@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def sampler(
     corpus: Dataset,
-    languages: Sequence[str],
+    languages: Sequence[str] | str,
     support: str | None = None,
     by: str | None = None,
     shots: int = 3,
@@ -42,7 +42,8 @@ def sampler(
     `queries` query rows, balanced over the classes and disjoint; `batches=K` draws a fresh support for each of
     K inner steps. Batches hold `row` of shape (tasks, shots or queries).
     """
-    check([*languages, *([support] if support else [])])
+    languages = check(languages)
+    check([support] if support else [])
     if by not in (None, "genre"):
         raise InputError(f"Tasks can be split by 'genre' or not at all, not by {by!r}.")
     if shots < 0 or queries < 1 or batches < 1:

@@ -7,5 +7,5 @@ class InputError(ValueError):
 
 def some(names: "list[str] | tuple[str, ...]", limit: int = 6) -> str:
     """The first few names of a list, for a message that stays one line long."""
-    shown = ", ".join(names[:limit])
+    shown = ", ".join(" ".join(name.split()) for name in names[:limit])
     return shown + (f" and {len(names) - limit} more" if len(names) > limit else "")

@@ -61,8 +61,8 @@ FAMILIES = TaskTree.nest(
 
 
 def check(codes: Iterable[str]) -> tuple[str, ...]:
-    """The codes as a tuple; raises InputError for one that is not an XNLI language."""
-    codes = tuple(codes)
+    """The codes (or the one code) as a tuple; raises InputError for one that is not an XNLI language."""
+    codes = (codes,) if isinstance(codes, str) else tuple(codes)
     for code in codes:
         if code not in LANGUAGES:
             raise InputError(f"Unknown language {code!r}; the languages are {', '.join(sorted(LANGUAGES))}.")

@@ -31,7 +31,9 @@ def paired_difference(
     difference = (np.asarray(correct, float) - np.asarray(control, float)).mean(0) * 100
     _, index = np.unique(np.asarray(groups), return_inverse=True)
     sums, sizes = np.bincount(index, difference), np.bincount(index)
-    if len(sizes) < 2 or np.ptp(difference) == 0:
+    if len(sizes) < 2:
+        raise InputError("An interval needs rows of at least two groups (premises).")
+    if np.ptp(difference) == 0:
         return float(difference.mean()), float(difference.mean()), float(difference.mean())
     interval = bootstrap(
         (sums, sizes),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .errors import InputError
 from .trees import TaskTree
@@ -43,6 +43,7 @@ def sinusoids(tasks: int = 32, shots: int = 10, queries: int = 10, noise: float 
 
     Batches hold x and y of shape (tasks, shots or queries, 1).
     """
+    _sizes(shots, queries)
 
     def draw(step: int) -> Episode:
         rng = np.random.default_rng((seed, step))
@@ -79,17 +80,20 @@ def branching_curves(
     A task is the sum of the curves on its path, y = w . phi(x) + noise, with phi(x) the 2 * frequencies + 1
     Fourier features of x in [-pi, pi] (see `fourier`) and w a sum of Gaussian vectors whose standard deviation
     at depth d is `spread[d]` (the last one serves deeper levels too), divided by the frequency, so that curves
-    are smooth. New curves in every episode; query points carry no noise, so a query loss is the error against
-    the true curve. Batches: x (m, n, 1), y (m, n, 1).
+    are smooth. New curves in every episode. The query is the true curve on an even grid, without noise, so a query
+    loss is the error against the truth. Batches: x (m, n, 1), y (m, n, 1).
     """
+    _sizes(shots, queries)
 
     def draw(step: int) -> Episode:
         rng = np.random.default_rng((seed, step))
         weights = _walk(tree, spread, 2 * frequencies + 1, rng)[:, :, None]
         weights[:, 1:, 0] /= np.tile(np.arange(1, frequencies + 1), 2)
-        x = rng.uniform(-np.pi, np.pi, (len(weights), shots + queries, 1))
+        x = rng.uniform(-np.pi, np.pi, (len(weights), shots, 1))
+        even = np.broadcast_to(np.linspace(-np.pi, np.pi, queries, endpoint=False)[:, None], (len(weights), queries, 1))
+        x = np.concatenate([x, even], axis=1)
         y = fourier(torch.from_numpy(x), frequencies).numpy() @ weights
-        y[:, :shots] += noise * rng.standard_normal(y[:, :shots].shape)
+        y[:, :shots] += noise * rng.standard_normal((len(weights), shots, 1))
         return _episode(tree.leaves, x, y, shots)
 
     return draw
@@ -99,6 +103,19 @@ def fourier(x: Tensor, frequencies: int) -> Tensor:
     """Fourier features of x (..., 1): a constant and sine and cosine of each frequency, (..., 2 f + 1)."""
     angles = x * torch.arange(1, frequencies + 1, dtype=x.dtype, device=x.device)
     return torch.cat([torch.ones_like(x) / 2**0.5, angles.sin(), angles.cos()], dim=-1)
+
+
+class FourierRegression(nn.Module):
+    """A curve that is linear in its Fourier features: x (n, 1) to (n, 1), with 2 * frequencies + 1 weights."""
+
+    def __init__(self, frequencies: int = 3) -> None:
+        super().__init__()
+        self.frequencies = frequencies
+        self.weights = nn.Linear(2 * frequencies + 1, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The curve's value at x."""
+        return self.weights(fourier(x, self.frequencies))
 
 
 def tree_softmax(
@@ -115,7 +132,9 @@ def tree_softmax(
     x is standard normal, y is drawn from softmax(W x). The weights are drawn once per sampler (the tasks stay,
     as languages do) and the examples anew in every episode. Batches: x (m, n, dimensions), y (m, n) classes.
     """
-    weights = _walk(tree, spread, classes * dimensions, np.random.default_rng(seed))
+    _sizes(shots, queries)
+    # A stream of its own: (seed, 0) is the stream of the first episode.
+    weights = _walk(tree, spread, classes * dimensions, np.random.default_rng((seed, 0, 1)))
     weights = weights.reshape(-1, classes, dimensions)
 
     def draw(step: int) -> Episode:
@@ -126,6 +145,13 @@ def tree_softmax(
         return _episode(tree.leaves, x, y, shots)
 
     return draw
+
+
+def _sizes(shots: int, queries: int) -> None:
+    if shots < 1 or queries < 1:
+        raise InputError(
+            f"An episode needs at least one shot and one query example per task, not {shots} and {queries}."
+        )
 
 
 def _walk(tree: TaskTree, spread: tuple[float, ...], size: int, rng: np.random.Generator) -> np.ndarray:
@@ -140,8 +166,6 @@ def _walk(tree: TaskTree, spread: tuple[float, ...], size: int, rng: np.random.G
 
 
 def _episode(tasks: tuple[str, ...], x: np.ndarray, y: np.ndarray, shots: int) -> Episode:
-    if shots < 1 or shots == x.shape[1]:
-        raise InputError("An episode needs at least one shot and one query example per task.")
     batch = {
         "x": torch.from_numpy(x).to(torch.get_default_dtype()),
         "y": torch.from_numpy(y) if y.dtype.kind == "i" else torch.from_numpy(y).to(torch.get_default_dtype()),

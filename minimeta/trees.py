@@ -30,6 +30,10 @@ class TaskTree:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "children", tuple(self.children))
+        if self.length is not None:
+            object.__setattr__(self, "length", float(self.length))
+        if not self.children and not self.name:
+            raise InputError("A leaf of the tree has no name; every leaf is a task and needs one.")
         twice = [leaf for leaf, n in Counter(self.leaves).items() if n > 1]
         if twice:
             raise InputError(f"The tree names {some(twice)} more than once; give every leaf its own name.")
@@ -39,6 +43,8 @@ class TaskTree:
         """A tree from nested dicts and lists: `nest("", {"Germanic": ["en", "de"], "Hellenic": ["el"]})`."""
         if isinstance(children, Mapping):
             return cls(name, tuple(cls.nest(child, below) for child, below in children.items()))
+        if isinstance(children, str):
+            raise InputError(f"Below {name!r} stands the text {children!r}; expected a list of leaf names.")
         return cls(name, tuple(cls(leaf) for leaf in children))
 
     @classmethod

@@ -9,25 +9,14 @@ from minimeta.errors import InputError
 from minimeta.grouping import alone, everyone, fixed_tree, random_tree
 from minimeta.inner import Learner, squared_error
 from minimeta.outer import evaluate, meta_train
-from minimeta.tasks import Episode, balanced_tree, branching_curves, fourier, sinusoids
+from minimeta.tasks import Episode, FourierRegression, balanced_tree, branching_curves, sinusoids
 
 TREE = balanced_tree((2, 2, 2))
 
 
-class Curve(nn.Module):
-    """A curve that is linear in its Fourier features."""
-
-    def __init__(self):
-        super().__init__()
-        self.weights = nn.Linear(7, 1, bias=False)
-
-    def forward(self, x):
-        return self.weights(fourier(x, 3))
-
-
 def curve(seed=0):
     torch.manual_seed(seed)
-    return Learner(Curve(), squared_error)
+    return Learner(FourierRegression(), squared_error)
 
 
 def state(learner):

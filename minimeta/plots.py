@@ -1,0 +1,264 @@
+"""Figures for the notebooks: the data first (`..._data`), then the drawing, so that either can be used alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+import torch
+from torch import Tensor
+
+from .grouping import Grouping, alone
+from .inner import Learner, adapt
+from .outer import Report
+from .tasks import Batch, Episode
+from .trees import TaskTree
+
+# Okabe and Ito's colours: told apart by colour-blind readers too.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#666666", "#000000")
+DASHES = ("solid", "dash", "dot", "dashdot")
+
+
+def _figure(title: str, x: str = "", y: str = "", height: int = 380) -> go.Figure:
+    """An empty figure in the house style: a white card, readable in light and dark themes."""
+    figure = go.Figure()
+    figure.update_layout(
+        template="plotly_white",
+        title={"text": title, "x": 0, "xref": "paper", "font": {"size": 15}},
+        xaxis_title=x,
+        yaxis_title=y,
+        height=height,
+        width=760,
+        margin={"l": 60, "r": 20, "t": 50, "b": 50},
+        legend={"itemsizing": "constant"},
+    )
+    return figure
+
+
+def adaptation_data(
+    learner: Learner,
+    episode: Episode,
+    grid: Tensor,
+    grouping: Grouping | None = None,
+    steps: int = 5,
+    rate: float = 0.01,
+) -> Tensor:
+    """What the learner predicts on `grid` (points,) after 0, 1, ..., `steps` inner steps: (steps + 1, m, points)."""
+    predictions = []
+    for k in range(steps + 1):
+        with torch.no_grad():
+            adapted = adapt(learner, episode, grouping or alone(), k, rate)
+            batch: Batch = {"x": grid[:, None]}
+            rows = [
+                torch.func.functional_call(learner.module, _module_parameters(adapted.of(task)), (batch["x"],))
+                for task in range(len(episode.tasks))
+            ]
+        predictions.append(torch.stack(rows).squeeze(-1))
+    return torch.stack(predictions)
+
+
+def adaptation(
+    grid: Tensor, predictions: Tensor, support: tuple[Tensor, Tensor], truth: Tensor | None = None
+) -> go.Figure:
+    """One task's prediction after each inner step: `predictions` (steps + 1, points), support x and y, truth."""
+    figure = _figure("Adapting to one task, step by step", "x", "y")
+    if truth is not None:
+        figure.add_scatter(x=grid, y=truth, name="truth", line={"color": "#999999", "width": 6}, opacity=0.5)
+    last = len(predictions) - 1
+    for k, curve in enumerate(predictions):
+        shade = 0.25 + 0.75 * k / max(last, 1)
+        line = {"color": f"rgba(0, 114, 178, {shade:.2f})", "width": 3 if k == last else 1.5}
+        if k == 0:
+            line = {"color": COLOURS[1], "dash": "dash"}
+        name = "ω, before any step" if k == 0 else f"after step {k}"
+        figure.add_scatter(x=grid, y=curve, name=name, line=line)
+    x, y = support
+    marker = {"color": "#000000", "size": 9, "symbol": "x"}
+    figure.add_scatter(x=x, y=y, name="support (shots)", mode="markers", marker=marker)
+    return figure
+
+
+def training(runs: Mapping[str, Sequence[Report]], smooth: int = 10) -> go.Figure:
+    """The outer loss of each run at every outer step, averaged over the last `smooth` steps."""
+    figure = _figure("Meta-training", "outer step", "query loss after adaptation")
+    for (name, reports), colour in zip(runs.items(), COLOURS, strict=False):
+        losses = np.array([report.outer_loss for report in reports])
+        mean = [losses[max(0, i + 1 - smooth) : i + 1].mean() for i in range(len(losses))]
+        figure.add_scatter(x=[r.step for r in reports], y=mean, name=name, line={"color": colour, "width": 2.5})
+    figure.update_layout(showlegend=True)
+    figure.update_yaxes(rangemode="tozero")
+    return figure
+
+
+def lines(
+    series: Mapping[str, Mapping[float, Sequence[float]]], title: str, x: str, y: str, log: bool = True
+) -> go.Figure:
+    """Mean lines with a band from the lowest to the highest seed: `series[name][x]` are the values of the seeds."""
+    figure = _figure(title, x, y)
+    for i, (name, points) in enumerate(series.items()):
+        colour, xs = COLOURS[i % len(COLOURS)], list(points)
+        low, high = [min(points[v]) for v in xs], [max(points[v]) for v in xs]
+        figure.add_scatter(
+            x=[*xs, *reversed(xs)], y=[*high, *reversed(low)], fill="toself", fillcolor=colour, opacity=0.15,
+            mode="lines", line={"width": 0}, hoverinfo="skip", showlegend=False, legendgroup=name,
+        )  # fmt: skip
+        figure.add_scatter(
+            x=xs, y=[float(np.mean(points[v])) for v in xs], name=name, legendgroup=name,
+            line={"color": colour, "width": 2.5, "dash": DASHES[i % len(DASHES)]}, mode="lines+markers",
+        )  # fmt: skip
+    if log:
+        ticks = sorted({v for points in series.values() for v in points})
+        figure.update_xaxes(type="log", tickvals=ticks, ticktext=[f"{v:g}" for v in ticks])
+    return figure
+
+
+def bars(values: Mapping[str, float], title: str, x: str) -> go.Figure:
+    """One bar per name, with its value written on it."""
+    figure = _figure(title, x, height=90 + 45 * len(values))
+    names = list(values)
+    figure.add_bar(
+        x=[values[name] for name in names], y=names, orientation="h", text=[f"{values[name]:.2f}" for name in names],
+        marker_color=[COLOURS[i % len(COLOURS)] for i in range(len(names))],
+    )  # fmt: skip
+    figure.update_yaxes(autorange="reversed")
+    return figure
+
+
+def family(tree: TaskTree, episode: Episode, grid: Tensor, curves: Tensor) -> go.Figure:
+    """One episode of a task family on a tree: `curves` (m, points), a colour per branch and a dash per sub-branch."""
+    figure = _figure("One episode of the branching family", "x", "y")
+    for task, curve, colour, dash in zip(episode.tasks, curves, *_branch_style(tree, episode.tasks), strict=True):
+        figure.add_scatter(x=grid, y=curve, name=task, line={"color": colour, "dash": dash, "width": 2})
+    figure.update_layout(legend_title="task")
+    return figure
+
+
+def pooled_steps(
+    episode: Episode, grid: Tensor, predictions: Tensor, truth: Tensor, grouping: Grouping, title: str
+) -> go.Figure:
+    """All tasks' predictions after k inner steps, with a slider for k, a colour per cluster of step k.
+
+    `predictions` is (steps + 1, m, points), as from `adaptation_data`; `truth` is (m, points).
+    """
+    figure = _figure(title, "x", "y", height=460)
+    for curve in truth:
+        figure.add_scatter(x=grid, y=curve, line={"color": "#bbbbbb", "width": 1}, showlegend=False, hoverinfo="skip")
+    labels, counts = [0] * len(episode.tasks), []
+    for k, curves in enumerate(predictions):
+        labels = list(grouping(k, episode.tasks, labels)) if k else labels
+        number = {label: i for i, label in enumerate(dict.fromkeys(labels))}
+        counts.append(len(number))
+        for task, curve, label in zip(episode.tasks, curves, labels, strict=True):
+            colour = COLOURS[number[label] % len(COLOURS)]
+            figure.add_scatter(
+                x=grid, y=curve, name=task, line={"color": colour, "width": 2.5}, visible=k == len(predictions) - 1
+            )
+    m = len(episode.tasks)
+    steps = [
+        {
+            "method": "update",
+            "label": f"{k}",
+            "args": [
+                {"visible": [True] * m + [k == shown for shown in range(len(predictions)) for _ in range(m)]},
+                {"title.text": f"{title}: step {k}, {count} cluster{'s' * (count > 1)}"},
+            ],
+        }
+        for k, count in enumerate(counts)
+    ]
+    figure.update_layout(
+        sliders=[{"active": len(steps) - 1, "steps": steps, "currentvalue": {"prefix": "inner steps taken: "}}],
+        title_text=f"{title}: step {len(steps) - 1}, {counts[-1]} clusters",
+        legend_title="task",
+    )
+    return figure
+
+
+def landscape(starts: Tensor, losses: Mapping[float, Sequence[float]]) -> go.Figure:
+    """The loss after adaptation for each start, with a slider for the inner rate: `losses[rate]` (starts,)."""
+    figure = _figure("Loss of both tasks after one inner step", "start ω = w", "loss after the step")
+    for values in losses.values():
+        figure.add_scatter(
+            x=starts, y=values, line={"color": "#cccccc", "width": 1}, showlegend=False, hoverinfo="skip"
+        )
+    for i, (rate, values) in enumerate(losses.items()):
+        figure.add_scatter(
+            x=starts, y=values, name=f"α = {rate:g}", line={"color": COLOURS[0], "width": 3}, visible=i == 0
+        )
+        lowest = int(np.argmin(values))
+        figure.add_scatter(
+            x=[float(starts[lowest])], y=[values[lowest]], name="best start", mode="markers", visible=i == 0,
+            marker={"color": COLOURS[1], "size": 12, "symbol": "diamond"},
+        )  # fmt: skip
+    grey = [True] * len(losses)
+    steps = [
+        {
+            "method": "update",
+            "label": f"{rate:g}",
+            "args": [{"visible": grey + [j // 2 == i for j in range(2 * len(losses))]}],
+        }
+        for i, rate in enumerate(losses)
+    ]
+    figure.update_layout(
+        sliders=[{"active": 0, "steps": steps, "currentvalue": {"prefix": "inner rate α = "}}],
+        height=440,
+    )
+    figure.update_yaxes(range=[0, 5])
+    return figure
+
+
+def tree_data(root: TaskTree) -> list[tuple[str, int, float, float | None, bool]]:
+    """For each node, parents first: its name, depth, height, its parent's height (None for the root), is it a leaf.
+
+    Leaves stand at heights 0, -1, -2, ... and a node in the middle of its children.
+    """
+    nodes, order = list(root.nodes), {leaf: float(-i) for i, leaf in enumerate(root.leaves)}
+    height: dict[int, float] = {}
+    for node in reversed(nodes):
+        below = [height[id(child)] for child in node.children]
+        height[id(node)] = sum(below) / len(below) if below else order[node.name]
+    above: dict[int, tuple[int, float | None]] = {id(root): (0, None)}
+    for node in nodes:
+        above |= {id(child): (above[id(node)][0] + 1, height[id(node)]) for child in node.children}
+    return [(n.name, above[id(n)][0], height[id(n)], above[id(n)][1], not n.children) for n in nodes]
+
+
+def tree(root: TaskTree, title: str, names: Mapping[str, str] | None = None) -> go.Figure:
+    """A tree from left to right, the root at step 1; `names` gives what to write beside a leaf."""
+    rows = tree_data(root)
+    figure = _figure(title, height=max(320, 26 * len(root.leaves) + 110))
+    xs: list[float | None] = []
+    ys: list[float | None] = []
+    for _, depth, y, parent, _ in rows:
+        if parent is not None:
+            xs += [depth - 1, depth - 1, depth, None]
+            ys += [parent, y, y, None]
+    figure.add_scatter(x=xs, y=ys, mode="lines", line={"color": "#888888"}, hoverinfo="skip", showlegend=False)
+    for leaf, position, colour in ((False, "top left", COLOURS[1]), (True, "middle right", COLOURS[0])):
+        chosen = [row for row in rows if row[4] == leaf]
+        labels = [(names or {}).get(row[0], row[0]) if leaf else row[0] for row in chosen]
+        figure.add_scatter(
+            x=[row[1] for row in chosen], y=[row[2] for row in chosen], text=labels, mode="markers+text",
+            textposition=position, marker={"color": colour, "size": 8}, showlegend=False, hoverinfo="text",
+        )  # fmt: skip
+    depth = root.depth
+    ticks = [f"step {k + 1}" for k in range(depth + 1)]
+    figure.update_xaxes(tickvals=list(range(depth + 1)), ticktext=ticks, range=[-0.5, depth + 1.1], showgrid=False)
+    figure.update_yaxes(visible=False)
+    return figure
+
+
+def _branch_style(tree: TaskTree, tasks: Sequence[str]) -> tuple[list[str], list[str]]:
+    """A colour per branch below the root and a dash per branch below that, for each task."""
+    first, second = tree.clusters(2), tree.clusters(3)
+    colours = {node: COLOURS[i % len(COLOURS)] for i, node in enumerate(dict.fromkeys(first.values()))}
+    dashes = {}
+    for task in tree.leaves:
+        used = [dashes[n] for n in dashes if n in {second[t] for t in tree.leaves if first[t] == first[task]}]
+        dashes.setdefault(second[task], DASHES[len(used) % len(DASHES)])
+    return [colours[first[task]] for task in tasks], [dashes[second[task]] for task in tasks]
+
+
+def _module_parameters(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The parameters of a Learner under the names that its module gives them."""
+    return {name.removeprefix("module."): value for name, value in parameters.items()}

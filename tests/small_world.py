@@ -1,0 +1,226 @@
+"""A small made-up world: XNLI and MultiNLI archives in their official layouts, and tiny random encoders."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+torch.set_num_threads(1)  # for products this small a second thread costs more than it gives
+
+LABELS = ("entailment", "neutral", "contradiction")
+GENRES = ("facetoface", "travel")
+LANGUAGES = ("en", "fr", "es", "de", "el", "bg", "ru", "tr", "vi", "th", "zh", "hi", "ur")
+"""The 12 languages of the phylogeny and tr, in the order of XNLI's list."""
+
+COLUMNS = (
+    "language gold_label sentence1_binary_parse sentence2_binary_parse sentence1_parse sentence2_parse sentence1 "
+    "sentence2 promptID pairID genre label1 label2 label3 label4 label5 sentence1_tokenized sentence2_tokenized match"
+).split()
+
+_LATIN = "adegiklmnorstuv"
+_LETTERS = dict.fromkeys(LANGUAGES, _LATIN) | {
+    "el": "αβγδεικλμνορστυ",
+    "bg": "абвгдежзиклмнор",
+    "ru": "абвгдежзиклмнор",
+    "th": "กขคงจชซดตถทนบปพ",
+    "zh": "天地人山水火木金土日月星风雨雪",
+    "hi": "कखगघचछजटडतदनपबम",
+    "ur": "ابپتجدرزسشعفقکل",
+}
+_NUMBERS, _WORDS = 200, 40
+
+
+def word(language: str, number: int) -> str:
+    """A made-up word, in the script of its language."""
+    letters, shift = _LETTERS[language], 2 * LANGUAGES.index(language)
+    return "".join(letters[(part + shift) % len(letters)] for part in (number % _WORDS // 15, number % 15, number % 4))
+
+
+def sentences(language: str, premise: int, label: int) -> tuple[str, str]:
+    """A premise and a hypothesis of different lengths; some hold quote characters, not always in pairs."""
+    said = " ".join(word(language, premise * 3 + i) for i in range(3 + premise % 5))
+    heard = " ".join(word(language, premise + label * 11 + i) for i in range(1 + (premise + label) % 4))
+    quote = '"' if premise % 7 == 1 else ""
+    return f"{quote}{said} {premise}.", f'{heard} "{premise}"!' if premise % 5 == 2 else f"{heard}."
+
+
+def xnli_rows(split: str, languages: Sequence[str], genres: Sequence[str], premises: int) -> list[dict[str, str]]:
+    """Rows as XNLI has them: each premise with one hypothesis per class, rows parallel in all languages."""
+    rows = []
+    for language in languages:
+        for prompt in range(premises * len(genres)):
+            for label, name in enumerate(LABELS):
+                said, heard = sentences(language, prompt + (100 if split == "test" else 0), label)
+                rows.append(
+                    dict.fromkeys(COLUMNS, "")
+                    | {
+                        "language": language,
+                        "gold_label": name,
+                        "sentence1": said,
+                        "sentence2": heard,
+                        "promptID": str(prompt + 1),
+                        "pairID": str(3 * prompt + label + 1),
+                        "genre": genres[prompt % len(genres)],
+                        "label1": name,
+                        "match": "True",
+                    }
+                )
+    return rows
+
+
+def write_xnli(
+    directory: Path,
+    languages: Sequence[str] = LANGUAGES,
+    test_languages: Sequence[str] | None = None,
+    genres: Sequence[str] = GENRES,
+    dev: int = 20,
+    test: int = 4,
+) -> Path:
+    """Write XNLI-1.0.zip with `dev` and `test` premises per genre; returns its path.
+
+    Without `test_languages` the test split has all languages but el.
+    """
+    given = {
+        "dev": xnli_rows("dev", languages, genres, dev),
+        "test": xnli_rows("test", test_languages or [code for code in languages if code != "el"], genres, test),
+    }
+    directory.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(directory / "XNLI-1.0.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("XNLI-1.0/", "")
+        archive.writestr("XNLI-1.0/README.md", "Made-up rows in the layout of XNLI 1.0.\n")
+        for split, rows in given.items():
+            lines = ["\t".join(COLUMNS), *("\t".join(row.values()) for row in rows)]
+            archive.writestr(f"XNLI-1.0/xnli.{split}.tsv", "\n".join(lines) + "\n")
+            archive.writestr(f"__MACOSX/XNLI-1.0/._xnli.{split}.tsv", "not a table")
+    return directory / "XNLI-1.0.zip"
+
+
+def write_multinli(directory: Path, pairs: int = 30, genres: Sequence[str] = ("fiction", "telephone")) -> Path:
+    """Write multinli_1.0.zip, all three splits; every tenth pair has no gold label. Returns its path."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(directory / "multinli_1.0.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for split in ("train", "dev_matched", "dev_mismatched"):
+            lines = []
+            for number in range(pairs):
+                said, heard = sentences("en", number // 3, number % 3)
+                row = {
+                    "gold_label": "-" if number % 10 == 9 else LABELS[number % 3],
+                    "sentence1": said,
+                    "sentence2": heard,
+                    "genre": genres[number // 3 % len(genres)],
+                    "pairID": f"{number}{'enc'[number % 3]}",
+                    "promptID": str(number // 3),
+                }
+                lines.append(json.dumps(row))
+            archive.writestr(f"multinli_1.0/multinli_1.0_{split}.jsonl", "\n".join(lines) + "\n")
+    return directory / "multinli_1.0.zip"
+
+
+def changed(archive: Path, directory: Path, name: str, change: Callable[[str], str | None]) -> Path:
+    """A copy of an archive in `directory` whose member `name` was changed, or left out where `change` says None."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with (
+        zipfile.ZipFile(archive) as old,
+        zipfile.ZipFile(directory / archive.name, "w", zipfile.ZIP_DEFLATED) as new,
+    ):
+        for member in old.namelist():
+            content: str | None = old.read(member).decode("utf-8")
+            if member.split("/")[-1] == name:
+                content = change(content)
+            if content is not None:
+                new.writestr(member, content)
+    return directory / archive.name
+
+
+def cut(path: Path, share: float = 0.5) -> Path:
+    """Cut a file short in place, as a broken download does."""
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+    return path
+
+
+def tokenizer(kind: str, model_max_length: int | None = 64) -> Any:
+    """A tokenizer of whole words, in the manner of BERT or of XLM-R."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    bert = kind == "bert"
+    pad, start, end, unknown, mask = (
+        ("[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]") if bert else ("<pad>", "<s>", "</s>", "<unk>", "<mask>")
+    )
+    special = [pad, unknown, start, end, mask] if bert else [start, pad, end, unknown, mask]
+    words = [word(language, number) for language in LANGUAGES for number in range(_WORDS)]
+    known = list(dict.fromkeys([*special, *'".!', *map(str, range(_NUMBERS)), *words]))
+    vocabulary = {token: i for i, token in enumerate(known)}
+    model = models.WordPiece if bert else models.WordLevel
+    made = Tokenizer(model(vocabulary, unk_token=unknown))
+    made.pre_tokenizer = pre_tokenizers.Whitespace()
+    made.post_processor = processors.TemplateProcessing(
+        single=f"{start} $A {end}",
+        pair=f"{start} $A {end} $B:1 {end}:1" if bert else f"{start} $A {end} {end} $B {end}",
+        special_tokens=[(start, vocabulary[start]), (end, vocabulary[end])],
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=made,
+        pad_token=pad,
+        unk_token=unknown,
+        cls_token=start,
+        sep_token=end,
+        mask_token=mask,
+        model_input_names=["input_ids", *(["token_type_ids"] if bert else []), "attention_mask"],
+        **({} if model_max_length is None else {"model_max_length": model_max_length}),
+    )
+
+
+def write_encoder(
+    directory: Path,
+    kind: str = "bert",
+    labels: Sequence[str] = LABELS,
+    classifier: bool = True,
+    seed: int = 0,
+    model_max_length: int | None = 64,
+) -> Path:
+    """Write a random encoder of 3 layers and 16 units as a Hugging Face directory; returns the directory.
+
+    `labels` are the names of its classes in their order; without `classifier` it has an encoder alone. Its
+    weights are large enough for its answers to differ from row to row.
+    """
+    import transformers
+    from transformers.utils import logging
+
+    words = tokenizer(kind, model_max_length)
+    bert = kind == "bert"
+    config = (transformers.BertConfig if bert else transformers.XLMRobertaConfig)(
+        vocab_size=len(words),
+        hidden_size=16,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=64 if bert else 66,
+        type_vocab_size=2 if bert else 1,
+        pad_token_id=words.pad_token_id,
+        bos_token_id=words.cls_token_id,
+        eos_token_id=words.sep_token_id,
+        initializer_range=0.3,
+        id2label=dict(enumerate(labels)),
+        label2id={label: i for i, label in enumerate(labels)},
+    )
+    name = ("Bert" if bert else "XLMRoberta") + ("ForSequenceClassification" if classifier else "Model")
+    torch.manual_seed(seed)
+    model = getattr(transformers, name)(config)
+    with torch.no_grad():  # biases start at 0 and norms at 1, where a mistake could hide
+        for parameter_name, p in model.named_parameters():
+            if parameter_name.endswith("bias") or "LayerNorm" in parameter_name:
+                p.add_(0.1 * torch.randn_like(p))
+    bars = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    model.save_pretrained(directory)
+    if bars:
+        logging.enable_progress_bar()
+    words.save_pretrained(directory)
+    return directory

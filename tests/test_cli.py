@@ -1,0 +1,472 @@
+"""The command line: a table and one file per run, or one clear line and nothing left behind."""
+
+import contextlib
+import datetime as clock
+import io
+import json
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import small_world
+import torch
+
+import minimeta.__main__ as cli
+from minimeta import recipes
+from minimeta.recipes import METHODS, Cell
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return small_world.write_xnli(tmp_path_factory.mktemp("xnli")).parent
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory):
+    return small_world.write_encoder(tmp_path_factory.mktemp("encoder") / "xlm-r", "xlm-roberta")
+
+
+def shorten(patch, **changes):
+    """Two outer steps at every scale, and other changes to its settings."""
+    for numbers in recipes.SCALES.values():
+        for kind in numbers:
+            patch.setitem(numbers, kind, replace(numbers[kind], outer_steps=2, **changes))
+
+
+@pytest.fixture(autouse=True)
+def short_runs(monkeypatch):
+    shorten(monkeypatch)
+    monkeypatch.setattr(torch, "set_num_threads", lambda count: None)
+    monkeypatch.delenv("MINIMETA_SCALE", raising=False)
+
+
+@pytest.fixture
+def call(data, encoder, tmp_path, capfd):
+    """`main` with the small world's corpus and encoder: its status, what it printed and its complaints."""
+
+    def run(*arguments, **options):
+        given = {"data": data, "encoder": encoder, "out": tmp_path / "out"} | options
+        named = [str(part) for name, value in given.items() if value is not None for part in (f"--{name}", value)]
+        status = cli.main([*map(str, arguments), *(named if "run" in arguments[:1] else [])])
+        return (status, *capfd.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def complaint(call, tmp_path):
+    """Checks that a call is refused in one line with all `parts` in it, and leaves no file behind."""
+
+    def check(arguments, *parts, **options):
+        status, _, said = call(*arguments, **options)
+        assert status == 2
+        assert "Traceback" not in said
+        assert said.startswith("minimeta: "), said
+        assert said.endswith(".\n") and len(said.splitlines()) == 1, said
+        for part in parts:
+            assert str(part) in said, said
+        assert files(tmp_path / "out") == []
+
+    return check
+
+
+def files(directory):
+    return sorted(path for path in directory.rglob("*") if path.is_file())
+
+
+def strict(path):
+    """The content of a JSON file; raises for NaN and Infinity, which JSON does not have."""
+
+    def refuse(name):
+        raise ValueError(name)
+
+    return json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
+
+
+# What works
+
+
+def test_methods_lists_them_all(call):
+    status, said, complaints = call("methods")
+    assert (status, complaints) == (0, "")
+    lines = said.splitlines()
+    assert [line.split()[0] for line in lines] == list(METHODS)
+    for line, method in zip(lines, METHODS.values(), strict=True):
+        assert method.title in line
+        assert all(control in line for control in method.controls)
+
+
+@pytest.fixture(scope="module")
+def finished(data, encoder, tmp_path_factory):
+    """All methods on two targets with two seeds: what was printed, and the records."""
+    out = tmp_path_factory.mktemp("out")
+    arguments = ["run", *METHODS, "--target", "de", "zh", "--aux", "fr", "hi", "--seeds", "2"]
+    with pytest.MonkeyPatch.context() as patch:
+        shorten(patch)
+        patch.setattr(torch, "set_num_threads", lambda count: None)
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            assert cli.main([*arguments, "--data", str(data), "--encoder", str(encoder), "--out", str(out)]) == 0
+    return printed.getvalue(), {path: strict(path) for path in files(out)}
+
+
+def test_a_run_leaves_one_file_per_cell_and_seed(finished):
+    said, records = finished
+    cells = [(name, True) for name in METHODS if METHODS[name].by_genre]
+    cells += [(name, False) for name in ("joint", "x-maml", "xla-maml")]
+    found = [(record["method"], record["by_genre"], record["seed"]) for record in records.values()]
+    assert sorted(found) == sorted((name, kind, seed) for name, kind in cells for seed in (0, 1))
+    (folder,) = {path.parent for path in records}
+    assert str(folder) in said
+    assert all(path.suffix == ".json" for path in records)
+
+
+def test_the_table_says_scale_targets_and_seeds(finished):
+    said, _ = finished
+    first = said.splitlines()[0]
+    assert "toy scale" in first and "de, zh" in first and "seeds 0 to 1" in first
+    for target in ("de", "zh"):
+        for kind in ("zero-shot", "few-shot"):
+            assert f"{target}, {kind}: test accuracy in %, mean ± sd over seeds" in said
+
+
+def test_the_table_has_the_accuracies_of_the_files(finished):
+    said, records = finished
+    blocks = re.split(r"\n(?=\w\w, (?:zero|few)-shot)", said)[1:]
+    assert len(blocks) == 4
+    for block in blocks:
+        target, kind = re.match(r"(\w\w), ([a-z-]+):", block).groups()
+        rows = [line for line in block.splitlines() if "±" in line][1:]
+        assert len(rows) == len(records) / 2
+        for name, method in METHODS.items():
+            mine = [record for record in records.values() if record["method"] == name]
+            for by_genre in {record["by_genre"] for record in mine}:
+                values = [r["results"][target][kind]["accuracy"] for r in mine if r["by_genre"] == by_genre]
+                figure = f"{statistics.mean(values):5.2f} ± {statistics.stdev(values):4.2f}"
+                assert any(row.split("  ")[1].strip() == method.title and figure in row for row in rows), (name, figure)
+
+
+def test_every_effect_stands_beside_its_controls(finished):
+    said, _ = finished
+    compared = re.findall(r"^  (\S.*?) +- (\S.*?) +[+-]\d+\.\d\d \[ *[+-]\d+\.\d\d, *[+-]\d+\.\d\d\]  \w", said, re.M)
+    expected = [
+        (METHODS[name].title, METHODS[control].title)
+        for name in METHODS
+        for control in METHODS[name].controls
+        for _ in range(2 if (name, control) == ("joint", "baseline") else 1)
+    ]
+    assert sorted(compared) == sorted(expected * 4)
+    assert said.count("95 % interval over premises, paired by seed") == 4
+
+
+def test_a_target_named_twice_is_scored_once(call):
+    status, said, _ = call("run", "baseline", "--target", "de", "de", "--target", "de", "--seeds", "1")
+    assert status == 0
+    assert said.count("de, zero-shot") == 1
+
+
+def test_the_paper_is_quoted_as_the_papers(call):
+    status, said, _ = call("run", "baseline", "--target", "de", "--seeds", "1")
+    assert status == 0
+    assert "the paper's is mBERT's" in said
+    (line,) = [line for line in said.splitlines() if line.endswith("  70.82")]
+    assert "Baseline" in line
+    assert sum(line.endswith("  –") for line in said.splitlines()) == 1  # few-shot: not in the paper
+
+
+@pytest.mark.parametrize("path", ["XNLI-1.0.zip", "."])
+def test_data_is_an_archive_or_its_directory(call, data, path):
+    assert call("run", "baseline", "--target", "de", "--seeds", "1", data=data / path)[0] == 0
+
+
+def test_the_scale_comes_from_the_environment_or_the_option(call, monkeypatch):
+    monkeypatch.setenv("MINIMETA_SCALE", "small")
+    assert "small scale" in call("run", "baseline", "--target", "de", "--seeds", "1")[1]
+    assert "toy scale" in call("run", "baseline", "--target", "fr", "--seeds", "1", "--scale", "toy")[1]
+
+
+def test_full_scale_adapts_the_head_and_the_whole(call, tmp_path):
+    arguments = ("run", "maml", "x-maml", "--target", "de", "--aux", "fr", "--scale", "full", "--seeds", "1")
+    status, said, _ = call(*arguments)
+    assert status == 0
+    assert "full scale" in said
+    adapted = {record["method"]: record["settings"]["adapt"] for record in map(strict, files(tmp_path / "out"))}
+    assert adapted == {"maml": "head", "x-maml": "all"}
+
+
+def test_two_runs_in_the_same_second_are_both_kept(call, tmp_path, monkeypatch):
+    class Frozen(clock.datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return cls(2026, 11, 21, 12, 0, 0, tzinfo=tz)
+
+    monkeypatch.setattr(cli, "datetime", Frozen)
+    for _ in range(2):
+        assert call("run", "baseline", "--target", "de", "--seeds", "1")[0] == 0
+    assert len(files(tmp_path / "out")) == 2
+
+
+def test_an_interrupted_run_keeps_what_was_finished(call, tmp_path, monkeypatch):
+    real, calls = recipes.run, []
+
+    def interrupted(*arguments):
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(recipes, "run", interrupted)
+    status, _, said = call("run", "baseline", "joint", "--target", "de", "--aux", "fr", "--seeds", "2")
+    assert status == 130
+    assert said == "minimeta: stopped; the runs that were finished have been kept.\n"
+    assert [strict(path)["method"] for path in files(tmp_path / "out")] == ["baseline"]
+
+
+# The table, from records made by hand
+
+
+def record(right, seconds=1.0):
+    """A run on 60 rows of 20 premises with these rows right, for de."""
+    score = {
+        "accuracy": 100 * sum(right) / len(right),
+        "n": len(right),
+        "label": [1] * len(right),
+        "predicted": [1 if hit else 2 for hit in right],
+        "premise_id": [f"test/{i // 3}" for i in range(len(right))],
+        "pair": [f"test/{i}" for i in range(len(right))],
+    }
+    return {"train_seconds": seconds, "results": {"de": {"zero-shot": score, "few-shot": score}}}
+
+
+@pytest.mark.parametrize(
+    ("mine", "other", "verdict"),
+    [
+        ([True] * 60, [False] * 60, "+100.00 [+100.00, +100.00]  better"),
+        ([False] * 60, [True] * 60, "-100.00 [-100.00, -100.00]  worse"),
+        ([True, False] * 30, [True, False] * 30, "+0.00 [+0.00, +0.00]  no difference shown"),
+    ],
+)
+def test_the_verdict_follows_the_interval(mine, other, verdict):
+    cells = {Cell("maml", ("fr",), True): [record(mine)] * 2, Cell("joint", ("fr",), True): [record(other)] * 2}
+    lines = cli.table(cells, ["de"]).splitlines()
+    assert [line.split(" - ")[1].split(maxsplit=1)[1] for line in lines if " - " in line] == [verdict] * 2
+
+
+def test_an_interval_has_a_width_and_holds_its_gain():
+    mine, other = [i % 4 != 0 for i in range(60)], [i % 3 != 0 for i in range(60)]
+    cells = {Cell("maml", ("fr",), True): [record(mine)], Cell("joint", ("fr",), True): [record(other)]}
+    (found, _) = re.findall(r"([+-][\d.]+) \[([+-][\d.]+), ([+-][\d.]+)\]  (.*)", cli.table(cells, ["de"]))
+    gain, low, high = map(float, found[:3])
+    assert gain == pytest.approx(100 * (45 - 40) / 60, abs=0.01)
+    assert low < gain < high
+    assert found[3] == ("better" if low > 0 else "worse" if high < 0 else "no difference shown")
+
+
+def test_controls_need_the_same_auxiliaries_and_episodes():
+    runs = [record([True] * 60)]
+    for control in (Cell("joint", ("es",), True), Cell("joint", ("fr",), False)):
+        assert " - " not in cli.table({Cell("maml", ("fr",), True): runs, control: runs}, ["de"])
+    assert " - " in cli.table({Cell("maml", ("fr",), True): runs, Cell("baseline", (), True): runs}, ["de"])
+
+
+# Files
+
+
+def test_write_json_writes_what_it_was_given(tmp_path):
+    record = {"a": [1, 2.5, None], "title": "ελληνικά"}
+    cli.write_json(tmp_path / "a.json", record)
+    assert strict(tmp_path / "a.json") == record
+    assert files(tmp_path) == [tmp_path / "a.json"]
+
+
+def test_write_json_leaves_nothing_when_it_fails(tmp_path):
+    with pytest.raises(TypeError):
+        cli.write_json(tmp_path / "a.json", {"first": list(range(10000)), "second": object()})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_write_json_keeps_the_old_file_when_it_fails(tmp_path):
+    cli.write_json(tmp_path / "a.json", {"old": 1})
+    with pytest.raises(TypeError):
+        cli.write_json(tmp_path / "a.json", {"new": object()})
+    assert strict(tmp_path / "a.json") == {"old": 1}
+    assert files(tmp_path) == [tmp_path / "a.json"]
+
+
+# Calls that are refused
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        ([], "COMMAND"),
+        (["fly"], "fly"),
+        (["run"], "required"),
+        (["run", "maml"], "--target"),
+        (["run", "maml", "--target"], "--target"),
+        (["run", "--target", "de"], "METHOD"),
+        (["run", "maml", "--target", "de", "--wings", "2"], "--wings"),
+        (["run", "maml", "--target", "de", "--seeds", "few"], "--seeds"),
+    ],
+)
+def test_a_call_that_does_not_parse(arguments, part, capfd):
+    assert cli.main(arguments) == 2
+    said = capfd.readouterr().err
+    assert said.startswith("minimeta: ") and len(said.splitlines()) == 1
+    assert part in said and "--help" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["mamal", "--target", "de"], ["'mamal'", "fixed-treemaml"]),
+        (["maml", "mamal", "--target", "de"], ["'mamal'"]),
+        (["maml", "--target", "xx"], ["'xx'", "ar, bg, de"]),
+        (["maml", "--target", "de", "--aux", "xx"], ["'xx'", "ar, bg, de"]),
+        (["maml", "--target", "de", "--scale", "huge"], ["'huge'", "toy, small, full"]),
+        (["maml", "--target", "de", "--aux", "fr", "de"], ["de", "both a target and an auxiliary"]),
+        (["xla-maml", "--target", "de", "--aux", "en"], ["X-MAML"]),
+        (["maml", "--target", "de", "--seeds", "0"], ["--seeds", "1 or more"]),
+        (["maml", "--target", "de", "--seeds", "-3"], ["--seeds", "-3"]),
+        (["maml", "--target", "el", "--aux", "fr"], ["no test rows", "el"]),
+        (["baseline", "--target", "sw"], ["no test rows", "sw"]),
+        (["maml", "--target", "de", "--aux", "sw"], ["no dev rows", "sw"]),
+    ],
+)
+def test_choices_that_cannot_be_run(complaint, arguments, parts):
+    complaint(["run", *arguments], *parts)
+
+
+def test_an_unknown_scale_in_the_environment(complaint, monkeypatch):
+    monkeypatch.setenv("MINIMETA_SCALE", "huge")
+    complaint(["run", "baseline", "--target", "de"], "'huge'", "toy, small, full")
+
+
+def test_no_corpus_or_no_encoder(complaint):
+    complaint(["run", "maml", "--target", "de"], "--data", data=None)
+    complaint(["run", "maml", "--target", "de"], "--encoder", encoder=None)
+
+
+def test_a_missing_archive(complaint, tmp_path):
+    complaint(["run", "maml", "--target", "de"], tmp_path / "none", "XNLI-1.0.zip", data=tmp_path / "none")
+    complaint(["run", "maml", "--target", "de"], tmp_path, "XNLI-1.0.zip", data=tmp_path)
+
+
+def test_an_archive_cut_short(complaint, data, tmp_path):
+    path = tmp_path / "XNLI-1.0.zip"
+    shutil.copy(data / "XNLI-1.0.zip", path)
+    complaint(["run", "maml", "--target", "de"], path, "get it again", data=small_world.cut(path))
+
+
+def test_an_archive_without_dev_rows(complaint, data, tmp_path):
+    path = small_world.changed(data / "XNLI-1.0.zip", tmp_path, "xnli.dev.tsv", lambda text: text.split("\n")[0] + "\n")
+    complaint(["run", "maml", "--target", "de", "--aux", "fr"], "dev", data=path)
+    complaint(["run", "baseline", "--target", "de"], "dev", data=path)
+
+
+def test_a_missing_encoder(complaint, tmp_path):
+    complaint(["run", "maml", "--target", "de"], tmp_path / "none", "no encoder", encoder=tmp_path / "none")
+
+
+def test_an_encoder_of_another_architecture(complaint, encoder, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(encoder, other)
+    config = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps(config | {"model_type": "distilbert"}))
+    complaint(["run", "maml", "--target", "de"], other, "distilbert", encoder=other)
+
+
+def test_an_encoder_cut_short(complaint, encoder, tmp_path):
+    shutil.copytree(encoder, tmp_path / "cut")
+    small_world.cut(tmp_path / "cut" / "model.safetensors")
+    complaint(["run", "maml", "--target", "de"], tmp_path / "cut", encoder=tmp_path / "cut")
+
+
+def test_fewer_examples_than_shots(complaint, tmp_path):
+    few = small_world.write_xnli(tmp_path / "few", dev=2)
+    complaint(["run", "maml", "--target", "de", "--aux", "fr"], "too few dev rows", data=few)
+    complaint(["run", "x-maml", "--target", "de", "--aux", "fr"], "too few dev rows", data=few)
+
+
+@pytest.mark.parametrize("before", [[], ["baseline"]])
+@pytest.mark.parametrize(("target", "auxiliary"), [("de", "tr"), ("tr", "es")])
+def test_a_tree_that_misses_a_task(complaint, before, target, auxiliary):
+    arguments = ["run", *before, "fixed-treemaml", "--target", target, "--aux", "fr", auxiliary]
+    complaint(arguments, "no place", "tr/")
+
+
+@pytest.mark.parametrize("method", ["maml", "fixed-treemaml", "x-maml"])
+def test_losses_that_are_not_finite(complaint, monkeypatch, method):
+    shorten(monkeypatch, inner_rate=1e30)
+    arguments = ["run", method, "--target", "de", "--aux", "fr", "hi"]
+    complaint(arguments, "inner rate", "1e+30")
+
+
+def test_an_output_folder_that_is_a_file(call, tmp_path):
+    (tmp_path / "taken").write_text("mine")
+    for out in (tmp_path / "taken", tmp_path / "taken" / "below"):
+        status, _, said = call("run", "baseline", "--target", "de", out=out)
+        assert status == 2
+        assert said.startswith("minimeta: ") and len(said.splitlines()) == 1
+        assert str(out) in said
+    assert (tmp_path / "taken").read_text() == "mine"
+
+
+# From a shell
+
+
+def shell(*arguments, **environment):
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=120,
+    )
+
+
+def test_a_run_from_a_shell(data, encoder, tmp_path):
+    arguments = ["-m", "minimeta", "run", "baseline", "--target", "de", "--seeds", "2"]
+    done = shell(
+        *arguments, "--data", data, "--encoder", encoder, "--out", tmp_path, PYTHONUTF8="1", HF_HUB_OFFLINE="1"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "±" in done.stdout and "Baseline" in done.stdout
+    assert [strict(path)["seed"] for path in files(tmp_path)] == [0, 1]
+
+
+def test_an_encoder_that_no_hub_can_give(data, tmp_path):
+    arguments = ["-m", "minimeta", "run", "baseline", "--target", "de", "--data", data, "--encoder", "nobody/nothing"]
+    done = shell(*arguments, "--out", tmp_path / "out", HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path / "home"))
+    assert done.returncode == 2
+    assert done.stderr.startswith("minimeta: ") and len(done.stderr.splitlines()) == 1, done.stderr
+    assert "nobody/nothing" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_importing_minimeta_is_quick_and_listing_methods_loads_no_encoder():
+    code = (
+        "import sys, time, torch\n"
+        "def heavy(): print([name for name in ('transformers', 'datasets', 'plotly') if name in sys.modules])\n"
+        "start = time.perf_counter()\n"
+        "import minimeta\n"
+        "print(time.perf_counter() - start)\n"
+        "heavy()\n"
+        "from minimeta.__main__ import main\n"
+        "main(['methods'])\n"
+        "heavy()\n"
+    )
+    seconds = []
+    while len(seconds) < 3 and min(seconds, default=1) >= 0.2:  # the best of three, for a busy machine
+        done = shell("-c", code, PYTHONUTF8="1")
+        assert done.returncode == 0, done.stderr
+        took, loaded, *methods, loaded_then = done.stdout.splitlines()
+        assert loaded == loaded_then == "[]"
+        assert len(methods) == len(METHODS)
+        seconds.append(float(took))
+    assert min(seconds) < 0.2

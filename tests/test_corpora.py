@@ -1,0 +1,354 @@
+"""Corpora: official layouts in, the same rows out however they are stored, and one clear line for bad input."""
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import small_world
+
+from minimeta import corpora
+from minimeta.errors import InputError
+
+REAL = Path(__file__).parents[2] / "shared" / "real"
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    return small_world.write_xnli(tmp_path_factory.mktemp("xnli"))
+
+
+@pytest.fixture(scope="module")
+def corpus(archive):
+    return corpora.xnli(archive)
+
+
+@pytest.fixture(scope="module")
+def held(archive):
+    return corpora.nli(archive)
+
+
+@pytest.fixture(scope="module")
+def english(tmp_path_factory):
+    return small_world.write_multinli(tmp_path_factory.mktemp("multinli"))
+
+
+def complaint(path, *parts, read=corpora.xnli, **options):
+    """What reading says about input that it cannot use: one line, with all `parts` in it."""
+    with pytest.raises(InputError) as caught:
+        read(path, **options)
+    message = str(caught.value)
+    assert len(message.splitlines()) == 1
+    assert message.endswith(".")
+    for part in (*parts, str(path)):
+        assert part in message, message
+    return message
+
+
+# What is read
+
+
+def test_rows_are_those_of_the_archive(corpus):
+    given = [
+        (split, row)
+        for split, languages, premises in (
+            ("dev", small_world.LANGUAGES, 20),
+            ("test", [code for code in small_world.LANGUAGES if code != "el"], 4),
+        )
+        for row in small_world.xnli_rows(split, languages, small_world.GENRES, premises)
+    ]
+    expected = [
+        {
+            "language": row["language"],
+            "genre": row["genre"],
+            "split": split,
+            "premise": row["sentence1"],
+            "hypothesis": row["sentence2"],
+            "label": ["entailment", "neutral", "contradiction"].index(row["gold_label"]),
+            "pair": f"{split}/{row['pairID']}",
+            "premise_id": f"{split}/{row['promptID']}",
+        }
+        for split, row in given
+    ]
+    assert corpus.to_list() == expected
+    assert any(row["premise"].startswith('"') for row in expected)  # or the quotes were not tried
+
+
+def test_labels_are_in_the_documented_order():
+    assert corpora.LABELS == ("entailment", "neutral", "contradiction")
+
+
+def test_archive_and_directories_give_the_same_rows(archive, corpus, tmp_path):
+    with zipfile.ZipFile(archive) as opened:
+        opened.extractall(tmp_path / "unpacked")
+    for path in (archive.parent, str(archive), tmp_path / "unpacked", tmp_path / "unpacked" / "XNLI-1.0"):
+        assert corpora.xnli(path).to_list() == corpus.to_list(), path
+
+
+def test_languages_and_splits_can_be_chosen(archive, corpus):
+    chosen = corpora.xnli(archive, languages=("ur", "de"), splits=("dev",))
+    assert chosen.to_list() == [row for row in corpus if row["language"] in ("de", "ur") and row["split"] == "dev"]
+    assert len(chosen) == 2 * 2 * 20 * 3
+
+
+def test_translations_share_their_pair_and_premises_their_three_rows(corpus):
+    languages, premises = {}, {}
+    for row in corpus:
+        languages.setdefault(row["pair"], []).append(row["language"])
+        premises.setdefault((row["language"], row["premise_id"]), []).append((row["premise"], row["label"]))
+    assert all(len(found) == len(set(found)) for found in languages.values())
+    assert {len(found) for found in languages.values()} == {12, 13}
+    for rows in premises.values():
+        assert len({premise for premise, _ in rows}) == 1
+        assert sorted(label for _, label in rows) == [0, 1, 2]
+
+
+def test_multinli_drops_pairs_without_a_label_and_keeps_genres(english):
+    corpus = corpora.multinli(english, splits=("train", "dev_matched", "dev_mismatched"))
+    assert Counter(corpus["split"]) == {"train": 27, "dev_matched": 27, "dev_mismatched": 27}
+    train = corpora.multinli(english)
+    assert set(train["split"]) == {"train"}
+    assert set(train["language"]) == {"en"}
+    assert {row["pair"]: (row["label"], row["genre"], row["premise_id"]) for row in train} == {
+        f"train/{n}{'enc'[n % 3]}": (n % 3, ("fiction", "telephone")[n // 3 % 2], f"train/{n // 3}")
+        for n in range(30)
+        if n % 10 != 9
+    }
+
+
+def test_multinli_from_a_directory_is_the_same(english, tmp_path):
+    with zipfile.ZipFile(english) as opened:
+        opened.extractall(tmp_path)
+    expected = corpora.multinli(english).to_list()
+    for path in (english.parent, tmp_path, tmp_path / "multinli_1.0"):
+        assert corpora.multinli(path).to_list() == expected, path
+
+
+def test_both_corpora_have_the_same_columns(corpus, english):
+    assert corpora.multinli(english).features == corpus.features
+
+
+# Held-out rows
+
+
+def test_hold_out_takes_a_fifth_of_the_dev_premises_in_all_languages(held):
+    premises = {}
+    for row in held:
+        if row["split"] == "held-out":
+            premises.setdefault(row["language"], set()).add(row["premise_id"])
+    assert set(premises) == set(small_world.LANGUAGES)
+    assert len(set(map(frozenset, premises.values()))) == 1
+    assert len(premises["de"]) == round(0.2 * 20 * 2)
+
+
+def test_no_premise_is_in_two_splits(held):
+    splits = {}
+    for row in held:
+        splits.setdefault(row["premise_id"], set()).add(row["split"])
+    assert all(len(found) == 1 for found in splits.values())
+    assert set().union(*splits.values()) == {"dev", "held-out", "test"}
+
+
+def test_hold_out_renames_dev_rows_only(corpus, held):
+    for before, after in zip(corpus, held, strict=True):
+        split = after.pop("split")
+        assert split == before.pop("split") or (split == "held-out" and after["pair"].startswith("dev/"))
+        assert before == after
+
+
+def test_hold_out_is_the_same_each_time_and_follows_its_seed(corpus, held):
+    assert corpora.hold_out(corpus)["split"][:] == held["split"][:]
+    assert corpora.hold_out(corpus, seed=1)["split"][:] != held["split"][:]
+
+
+def test_hold_out_does_not_depend_on_the_languages_that_are_read(archive, held):
+    few = corpora.nli(archive, languages=("de", "th"))
+    assert few.to_list() == [row for row in held if row["language"] in ("de", "th")]
+
+
+@pytest.mark.parametrize(("share", "premises"), [(0.0, 0), (0.5, 20), (1.0, 40)])
+def test_hold_out_takes_the_share_that_is_asked_for(corpus, share, premises):
+    found = corpora.hold_out(corpus, share=share)
+    assert len({row["premise_id"] for row in found if row["split"] == "held-out"}) == premises
+
+
+# Without a network
+
+
+def test_archives_are_read_offline(archive, english, tmp_path):
+    code = (
+        "import sys; from minimeta import corpora; "
+        "print(len(corpora.nli(sys.argv[1])), len(corpora.multinli(sys.argv[2])))"
+    )
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code, archive, english], env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [str(120 * 13 + 24 * 12), "27"]
+
+
+# Input that cannot be used
+
+
+def test_missing_archive(tmp_path):
+    complaint(tmp_path / "XNLI-1.0.zip", "XNLI-1.0.zip", "expected")
+    complaint(tmp_path / "none" / "data", "XNLI-1.0.zip", "expected")
+    complaint(tmp_path / "multinli_1.0.zip", "multinli_1.0.zip", "expected", read=corpora.multinli)
+
+
+def test_directory_without_the_corpus(tmp_path):
+    complaint(tmp_path, "XNLI-1.0.zip", "xnli.dev.tsv", "name the directory")
+
+
+def test_file_that_is_no_zip(tmp_path):
+    path = tmp_path / "XNLI-1.0.zip"
+    path.write_text("<html>404 Not Found</html>")
+    complaint(path, "not a zip", "get it again")
+    path.write_bytes(b"")
+    complaint(path, "not a zip", "get it again")
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.9, 0.999])
+def test_archive_cut_short(archive, tmp_path, share):
+    path = tmp_path / "XNLI-1.0.zip"
+    path.write_bytes(archive.read_bytes())
+    complaint(small_world.cut(path, share), "damaged", "get it again")
+
+
+def test_archive_with_damage_in_the_middle(archive, tmp_path):
+    with zipfile.ZipFile(archive) as opened:
+        member = opened.getinfo("XNLI-1.0/xnli.dev.tsv")
+    start = member.header_offset + 30 + len(member.filename)
+    path = tmp_path / "XNLI-1.0.zip"
+    for at in range(start, start + member.compress_size - 40, member.compress_size // 20):
+        content = bytearray(archive.read_bytes())
+        content[at : at + 40] = bytes(255 - byte for byte in content[at : at + 40])
+        path.write_bytes(content)
+        complaint(path, "damaged", "get it again")
+
+
+def test_missing_member(archive, tmp_path):
+    path = small_world.changed(archive, tmp_path, "xnli.test.tsv", lambda text: None)
+    complaint(path, "xnli.test.tsv", "get the whole archive")
+    assert len(corpora.xnli(path, splits=("dev",)))
+
+
+@pytest.mark.parametrize("column", ["language", "gold_label", "sentence1", "sentence2", "promptID", "pairID", "genre"])
+def test_missing_column(archive, tmp_path, column):
+    def change(text):
+        header, rows = text.split("\n", 1)
+        return "\t".join("x" if name == column else name for name in header.split("\t")) + "\n" + rows
+
+    path = small_world.changed(archive, tmp_path, "xnli.dev.tsv", change)
+    complaint(path, column, "dev", "official layout")
+
+
+def test_unknown_label(archive, tmp_path):
+    def change(text):
+        return text.replace("\tneutral\t", "\tmaybe\t", 1)
+
+    complaint(small_world.changed(archive, tmp_path, "xnli.test.tsv", change), "'maybe'", "test", "entailment")
+
+
+def test_language_that_the_archive_lacks(archive):
+    message = complaint(archive, "test", "el", "it has", languages=("de", "el"))
+    assert "bg, de, en" in message
+    complaint(archive, "dev", "sw", languages=("sw",))
+
+
+@pytest.mark.parametrize("code", ["xx", "DE", "german", ""])
+def test_unknown_language_code(archive, code):
+    with pytest.raises(InputError, match="Unknown language") as caught:
+        corpora.xnli(archive, languages=("de", code))
+    assert repr(code) in str(caught.value)
+    assert "ar, bg, de" in str(caught.value)
+
+
+@pytest.mark.parametrize("columns", [2, 7, 9, 10])
+def test_row_cut_short(archive, tmp_path, columns):
+    def change(text):
+        return "\t".join(text.rstrip("\n").split("\t")[: -(19 - columns)]) + "\n"
+
+    path = small_world.changed(archive, tmp_path, "xnli.dev.tsv", change)
+    complaint(path, "dev", "row 1560", "get the archive again")
+
+
+def test_row_cut_in_its_label(archive, tmp_path):
+    path = small_world.changed(archive, tmp_path, "xnli.dev.tsv", lambda text: text[: text.index("diction")])
+    complaint(path, "dev", "'contra'")
+
+
+@pytest.mark.parametrize("text", ["", "\n"])
+def test_empty_table(archive, tmp_path, text):
+    complaint(small_world.changed(archive, tmp_path, "xnli.dev.tsv", lambda _: text), "dev")
+
+
+def test_row_with_too_many_fields(archive, tmp_path):
+    path = small_world.changed(archive, tmp_path, "xnli.dev.tsv", lambda text: text + "\t".join("de" * 30) + "\n")
+    assert "xnli.dev.tsv" in complaint(path, "get the archive again")
+
+
+def test_multinli_line_cut_short(english, tmp_path):
+    def change(text):
+        return text[:-20]
+
+    path = small_world.changed(english, tmp_path, "multinli_1.0_train.jsonl", change)
+    complaint(path, "multinli_1.0_train.jsonl", "get the archive again", read=corpora.multinli)
+
+
+def test_multinli_line_without_a_sentence(english, tmp_path):
+    def change(text):
+        row = json.loads(text.splitlines()[0])
+        del row["sentence2"]
+        return text + json.dumps(row) + "\n"
+
+    path = small_world.changed(english, tmp_path, "multinli_1.0_train.jsonl", change)
+    complaint(path, "train", "row", "get the archive again", read=corpora.multinli)
+
+
+def test_multinli_without_a_split(english, tmp_path):
+    path = small_world.changed(english, tmp_path, "multinli_1.0_dev_matched.jsonl", lambda text: None)
+    complaint(path, "multinli_1.0_dev_matched.jsonl", read=corpora.multinli, splits=("dev_matched",))
+
+
+# Real corpora, where they are at hand
+
+
+@pytest.fixture(scope="module")
+def real_xnli():
+    if not (REAL / "XNLI-1.0.zip").is_file():
+        pytest.skip("the real XNLI-1.0.zip is not in shared/real beside this checkout")
+    return corpora.xnli(REAL).to_pandas()
+
+
+def test_real_xnli_has_its_official_counts(real_xnli):
+    counts = real_xnli.groupby(["split", "language"]).size()
+    assert set(counts["dev"]) == {2490} and len(counts["dev"]) == 15
+    assert set(counts["test"]) == {5010} and len(counts["test"]) == 8
+    assert real_xnli["genre"].nunique() == 10
+    per_genre = real_xnli.groupby(["split", "language", "genre"]).size()
+    assert set(per_genre["dev"]) == {249} and set(per_genre["test"]) == {501}
+
+
+def test_real_xnli_is_balanced_and_parallel(real_xnli):
+    assert set(real_xnli.groupby(["split", "language", "label"]).size()["dev"]) == {830}
+    assert set(real_xnli.groupby(["split", "language", "label"]).size()["test"]) == {1670}
+    for split, languages in (("dev", 15), ("test", 8)):
+        assert set(real_xnli[real_xnli["split"] == split].groupby("pair")["language"].nunique()) == {languages}
+    assert real_xnli.groupby("pair")["label"].nunique().max() == 1
+    assert set(real_xnli.groupby(["language", "premise_id"]).size()) == {3}
+
+
+@pytest.mark.parametrize(("split", "rows"), [("train", 32346), ("dev_matched", 9815)])
+def test_real_multinli_has_its_counts(split, rows):
+    if not (REAL / "multinli_1.0.zip").is_file():
+        pytest.skip("the real multinli_1.0.zip is not in shared/real beside this checkout")
+    found = corpora.multinli(REAL, splits=(split,))
+    assert len(found) == rows
+    assert set(found["label"]) == {0, 1, 2}
+    assert len(set(found["genre"])) == 5

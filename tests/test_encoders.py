@@ -1,0 +1,425 @@
+"""Encoders: the split into trunk and head changes no logit, features are cached, and bad checkpoints are refused."""
+
+import json
+import shutil
+import warnings
+
+import pytest
+import small_world
+import torch
+from datasets import Dataset
+from torch.func import functional_call
+
+from minimeta import corpora, encoders
+from minimeta.errors import InputError
+from minimeta.grouping import alone
+from minimeta.inner import adapt, task_losses
+from minimeta.tasks import Episode
+
+KINDS = ("bert", "xlm-roberta")
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    return corpora.xnli(small_world.write_xnli(tmp_path_factory.mktemp("xnli")), splits=("dev",))
+
+
+@pytest.fixture(scope="module")
+def directories(tmp_path_factory):
+    return {kind: small_world.write_encoder(tmp_path_factory.mktemp("encoder") / kind, kind) for kind in KINDS}
+
+
+@pytest.fixture(params=KINDS)
+def directory(request, directories):
+    return directories[request.param]
+
+
+def huggingface_logits(directory, rows, max_length=128):
+    """The logits of the checkpoint as Hugging Face computes them, padded to the longest of the rows."""
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    model = AutoModelForSequenceClassification.from_pretrained(directory, attn_implementation="eager").eval()
+    tokens = AutoTokenizer.from_pretrained(directory)(
+        list(rows["premise"]),
+        list(rows["hypothesis"]),
+        padding=True,
+        truncation=True,
+        max_length=max_length,
+        return_tensors="pt",
+    )
+    with torch.no_grad():
+        return model(**tokens).logits
+
+
+def our_logits(encoder, corpus, rows):
+    batch = encoder.features(corpus)[torch.tensor(rows)[None]]
+    with torch.no_grad():
+        return encoder.learner.outputs({name: value[0] for name, value in batch.items()})
+
+
+def far(left, right):
+    return (left - right).abs().max().item()
+
+
+def rewrite_config(directory, target, **changes):
+    """A copy of an encoder's directory with another config.json."""
+    shutil.copytree(directory, target)
+    config = json.loads((target / "config.json").read_text())
+    (target / "config.json").write_text(json.dumps(config | changes))
+    return target
+
+
+def complaint(name, *parts, **options):
+    with pytest.raises(InputError) as caught:
+        encoders.nli(name, **options)
+    message = str(caught.value)
+    assert len(message.splitlines()) == 1
+    for part in (str(name), *parts):
+        assert part in message, message
+
+
+# The split
+
+
+@pytest.mark.parametrize("what", ["head", "all"])
+def test_logits_are_those_of_hugging_face(directory, corpus, what):
+    rows = list(range(0, 1500, 37))
+    expected = huggingface_logits(directory, corpus.select(rows))
+    encoder = encoders.nli(directory, adapt=what)
+    assert encoder.features(corpus)[torch.tensor([rows])]["mask"].min() == 0  # or padding was not tried
+    assert expected.std(0).min() > 0.1  # rows differ, so equality says something
+    assert far(our_logits(encoder, corpus, rows), expected) < 1e-5
+
+
+def test_token_types_matter_to_bert(directories, corpus):
+    encoder = encoders.nli(directories["bert"], adapt="all")
+    batch = {name: value[0] for name, value in encoder.features(corpus)[torch.arange(6)[None]].items()}
+    assert set(batch["token_type_ids"].flatten().tolist()) == {0, 1}
+    with torch.no_grad():
+        given = encoder.learner.outputs(batch)
+        flat = encoder.learner.outputs(batch | {"token_type_ids": torch.zeros_like(batch["token_type_ids"])})
+    assert far(given, flat) > 1e-3
+
+
+@pytest.mark.parametrize("max_length", [8, 12])
+def test_long_examples_are_cut_as_hugging_face_cuts_them(directory, corpus, max_length):
+    rows = list(range(12))
+    encoder = encoders.nli(directory, max_length=max_length)
+    batch = encoder.features(corpus)[torch.tensor(rows)[None]]
+    assert batch["mask"].shape[-1] == max_length
+    assert batch["mask"].sum(-1).max() == max_length
+    assert far(our_logits(encoder, corpus, rows), huggingface_logits(directory, corpus.select(rows), max_length)) < 1e-5
+
+
+def test_the_tokenizer_limits_the_length_too(tmp_path, corpus):
+    encoder = encoders.nli(small_world.write_encoder(tmp_path / "short", model_max_length=10))
+    assert encoder.max_length == 10
+    assert encoder.features(corpus)[torch.arange(9)[None]]["mask"].shape[-1] == 10
+
+
+def test_texts_longer_than_the_encoder_has_positions_are_cut(directory, tmp_path, corpus):
+    kind = directory.name
+    target = small_world.write_encoder(tmp_path / "boundless", kind, model_max_length=None)
+    long = Dataset.from_dict({"premise": ["aad " * 150], "hypothesis": ["aad."], "label": [0]})
+    batch = encoders.nli(target).features(long)[torch.tensor([[0]])]
+    assert batch["mask"].shape[-1] == 64
+
+
+def test_trunk_is_frozen_and_the_head_is_not(directory):
+    encoder = encoders.nli(directory)
+    assert not any(p.requires_grad for p in encoder.trunk.parameters())
+    assert all(p.requires_grad for p in encoder.learner.parameters())
+    names = {name.split(".")[1] for name, _ in encoder.learner.named_parameters()}
+    assert names == {"layer", "classifier"} | ({"pooler"} if directory.name == "bert" else set())
+    assert len(list(encoder.trunk.layers)) == 2
+
+
+def test_adapting_all_leaves_no_trunk(directory):
+    encoder = encoders.nli(directory, adapt="all")
+    assert encoder.trunk is None
+    assert all(p.requires_grad for p in encoder.learner.parameters())
+    head = sum(p.numel() for p in encoders.nli(directory).learner.parameters())
+    trunk = sum(p.numel() for p in encoders.nli(directory).trunk.parameters())
+    assert sum(p.numel() for p in encoder.learner.parameters()) == head + trunk
+
+
+def test_dropout_is_off(directory, corpus):
+    encoder = encoders.nli(directory)
+    dropouts = [part for part in (*encoder.learner.modules(), *encoder.trunk.modules()) if "Dropout" in str(type(part))]
+    assert dropouts and not any(part.training for part in dropouts)
+    assert torch.equal(our_logits(encoder, corpus, [0, 1, 2]), our_logits(encoder, corpus, [0, 1, 2]))
+
+
+# Adapting it
+
+
+def pair_episode(features, fresh=1):
+    """Two tasks with 4 support and 3 query rows each, of different lengths."""
+    rows = torch.arange(300, 300 + 2 * (4 * fresh + 3)).reshape(2, -1)
+    support = tuple(features[rows[:, 4 * i : 4 * i + 4]] for i in range(fresh))
+    return Episode(("bg", "ru"), support, features[rows[:, -3:]])
+
+
+def single(episode, task):
+    return Episode(
+        (episode.tasks[task],),
+        tuple({name: value[task : task + 1] for name, value in batch.items()} for batch in episode.support),
+        {name: value[task : task + 1] for name, value in episode.query.items()},
+    )
+
+
+def meta_gradient(learner, episode, first_order=False):
+    adapted = adapt(learner, episode, alone(), 2, 0.05, first_order)
+    loss = task_losses(learner, adapted.parameters, adapted.labels, episode.query).mean()
+    parameters = list(learner.parameters())
+    return adapted, torch.cat([g.flatten() for g in torch.autograd.grad(loss, parameters, materialize_grads=True)])
+
+
+@pytest.mark.parametrize("what", ["head", "all"])
+def test_two_clusters_at_once_are_two_clusters_one_by_one(directory, corpus, what):
+    encoder = encoders.nli(directory, adapt=what)
+    episode = pair_episode(encoder.features(corpus), fresh=2)
+    both, gradient = meta_gradient(encoder.learner, episode)
+    apart = [meta_gradient(encoder.learner, single(episode, task)) for task in range(2)]
+    for task, (adapted, _) in enumerate(apart):
+        for name, value in both.of(task).items():
+            assert far(value, adapted.of(0)[name]) < 1e-5, name
+    assert far(gradient, (apart[0][1] + apart[1][1]) / 2) < 1e-4 * gradient.abs().max()
+    assert gradient.isfinite().all()
+    _, first = meta_gradient(encoder.learner, episode, first_order=True)
+    assert far(gradient, first) > 1e-3 * gradient.abs().max()  # the second derivative is there
+
+
+def test_adapting_lowers_the_support_loss_and_leaves_omega(directory, corpus):
+    encoder = encoders.nli(directory)
+    before = {name: p.clone() for name, p in encoder.learner.named_parameters()}
+    episode = pair_episode(encoder.features(corpus))
+    steps = adapt(encoder.learner, episode, alone(), 8, 0.02).steps
+    assert (steps[-1].losses < steps[0].losses).all()
+    assert all(torch.equal(p, before[name]) for name, p in encoder.learner.named_parameters())
+
+
+def test_the_whole_encoder_moves_when_all_is_adapted(directories, corpus):
+    encoder = encoders.nli(directories["bert"], adapt="all")
+    adapted = adapt(encoder.learner, pair_episode(encoder.features(corpus)), alone(), 1, 0.1)
+    moved = {name for name, p in encoder.learner.named_parameters() if not torch.equal(adapted.of(0)[name], p)}
+    assert any("word_embeddings" in name for name in moved)
+    assert any("trunk.layers.0" in name for name in moved)
+    assert any("classifier" in name for name in moved)
+
+
+def test_the_head_sees_a_change_of_its_parameters(directory, corpus):
+    encoder = encoders.nli(directory)
+    batch = {name: value[0] for name, value in encoder.features(corpus)[torch.arange(5)[None]].items()}
+    losses = encoder.learner(batch)
+    assert losses.shape == (5,)
+    for name, p in encoder.learner.named_parameters():
+        if name.endswith("key.bias"):
+            continue  # adds the same to all scores of a query, which softmax takes away
+        noise = 0.1 * torch.randn(p.shape, generator=torch.Generator().manual_seed(0))
+        assert far(functional_call(encoder.learner, {name: p + noise}, (batch,)), losses) > 1e-6, name
+
+
+# Features
+
+
+def test_the_trunk_sees_every_row_once(directory, corpus):
+    encoder = encoders.nli(directory)
+    seen = []
+    encoder.trunk.register_forward_hook(lambda module, given, result: seen.append(len(result)))
+    features = encoder.features(corpus)
+    assert seen == []  # nothing before it is asked for
+    features[torch.tensor([[3, 4, 5], [3, 9, 700]])]
+    assert sum(seen) == 5
+    features[torch.tensor([[700, 9], [4, 4]])]
+    assert sum(seen) == 5
+    features[torch.tensor([[3, 10]])]
+    assert sum(seen) == 6
+    features[torch.arange(200)[None]]
+    assert sum(seen) == 200 + 1  # 700 was the other one
+
+
+def test_features_do_not_depend_on_their_batch(directory, corpus):
+    encoder = encoders.nli(directory)
+    together = encoder.features(corpus)
+    together[torch.arange(0, 1500, 7)[None]]
+    for row in (0, 7, 70, 700, 1400):
+        alone_ = encoder.features(corpus)[torch.tensor([[row]])]["hidden"][0, 0]
+        among = together[torch.tensor([[row]])]["hidden"][0, 0]
+        assert alone_.shape == among.shape
+        assert far(alone_, among) < 1e-5
+
+
+def test_padding_changes_no_logit(directory, corpus):
+    encoder = encoders.nli(directory)
+    lengths = [len(premise) for premise in corpus["premise"]]
+    short, long = lengths.index(min(lengths)), lengths.index(max(lengths))
+    assert far(our_logits(encoder, corpus, [short, long])[0], our_logits(encoder, corpus, [short])[0]) < 1e-5
+
+
+def test_a_batch_has_the_shape_of_its_rows(directories, corpus):
+    rows = torch.tensor([[0, 40, 80], [7, 7, 1]])
+    head = encoders.nli(directories["bert"]).features(corpus)[rows]
+    assert list(head) == ["hidden", "mask", "y"]
+    assert head["hidden"].shape == (*head["mask"].shape, 16)
+    assert head["mask"].shape[:2] == head["y"].shape == (2, 3)
+    assert head["y"].tolist() == [[corpus[row]["label"] for row in task] for task in rows.tolist()]
+    assert head["mask"].sum(-1).max() == head["mask"].shape[-1]
+    whole = encoders.nli(directories["bert"], adapt="all").features(corpus)[rows]
+    assert list(whole) == ["input_ids", "mask", "token_type_ids", "y"]
+    assert torch.equal(whole["mask"], head["mask"])
+
+
+def test_features_hold_no_graph(directory, corpus):
+    assert not encoders.nli(directory).features(corpus)[torch.arange(3)[None]]["hidden"].requires_grad
+
+
+# Labels
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        ("contradiction", "entailment", "neutral"),
+        ("neutral", "contradiction", "entailment"),
+        ("NEUTRAL", "Entailment", "contradiction"),
+    ],
+)
+def test_another_order_of_labels_is_put_right(tmp_path, corpus, order):
+    for kind in KINDS:
+        directory = small_world.write_encoder(tmp_path / kind, kind, labels=order)
+        rows = list(range(60, 90))
+        theirs = huggingface_logits(directory, corpus.select(rows))
+        names = [name.lower() for name in order]
+        expected = theirs[:, [names.index(label) for label in corpora.LABELS]]
+        assert far(our_logits(encoders.nli(directory), corpus, rows), expected) < 1e-5
+
+
+def test_classes_without_names_are_taken_in_our_order(tmp_path, corpus):
+    directory = small_world.write_encoder(tmp_path / "e", labels=("LABEL_0", "LABEL_1", "LABEL_2"))
+    rows = list(range(30))
+    expected = huggingface_logits(directory, corpus.select(rows))
+    assert far(our_logits(encoders.nli(directory), corpus, rows), expected) < 1e-5
+
+
+def test_a_trained_classifier_gives_no_warning(directory):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        encoders.nli(directory)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_missing_classifier_is_drawn_from_the_seed_with_a_warning(tmp_path, corpus, kind):
+    directory = small_world.write_encoder(tmp_path / kind, kind, classifier=False)
+    logits = []
+    for seed in (0, 0, 1):
+        with pytest.warns(UserWarning, match="no trained NLI classifier") as caught:
+            encoder = encoders.nli(directory, seed=seed)
+        assert str(directory) in str(caught[0].message)
+        logits.append(our_logits(encoder, corpus, [0, 1, 2]))
+    assert logits[0].shape == (3, 3)
+    assert torch.equal(logits[0], logits[1])
+    assert far(logits[0], logits[2]) > 1e-3
+
+
+# Attention
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop")
+@pytest.mark.parametrize("what", ["head", "all"])
+def test_sdpa_is_refused_for_the_second_order_and_works_for_the_first(directory, corpus, what):
+    encoder = encoders.nli(directory, adapt=what, attention="sdpa")
+    episode = pair_episode(encoder.features(corpus))
+    with pytest.raises(InputError, match='attn_implementation="eager"') as caught:
+        adapt(encoder.learner, episode, alone(), 2, 0.05)
+    assert "sdpa" in str(caught.value)
+    adapted, gradient = meta_gradient(encoder.learner, episode, first_order=True)
+    eager = encoders.nli(directory, adapt=what)
+    expected, expected_gradient = meta_gradient(eager.learner, pair_episode(eager.features(corpus)), first_order=True)
+    assert far(gradient, expected_gradient) < 1e-4
+    assert all(far(adapted.parameters[name], value) < 1e-5 for name, value in expected.parameters.items())
+
+
+def test_unknown_attention_is_refused(directory):
+    complaint(directory, "could not be loaded", attention="flesh")
+
+
+# Checkpoints that cannot be used
+
+
+@pytest.mark.parametrize("kind", ["distilbert", "gpt2"])
+def test_another_architecture(directories, tmp_path, kind):
+    complaint(rewrite_config(directories["bert"], tmp_path / kind, model_type=kind), kind, "bert and xlm-roberta")
+
+
+def test_a_distilbert_as_saved(tmp_path):
+    from transformers import DistilBertConfig, DistilBertForSequenceClassification
+
+    config = DistilBertConfig(vocab_size=50, dim=16, n_layers=1, n_heads=2, hidden_dim=16, num_labels=3)
+    DistilBertForSequenceClassification(config).save_pretrained(tmp_path / "other")
+    complaint(tmp_path / "other", "distilbert", "bert and xlm-roberta")
+
+
+def test_a_missing_directory(tmp_path):
+    complaint(tmp_path / "nowhere", "There is no encoder", "config.json")
+    complaint("./nowhere", "There is no encoder")
+    complaint("~/nowhere/at/all", "There is no encoder")
+
+
+def test_a_directory_without_a_config(tmp_path):
+    complaint(tmp_path, "There is no encoder", "config.json")
+
+
+def test_a_config_that_is_no_json(directories, tmp_path):
+    target = rewrite_config(directories["bert"], tmp_path / "e")
+    small_world.cut(target / "config.json")
+    complaint(target, "could not be loaded")
+
+
+def test_a_directory_without_weights(directories, tmp_path):
+    target = rewrite_config(directories["bert"], tmp_path / "e")
+    (target / "model.safetensors").unlink()
+    complaint(target, "could not be loaded")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.5, 0.99])
+def test_weights_cut_short(directories, tmp_path, share):
+    target = rewrite_config(directories["bert"], tmp_path / "e")
+    small_world.cut(target / "model.safetensors", share)
+    complaint(target)
+
+
+def test_a_directory_without_a_tokenizer(directories, tmp_path):
+    target = rewrite_config(directories["bert"], tmp_path / "e")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (target / name).unlink()
+    complaint(target, "could not be loaded")
+
+
+def test_a_tokenizer_cut_short(directories, tmp_path):
+    target = rewrite_config(directories["bert"], tmp_path / "e")
+    small_world.cut(target / "tokenizer.json")
+    complaint(target, "could not be loaded")
+
+
+def test_missing_layers(directories, tmp_path):
+    complaint(rewrite_config(directories["bert"], tmp_path / "e", num_hidden_layers=5), "lacks weights")
+
+
+def test_another_size_than_the_config_says(directories, tmp_path):
+    complaint(rewrite_config(directories["bert"], tmp_path / "e", intermediate_size=48))
+
+
+@pytest.mark.parametrize("labels", [("no", "yes"), ("a", "b", "c", "d")])
+def test_a_wrong_number_of_classes(tmp_path, labels):
+    complaint(small_world.write_encoder(tmp_path / "e", labels=labels), f"{len(labels)} classes", "NLI needs 3")
+
+
+@pytest.mark.parametrize("labels", [("yes", "no", "maybe"), ("entailment", "neutral", "LABEL_2")])
+def test_unknown_class_names(tmp_path, labels):
+    complaint(small_world.write_encoder(tmp_path / "e", labels=labels), labels[0], "expected entailment, neutral")
+
+
+def test_an_unknown_choice_of_what_is_adapted(directories):
+    with pytest.raises(InputError, match="'head' or 'all'"):
+        encoders.nli(directories["bert"], adapt="layers")

@@ -1,0 +1,472 @@
+"""Recipes: each method is one choice of episodes and one of grouping, and a run gives a record to keep."""
+
+import itertools
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import small_world
+import torch
+
+from minimeta import corpora, encoders, languages, recipes
+from minimeta.errors import InputError
+from minimeta.recipes import METHODS, Cell, cells, paper_figure
+
+# The design's table: support, who shares a gradient, tasks by genre, inner steps, outer steps.
+DESIGN = {
+    "baseline": (None, "alone", True, False, False),
+    "joint": (None, "alone", True, False, True),
+    "maml": ("same", "alone", True, True, True),
+    "x-maml": ("same", "alone", False, True, True),
+    "xla-maml": ("en", "alone", False, True, True),
+    "fixed-treemaml": ("same", "fixed", True, True, True),
+    "random-tree": ("same", "random", True, True, True),
+    "everyone": ("same", "everyone", True, True, True),
+}
+AUXILIARIES = ("fr", "hi", "zh")
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    return corpora.nli(small_world.write_xnli(tmp_path_factory.mktemp("xnli")))
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory):
+    return small_world.write_encoder(tmp_path_factory.mktemp("encoder") / "xlm-r", "xlm-roberta")
+
+
+@pytest.fixture(scope="module")
+def features(corpus, directory):
+    return encoders.nli(directory).features(corpus)
+
+
+@pytest.fixture(autouse=True)
+def two_outer_steps(monkeypatch):
+    for kind, numbers in recipes.SCALES["toy"].items():
+        monkeypatch.setitem(recipes.SCALES["toy"], kind, replace(numbers, outer_steps=2, outer_rate=0.01))
+
+
+def cell_of(method, auxiliaries=AUXILIARIES, target="de"):
+    return cells([method], [target], auxiliaries)[0]
+
+
+def run(method, corpus, features, seed=0, targets=("de",), auxiliaries=AUXILIARIES):
+    return recipes.run(cell_of(method, auxiliaries, targets[0]), targets, corpus, features, "toy", seed)
+
+
+def predictions(record):
+    return {
+        (target, kind): score["predicted"]
+        for target, kinds in record["results"].items()
+        for kind, score in kinds.items()
+    }
+
+
+def complaint(function, *parts):
+    with pytest.raises(InputError) as caught:
+        function()
+    message = str(caught.value)
+    assert len(message.splitlines()) == 1
+    for part in parts:
+        assert part in message, message
+
+
+# The table of methods
+
+
+def test_all_methods_of_the_design_are_there():
+    assert set(DESIGN) <= set(METHODS)
+
+
+@pytest.mark.parametrize("name", DESIGN)
+def test_a_method_is_what_the_design_says(name, corpus, features):
+    support, pools, by_genre, adapts, trains = DESIGN[name]
+    method = METHODS[name]
+    assert (method.support, method.pools, method.by_genre, method.trains) == (support, pools, by_genre, trains)
+    numbers = recipes.settings_for(cell_of(name), "toy")
+    _, training = recipes.train(cell_of(name), corpus, features, numbers, 0)
+    assert training.steps == (numbers.inner_steps if adapts else 0)
+    assert len(training) == (2 if trains else 0)
+    assert numbers.inner_steps == 4
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_controls_are_methods(name):
+    assert set(METHODS[name].controls) <= set(METHODS) - {name}
+    if METHODS[name].pools == "fixed":
+        assert {"joint", "random-tree", "everyone"} <= set(METHODS[name].controls)
+    if METHODS[name].support == "en":
+        assert {"joint", "x-maml"} <= set(METHODS[name].controls)
+
+
+def row_languages(corpus, rows):
+    return set(corpus.select(rows.flatten().tolist())["language"])
+
+
+@pytest.mark.parametrize("name", [name for name in DESIGN if name != "baseline"])
+def test_episodes_are_those_of_the_method(name, corpus):
+    support, _, by_genre, adapts, _ = DESIGN[name]
+    episode = recipes.sampler_for(cell_of(name), corpus, recipes.settings_for(cell_of(name), "toy"), 0)(0)
+    assert [task.split("/")[0] for task in episode.tasks] == list(AUXILIARIES)
+    assert all(("/" in task) == by_genre for task in episode.tasks)
+    assert bool(episode.support) == adapts
+    for i, language in enumerate(AUXILIARIES):
+        assert row_languages(corpus, episode.query["row"][i]) == {language}
+        if adapts:
+            expected = {language} if support == "same" else {support}
+            assert row_languages(corpus, episode.support[0]["row"][i]) == expected
+
+
+@pytest.mark.parametrize(("method", "by_genre"), [("maml", True), ("x-maml", False)])
+def test_joint_sees_the_same_rows_as_what_it_controls(corpus, method, by_genre):
+    joint = Cell("joint", AUXILIARIES, by_genre)
+    numbers = recipes.settings_for(joint, "toy")
+    for step in range(3):
+        ours = recipes.sampler_for(joint, corpus, numbers, 4)(step)
+        theirs = recipes.sampler_for(cell_of(method), corpus, numbers, 4)(step)
+        rows = torch.cat([theirs.support[0]["row"], theirs.query["row"]], dim=1)
+        assert ours.tasks == theirs.tasks
+        assert torch.equal(ours.query["row"].sort(1).values, rows.sort(1).values)
+
+
+def test_pooling_methods_draw_the_same_episodes(corpus):
+    numbers = recipes.SCALES["toy"]["genres"]
+    episodes = [
+        recipes.sampler_for(cell_of(method), corpus, numbers, 2)(1)
+        for method in ("maml", "fixed-treemaml", "random-tree", "everyone")
+    ]
+    assert len({episode.tasks for episode in episodes}) == 1
+    assert all(torch.equal(episode.query["row"], episodes[0].query["row"]) for episode in episodes)
+
+
+def labels(method, seed=0, tasks=("en/travel", "de/travel", "fr/travel", "hi/travel", "zh/travel")):
+    grouping = recipes.grouping_for(method, seed)
+    found, parents = [], [0] * len(tasks)
+    for step in range(1, 5):
+        given = list(grouping(step, tasks, parents))
+        parents = [given.index(label) for label in given]
+        found.append(parents)
+    return found
+
+
+def test_groupings_are_those_of_the_design():
+    assert labels("maml") == labels("x-maml") == labels("xla-maml") == [[0, 1, 2, 3, 4]] * 4
+    assert labels("everyone") == [[0] * 5] * 4
+    assert labels("fixed-treemaml") == [[0] * 5, [0, 0, 0, 0, 4], [0, 0, 2, 3, 4], [0, 1, 2, 3, 4]]
+
+
+def test_a_random_tree_is_a_new_draw_per_seed():
+    tasks = tuple(languages.PHYLOGENY.leaves)
+    drawn = [labels("random-tree", seed, tasks) for seed in range(5)]
+    assert len({str(found) for found in drawn}) == 5
+    assert labels("random-tree", 3, tasks) == drawn[3]
+    for found in drawn:  # the same shape: as many clusters at each step
+        assert [len(set(step)) for step in found] == [len(set(step)) for step in labels("fixed-treemaml", 0, tasks)]
+
+
+# What to train
+
+
+def test_defaults_of_cells():
+    found = cells(["baseline", "maml", "x-maml", "xla-maml"], ["de"])
+    assert [cell.method for cell in found] == ["baseline", "maml", "x-maml", "xla-maml"]
+    assert found[0].auxiliaries == ()
+    assert found[1] == Cell("maml", languages.all_but("de"), True)
+    assert found[2:] == [Cell("x-maml", ("hi",), False), Cell("xla-maml", ("hi",), False)]
+    assert cells(["x-maml"], ["hi"])[0].auxiliaries == ("de",)
+
+
+def test_auxiliaries_can_be_named():
+    assert cells(["fixed-treemaml", "xla-maml"], ["de"], ["fr", "hi"]) == [
+        Cell("fixed-treemaml", ("fr", "hi"), True),
+        Cell("xla-maml", ("fr", "hi"), False),
+    ]
+
+
+def test_targets_and_methods_named_twice_count_once():
+    assert cells(["maml", "maml"], ["de", "de"]) == cells(["maml"], ["de"])
+    assert "de" not in cells(["maml"], ["de", "fr", "de"])[0].auxiliaries
+
+
+def test_auxiliaries_named_twice_count_once():
+    assert cells(["maml", "x-maml"], ["de"], ["fr", "hi", "fr"]) == cells(["maml", "x-maml"], ["de"], ["fr", "hi"])
+
+
+@pytest.mark.parametrize("targets", [["hi", "de", "fr"], list(languages.LANGUAGES)])
+def test_any_targets_can_be_scored_by_the_baseline(targets):
+    assert [cell.method for cell in cells(["baseline"], targets)] == ["baseline"]
+
+
+@pytest.mark.parametrize("targets", [["hi"], ["hi", "de"], ["hi", "de", "fr"], ["en", "hi", "de", "fr", "es"]])
+def test_default_auxiliaries_are_never_targets(targets):
+    assert cells(["maml"], targets)[0].auxiliaries == languages.all_but(*targets)
+    try:
+        found = cells(["x-maml", "xla-maml"], targets)
+    except InputError as error:  # no default is left: name one
+        assert len(targets) > 2 and "auxiliary" in str(error)
+    else:
+        assert all(cell.auxiliaries and not set(cell.auxiliaries) & set(targets) for cell in found)
+
+
+def test_no_language_left_to_train_on():
+    complaint(lambda: cells(["maml"], list(languages.LANGUAGES)), "auxiliary")
+
+
+@pytest.mark.parametrize(
+    ("methods", "kinds"),
+    [
+        (["joint"], [True]),
+        (["joint", "baseline"], [True]),
+        (["joint", "fixed-treemaml"], [True]),
+        (["joint", "x-maml"], [False]),
+        (["maml", "joint", "xla-maml"], [True, False]),
+    ],
+)
+def test_joint_has_a_cell_for_each_kind_of_episodes(methods, kinds):
+    found = [cell for cell in cells(methods, ["de"]) if cell.method == "joint"]
+    assert [cell.by_genre for cell in found] == kinds
+    for cell in found:
+        assert cell.auxiliaries == (languages.all_but("de") if cell.by_genre else ("hi",))
+
+
+def test_names_of_cells_differ():
+    found = cells(list(METHODS), ["de"]) + cells(["maml"], ["de"], ["fr"])
+    assert len({cell.name for cell in found}) == len(found)
+
+
+def test_cells_that_cannot_be_trained():
+    complaint(lambda: cells(["mamal"], ["de"]), "'mamal'", "baseline, joint, maml")
+    complaint(lambda: cells(["maml"], ["de"], ["fr", "de"]), "de is both a target and an auxiliary")
+    complaint(lambda: cells(["maml"], ["xx"]), "'xx'")
+    complaint(lambda: cells(["maml"], ["de"], ["xx"]), "'xx'")
+    complaint(lambda: cells(["xla-maml"], ["de"], ["en"]), "X-MAML", "another auxiliary")
+
+
+# Settings
+
+
+def test_unknown_scale():
+    complaint(lambda: recipes.settings_for(cell_of("maml"), "huge"), "'huge'", "toy, small, full")
+
+
+@pytest.mark.parametrize("scale", ["toy", "small", "full"])
+def test_settings_say_their_scale(scale):
+    for method in METHODS:
+        assert recipes.settings_for(cell_of(method), scale).scale == scale
+
+
+def test_full_scale_has_the_papers_numbers():
+    tree = recipes.SCALES["full"]["genres"]
+    assert (tree.inner_steps, tree.shots, tree.target_shots, tree.adapt) == (4, 3, 3, "head")
+    assert tree.genres_per_language is None
+    language = recipes.SCALES["full"]["languages"]
+    assert (language.inner_rate, language.outer_rate, language.weight_decay) == (1e-5, 1e-5, 0.01)
+    assert (language.shots, language.queries, language.outer_steps) == (8, 8, 500)
+    assert (language.adapt, language.max_length, language.linear_decay) == ("all", 128, True)
+
+
+# Runs
+
+
+@pytest.fixture(scope="module")
+def records(corpus, features):
+    """A record of every method, two outer steps each, in the order of METHODS."""
+    with pytest.MonkeyPatch.context() as patch:
+        for kind, numbers in recipes.SCALES["toy"].items():
+            patch.setitem(recipes.SCALES["toy"], kind, replace(numbers, outer_steps=2, outer_rate=0.01))
+        return {method: run(method, corpus, features) for method in METHODS}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_record_can_be_kept_as_json(records, corpus, directory, method):
+    text = json.dumps(records[method], allow_nan=False)
+    record = json.loads(text)
+    cell = cell_of(method)
+    assert record["method"] == method
+    assert record["auxiliaries"] == list(cell.auxiliaries)
+    assert record["seed"] == 0
+    assert record["encoder"] == str(directory)
+    assert record["settings"]["scale"] == "toy"
+    assert record["settings"]["outer_steps"] == 2
+    assert record["versions"]["torch"] == torch.__version__
+    assert len(record["outer_losses"]) == (2 if METHODS[method].trains else 0)
+    assert set(record["results"]) == {"de"}
+    assert set(record["results"]["de"]) == {"zero-shot", "few-shot"}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_record_scores_every_test_row_of_the_target(records, corpus, method):
+    expected = {
+        row["pair"]: (row["label"], row["premise_id"])
+        for row in corpus
+        if row["language"] == "de" and row["split"] == "test"
+    }
+    for score in records[method]["results"]["de"].values():
+        assert score["n"] == len(expected) == len(score["pair"])
+        found = zip(score["pair"], zip(score["label"], score["premise_id"], strict=True), strict=True)
+        assert dict(found) == expected
+        right = np.mean(np.array(score["predicted"]) == np.array(score["label"])) * 100
+        assert score["accuracy"] == pytest.approx(right)
+        assert set(score["predicted"]) <= {0, 1, 2}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_same_seed_gives_the_same_record(records, corpus, features, method):
+    again = run(method, corpus, features)
+    assert predictions(again) == predictions(records[method])
+    assert again["outer_losses"] == records[method]["outer_losses"]
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if METHODS[name].trains])
+def test_another_seed_gives_other_episodes(records, corpus, features, method):
+    assert run(method, corpus, features, seed=1)["outer_losses"] != records[method]["outer_losses"]
+
+
+def test_a_run_leaves_the_encoder_as_it_was(corpus, features):
+    before = {name: p.clone() for name, p in features.encoder.learner.named_parameters()}
+    run("maml", corpus, features)
+    assert all(torch.equal(p, before[name]) for name, p in features.encoder.learner.named_parameters())
+
+
+def test_training_moves_the_parameters(corpus, features):
+    numbers = recipes.settings_for(cell_of("maml"), "toy")
+    learner, training = recipes.train(cell_of("maml"), corpus, features, numbers, 0)
+    assert [report.step for report in training] == [1, 2]
+    moved = [
+        not torch.equal(p, q) for p, q in zip(learner.parameters(), features.encoder.learner.parameters(), strict=True)
+    ]
+    assert sum(moved) > len(moved) / 2
+
+
+def test_several_targets_are_scored_as_one_by_one(records, corpus, features):
+    both = recipes.run(cell_of("everyone"), ["de", "ru"], corpus, features, "toy", 0)
+    assert set(both["results"]) == {"de", "ru"}
+    assert both["results"]["de"] == records["everyone"]["results"]["de"]
+    assert both["results"]["ru"] != both["results"]["de"]
+
+
+def test_progress_wraps_the_reports(corpus, features):
+    seen = []
+
+    def progress(reports):
+        for report in reports:
+            seen.append(report.step)
+            yield report
+
+    record = recipes.run(cell_of("joint"), ["de"], corpus, features, "toy", 0, progress)
+    assert seen == [1, 2]
+    assert len(record["outer_losses"]) == 2
+
+
+def test_baseline_zero_shot_is_the_encoder_itself(records, corpus, directory):
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    rows = [row for row in corpus if row["language"] == "de" and row["split"] == "test"]
+    model = AutoModelForSequenceClassification.from_pretrained(directory).eval()
+    tokens = AutoTokenizer.from_pretrained(directory)(
+        [row["premise"] for row in rows], [row["hypothesis"] for row in rows], padding=True, return_tensors="pt"
+    )
+    with torch.no_grad():
+        predicted = model(**tokens).logits.argmax(-1).tolist()
+    assert len(set(predicted)) > 1  # or any constant would do
+    score = records["baseline"]["results"]["de"]["zero-shot"]
+    expected = dict(zip([row["pair"] for row in rows], predicted, strict=True))
+    assert dict(zip(score["pair"], score["predicted"], strict=True)) == expected
+    right = np.mean([guess == row["label"] for guess, row in zip(predicted, rows, strict=True)])
+    assert score["accuracy"] == pytest.approx(100 * right)
+
+
+def outputs(method, corpus, features, shots, split="test", auxiliaries=AUXILIARIES, **numbers):
+    """Predictions of the untrained learner, so that only the way of testing differs."""
+    settings = replace(recipes.SCALES["toy"]["genres"], inner_rate=0.3, **numbers)
+    cell = Cell(method, auxiliaries, True)
+    learner = features.encoder.learner
+    return recipes.score(cell, learner, corpus, features, "de", shots, settings, 0, split)["predicted"]
+
+
+def test_methods_that_do_not_pool_are_tested_alike(corpus, features):
+    for shots in (0, 3):
+        assert outputs("maml", corpus, features, shots) == outputs("joint", corpus, features, shots)
+        assert outputs("maml", corpus, features, shots) == outputs("baseline", corpus, features, shots)
+
+
+def test_shots_and_companions_count(corpus, features):
+    zero = outputs("maml", corpus, features, 0)
+    assert zero == outputs("maml", corpus, features, 0, inner_steps=1)  # no data, no step
+    assert outputs("maml", corpus, features, 3) != zero
+    assert outputs("everyone", corpus, features, 0) != zero  # the companions' steps are the target's too
+    assert outputs("fixed-treemaml", corpus, features, 3) != outputs("maml", corpus, features, 3)
+
+
+def test_zero_shot_tree_follows_the_auxiliaries_of_its_branch_alone(corpus, features):
+    """de shares step 1 with zh and step 2 with fr; from there on it has no data and takes no step."""
+    apart = outputs("fixed-treemaml", corpus, features, 0, auxiliaries=("zh",), inner_steps=4)
+    root = outputs("fixed-treemaml", corpus, features, 0, auxiliaries=("zh",), inner_steps=1)
+    assert apart == root  # de parts from zh after step 1 and then has no data
+    near = outputs("fixed-treemaml", corpus, features, 0, auxiliaries=("fr", "zh"), inner_steps=4)
+    near_root = outputs("fixed-treemaml", corpus, features, 0, auxiliaries=("fr", "zh"), inner_steps=1)
+    assert near != near_root
+
+
+def test_held_out_rows_can_be_scored(corpus, features):
+    held = [row for row in corpus if row["language"] == "de" and row["split"] == "held-out"]
+    assert len(outputs("maml", corpus, features, 3, split="held-out")) == len(held)
+
+
+def test_checking_a_target_finds_what_training_would(corpus):
+    numbers = recipes.SCALES["toy"]["genres"]
+    recipes.check_target(corpus, "de", numbers)
+    complaint(lambda: recipes.check_target(corpus, "el", numbers), "no test rows")
+    complaint(lambda: recipes.check_target(corpus, "de", replace(numbers, target_shots=90)), "too few")
+
+
+def test_a_target_outside_the_tree(corpus, features):
+    complaint(lambda: run("fixed-treemaml", corpus, features, targets=("tr",)), "no place", "tr/")
+
+
+def test_an_auxiliary_outside_the_tree(corpus, features):
+    complaint(lambda: run("fixed-treemaml", corpus, features, auxiliaries=("fr", "tr")), "no place", "tr/")
+
+
+def test_a_huge_inner_rate_is_named(corpus, features, monkeypatch):
+    numbers = replace(recipes.SCALES["toy"]["genres"], inner_rate=1e30)
+    monkeypatch.setitem(recipes.SCALES["toy"], "genres", numbers)
+    complaint(lambda: run("maml", corpus, features), "lower the inner rate", "1e+30")
+
+
+# Figures of the papers
+
+
+def figure(method, auxiliaries, kind, target):
+    return paper_figure(Cell(method, tuple(auxiliaries), METHODS[method].by_genre), kind, target)
+
+
+def test_figures_are_those_that_the_papers_print():
+    assert figure("baseline", (), "zero-shot", "de") == 70.82
+    assert figure("baseline", (), "zero-shot", "sw") == 51.32
+    assert figure("fixed-treemaml", languages.all_but("de"), "few-shot", "de") == 76.89
+    assert figure("maml", languages.all_but("hi"), "few-shot", "hi") == 63.33
+    assert figure("x-maml", ("hi",), "zero-shot", "de") == 73.39
+    assert figure("xla-maml", ("hi",), "zero-shot", "de") == 74.23
+
+
+def test_the_order_of_auxiliaries_does_not_matter():
+    assert figure("fixed-treemaml", languages.all_but("de")[::-1], "few-shot", "de") == 76.89
+
+
+def test_no_figure_for_what_the_papers_do_not_print():
+    for method, kind in itertools.product(METHODS, ("zero-shot", "few-shot")):
+        if method != "baseline":
+            assert figure(method, ("fr", "zh"), kind, "de") is None
+            assert figure(method, ("fr",), kind, "de") is None
+    assert figure("baseline", (), "few-shot", "de") is None
+    assert figure("fixed-treemaml", languages.all_but("de"), "zero-shot", "de") is None
+    assert figure("fixed-treemaml", languages.all_but("de"), "few-shot", "fr") is None
+    assert figure("fixed-treemaml", languages.all_but("tr"), "few-shot", "tr") is None
+    assert figure("joint", languages.all_but("de"), "few-shot", "de") is None
+    assert figure("random-tree", languages.all_but("de"), "few-shot", "de") is None
+    assert figure("x-maml", ("hi",), "few-shot", "de") is None
+    assert figure("x-maml", ("hi",), "zero-shot", "hi") is None
+    assert paper_figure(Cell("maml", languages.all_but("de"), False), "few-shot", "de") is None

@@ -1,0 +1,351 @@
+"""Task trees: Newick, clusters at each step, and two comparisons against slow and plain definitions."""
+
+import itertools
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from minimeta.errors import InputError
+from minimeta.trees import TaskTree
+
+repeatable = settings(deadline=None, derandomize=True, max_examples=60)
+
+AWKWARD = ["a b", "it's", "''", "'", " ", "(", "a,b", "x:1", ";", "[note]", "]", "de/fiction", "wave 0", "a\nb", "\t"]
+AWKWARD += ["日本語", "ελ", "é", "e\u0301", "\u00a0", "1.5", "nan", '"', "\\", "_", "-", "🌳"]
+NAMES = st.sampled_from(AWKWARD) | st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=6)
+LENGTHS = st.none() | st.floats(allow_nan=False)
+
+
+@st.composite
+def trees(draw, leaves=None):
+    """A random tree: any number of children per node, also one; awkward names, optional names and lengths."""
+    leaves = leaves or draw(st.lists(NAMES, unique=True, min_size=1, max_size=9))
+    nodes = [TaskTree(name, (), draw(LENGTHS)) for name in draw(st.permutations(leaves))]
+    for _ in range(draw(st.integers(0, 8))):
+        first = draw(st.integers(0, len(nodes) - 1))
+        last = draw(st.integers(first + 1, len(nodes)))
+        nodes[first:last] = [TaskTree(draw(st.just("") | NAMES), tuple(nodes[first:last]), draw(LENGTHS))]
+    return nodes[0] if len(nodes) == 1 else TaskTree(draw(st.just("") | NAMES), tuple(nodes), draw(LENGTHS))
+
+
+@st.composite
+def pairs_of_trees(draw):
+    leaves = draw(st.lists(NAMES, unique=True, min_size=1, max_size=7))
+    return draw(trees(leaves)), draw(trees(leaves))
+
+
+@st.composite
+def labelled_trees(draw):
+    tree = draw(trees())
+    return tree, {leaf: draw(st.sampled_from("xyz")) for leaf in tree.leaves}
+
+
+def plain(node):
+    """The tree as nested tuples."""
+    return node.name, node.length, tuple(plain(child) for child in node.children)
+
+
+def leaves_below(node):
+    return [leaf for child in node.children for leaf in leaves_below(child)] if node.children else [node.name]
+
+
+def meeting_point(node, a, b, depth=0):
+    """The lowest common ancestor of two leaves and its depth."""
+    for child in node.children:
+        if {a, b} <= set(leaves_below(child)):
+            return meeting_point(child, a, b, depth + 1)
+    return node, depth
+
+
+def purity_by_pairs(tree, labels):
+    shares = []
+    for a, b in itertools.combinations(leaves_below(tree), 2):
+        if labels[a] == labels[b]:
+            below = leaves_below(meeting_point(tree, a, b)[0])
+            shares.append(sum(labels[leaf] == labels[a] for leaf in below) / len(below))
+    return sum(shares) / len(shares) if shares else 1.0
+
+
+def clades_by_subsets(tree):
+    """Every proper subset of at least two leaves that some node holds exactly, found by trying all subsets."""
+
+    def holds(node, subset):
+        return set(leaves_below(node)) == subset or any(holds(child, subset) for child in node.children)
+
+    leaves = leaves_below(tree)
+    sizes = range(2, len(leaves))
+    return {frozenset(s) for n in sizes for s in itertools.combinations(leaves, n) if holds(tree, set(s))}
+
+
+def is_one_sentence(raised):
+    text = str(raised.value)
+    return len(text.splitlines()) == 1 and text.endswith(".")
+
+
+@given(trees())
+@repeatable
+def test_newick_reads_back_unchanged(tree):
+    again = TaskTree.from_newick(tree.newick())
+    assert plain(again) == plain(tree)
+    assert again == tree and hash(again) == hash(tree)
+    assert again.newick() == tree.newick()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a;", ("a", None, ())),
+        ("(a);", ("", None, (("a", None, ()),))),
+        ("(a,b)c;", ("c", None, (("a", None, ()), ("b", None, ())))),
+        (
+            " ( a : 1 ,\n'it''s':2e-1 [a note] ) 'the root' : 3 ; ",
+            ("the root", 3.0, (("a", 1.0, ()), ("it's", 0.2, ()))),
+        ),
+        ("[note](a[1][2],b:[x]-1.5);", ("", None, (("a", None, ()), ("b", -1.5, ())))),
+        ("('(',')':0)',';", (",", None, (("(", None, ()), (")", 0.0, ())))),
+        (
+            "((a,b)ab:1,(c)d)e;",
+            ("e", None, (("ab", 1.0, (("a", None, ()), ("b", None, ()))), ("d", None, (("c", None, ()),)))),
+        ),
+    ],
+)
+def test_newick_is_read_as_written(text, expected):
+    assert plain(TaskTree.from_newick(text)) == expected
+
+
+def test_nest_reads_dicts_and_lists():
+    tree = TaskTree.nest("all", {"Germanic": ["en", "de"], "Other": {"Hellenic": ["el"], "Slavic": ["bg", "ru"]}})
+    assert tree.newick() == "((en,de)Germanic,((el)Hellenic,(bg,ru)Slavic)Other)all;"
+    assert tree.leaves == ("en", "de", "el", "bg", "ru") and tree.depth == 3
+
+
+def test_trees_differ_by_name_length_and_order():
+    texts = ["(a,b);", "(b,a);", "(a,b)c;", "(a:1,b);", "(a:2,b);", "((a,b));", "(a,(b));"]
+    assert len({TaskTree.from_newick(text) for text in texts}) == len(texts)
+    assert TaskTree.from_newick("(a,b);") != "(a,b);"
+
+
+@given(trees())
+@repeatable
+def test_leaves_nodes_and_paths_agree(tree):
+    nodes = list(tree.nodes)
+    assert list(tree.leaves) == leaves_below(tree) == list(tree.paths())
+    for leaf, path in tree.paths().items():
+        assert nodes[path[0]] is tree and nodes[path[-1]].name == leaf and not nodes[path[-1]].children
+        assert all(any(nodes[low] is child for child in nodes[up].children) for up, low in itertools.pairwise(path))
+    assert tree.depth == max(len(path) for path in tree.paths().values()) - 1
+
+
+@given(trees())
+@repeatable
+def test_step_one_is_one_cluster(tree):
+    assert set(tree.clusters(1)) == set(tree.leaves)
+    assert len(set(tree.clusters(1).values())) == 1
+
+
+@given(trees())
+@repeatable
+def test_clusters_are_refined_from_step_to_step(tree):
+    for step in range(1, tree.depth + 3):
+        before, after = tree.clusters(step), tree.clusters(step + 1)
+        parent = {}
+        for leaf in tree.leaves:
+            assert parent.setdefault(after[leaf], before[leaf]) == before[leaf]
+
+
+@given(trees(), st.integers(1, 7))
+@repeatable
+def test_leaves_share_a_cluster_while_their_paths_agree(tree, step):
+    clusters = tree.clusters(step)
+    for a, b in itertools.combinations(tree.leaves, 2):
+        assert (clusters[a] == clusters[b]) == (meeting_point(tree, a, b)[1] >= step - 1)
+
+
+@given(trees(), st.integers(1, 50))
+@repeatable
+def test_clusters_below_the_deepest_leaf_stay(tree, more):
+    last = tree.clusters(tree.depth + 1)
+    assert len(set(last.values())) == len(tree.leaves)
+    assert tree.clusters(tree.depth + 1 + more) == last
+
+
+def test_a_short_branch_keeps_its_cluster():
+    tree = TaskTree.from_newick("(a,(b,(c,d)));")
+    for step in (2, 3, 4, 5):
+        assert tree.clusters(step)["a"] == tree.clusters(2)["a"] != tree.clusters(1)["a"]
+
+
+@pytest.mark.parametrize("step", [0, -1])
+def test_steps_count_from_one(step):
+    with pytest.raises(InputError) as raised:
+        TaskTree.from_newick("(a,b);").clusters(step)
+    assert is_one_sentence(raised)
+
+
+@given(trees(), st.data())
+@repeatable
+def test_rename_keeps_the_shape(tree, data):
+    names = dict(zip(tree.leaves, data.draw(st.permutations(tree.leaves)), strict=True))
+
+    def renamed(node):
+        name = node.name if node.children else names[node.name]
+        return name, node.length, tuple(renamed(child) for child in node.children)
+
+    moved = tree.rename(names)
+    assert plain(moved) == renamed(tree)
+    assert plain(moved.rename({new: old for old, new in names.items()})) == plain(tree)
+
+
+def test_rename_leaves_the_rest_alone():
+    tree = TaskTree.from_newick("((a,b)a,c)c;")
+    assert tree.rename({"a": "it's", "other": "x"}).newick() == "(('it''s',b)a,c)c;"
+    assert tree.newick() == "((a,b)a,c)c;"
+
+
+@given(labelled_trees())
+@repeatable
+def test_purity_equals_the_sum_over_pairs(tree_and_labels):
+    tree, labels = tree_and_labels
+    purity = tree.purity(labels)
+    assert purity == pytest.approx(purity_by_pairs(tree, labels), abs=1e-12)
+    assert 0 < purity <= 1 + 1e-12
+
+
+@given(trees(), st.integers(1, 6))
+@repeatable
+def test_purity_is_one_when_each_label_is_a_subtree(tree, step):
+    assert tree.purity(tree.clusters(step)) == 1
+
+
+def test_purity_by_hand():
+    tree = TaskTree.from_newick("((a,b),(c,d));")
+    assert tree.purity({"a": "x", "b": "y", "c": "x", "d": "y"}) == 0.5
+    assert tree.purity({"a": "x", "b": "x", "c": "x", "d": "y"}) == pytest.approx((1 + 0.75 + 0.75) / 3)
+    assert TaskTree.from_newick("(a,b,c,d);").purity({"a": "x", "b": "x", "c": "y", "d": "z"}) == 0.5
+
+
+def test_purity_needs_every_label():
+    with pytest.raises(InputError, match="; c has none") as raised:
+        TaskTree.from_newick("(a,(b,c));").purity({"a": "x", "b": "x"})
+    assert is_one_sentence(raised)
+
+
+@given(pairs_of_trees())
+@repeatable
+def test_robinson_foulds_counts_the_clades_of_one_tree_only(pair):
+    one, two = pair
+    mine, theirs = clades_by_subsets(one), clades_by_subsets(two)
+    assert one.clades() == mine
+    expected = len(mine ^ theirs) / (len(mine) + len(theirs)) if mine or theirs else 0
+    assert one.robinson_foulds(two) == pytest.approx(expected, abs=1e-12)
+    assert one.robinson_foulds(two) == two.robinson_foulds(one)
+
+
+@given(trees(), st.data())
+@repeatable
+def test_robinson_foulds_to_itself_is_zero(tree, data):
+    def shuffled(node):
+        return TaskTree(node.name, tuple(shuffled(c) for c in data.draw(st.permutations(node.children))), None)
+
+    assert tree.robinson_foulds(tree) == 0
+    assert tree.robinson_foulds(shuffled(tree)) == 0
+
+
+def test_robinson_foulds_by_hand():
+    def distance(one, two):
+        return TaskTree.from_newick(one).robinson_foulds(TaskTree.from_newick(two))
+
+    assert distance("((a,b),(c,d));", "((a,c),(b,d));") == 1
+    assert distance("((a,b),(c,d));", "((a,b),c,d);") == pytest.approx(1 / 3)
+    assert distance("(((a,b),c),d);", "(((a,c),b),d);") == 0.5
+    assert distance("(a,b,c);", "(c,(a),b);") == 0
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "odd"),
+    [("(a,b);", "(a,c);", "b, c"), ("(a,b);", "(a,b,c);", "c"), ("((a,b),c);", "(a,b);", "c")],
+)
+def test_trees_over_other_leaves_cannot_be_compared(one, two, odd):
+    with pytest.raises(InputError, match=f"; {odd} is in one of them") as raised:
+        TaskTree.from_newick(one).robinson_foulds(TaskTree.from_newick(two))
+    assert is_one_sentence(raised)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " \n ",
+        ";",
+        "a",
+        "(a,b)",
+        "();",
+        "(a,());",
+        "(a,b;",
+        "((a,b);",
+        "(a,b));",
+        ")a,b(;",
+        "(a,,b);",
+        "(,a);",
+        "(a,);",
+        "a,b;",
+        "(a,b),c;",
+        "a,(b;",
+        "(a,b);(c,d);",
+        "(a,b);;",
+        "(a,b); more",
+        "(a b,c);",
+        "(a,b)c d;",
+        "((a,b)(c,d));",
+        "a(b,c);",
+        "(a:,b);",
+        "(a:one,b);",
+        "(a:1:2,b);",
+        "(a:1,b:'2');",
+        "(:1,b);",
+        "('a,b);",
+        "('',b);",
+        "(a[note,b);",
+        "(a]b,c);",
+        "(a,\nb",
+        "(" * 500 + "a;",
+    ],
+)
+def test_malformed_newick_is_one_clear_sentence(text):
+    with pytest.raises(InputError, match="Newick") as raised:
+        TaskTree.from_newick(text)
+    assert is_one_sentence(raised)
+    assert len(str(raised.value)) < 250
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: TaskTree.from_newick("(a,b,a);"),
+        lambda: TaskTree.from_newick("((a,b),('a',c));"),
+        lambda: TaskTree.nest("", {"x": ["a"], "y": ["a"]}),
+        lambda: TaskTree("", (TaskTree("a"), TaskTree("x", (TaskTree("a"),)))),
+        lambda: TaskTree.from_newick("(a,b);").rename({"b": "a"}),
+    ],
+)
+def test_a_leaf_named_twice_raises(make):
+    with pytest.raises(InputError, match=r"\ba\b.*more than once") as raised:
+        make()
+    assert is_one_sentence(raised)
+
+
+def test_an_inner_node_may_share_a_name():
+    assert TaskTree.from_newick("((a,b)a,c)a;").leaves == ("a", "b", "c")
+
+
+@pytest.mark.parametrize("side", ["", ",b{}"], ids=["chain", "ladder"])
+def test_a_very_deep_tree_needs_no_recursion(side):
+    levels = 3000
+    text = "(" * levels + "a" + "".join(side.format(level) + ")" for level in range(levels)) + ";"
+    start = time.process_time()
+    tree = TaskTree.from_newick(text)
+    assert time.process_time() - start < 6
+    assert tree.newick() == text and tree.depth == levels
+    assert len(set(tree.clusters(1500).values())) == (1 if not side else 1500)
