@@ -7,9 +7,10 @@ import json
 import os
 import statistics
 import sys
-import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -30,6 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.command(options)
     except InputError as error:
         print(f"minimeta: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"minimeta: {error.strerror or error}: {error.filename or 'while reading or writing'}.", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("minimeta: stopped; the runs that were finished have been kept.", file=sys.stderr)
@@ -89,37 +93,44 @@ def _run(options: argparse.Namespace) -> None:
         for kind in dict.fromkeys((s.adapt, s.max_length) for s in settings)
     }
     for cell, setting in zip(cells, settings, strict=True):  # what cannot work should fail before training
-        for target in targets:
-            recipes.check_target(corpus, target, setting)
-        if recipes.METHODS[cell.method].trains:
-            recipes.sampler_for(cell, corpus, setting, 0)
-
-    folder = Path(options.out) / datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    folder.mkdir(parents=True)
+        recipes.check_cell(cell, targets, corpus, setting)
+    folder = _new_folder(Path(options.out))
     print(f"{options.scale} scale, targets {', '.join(targets)}, seeds 0 to {options.seeds - 1}, {device}")
     records: dict[recipes.Cell, list[dict[str, Any]]] = {cell: [] for cell in cells}
-    for seed in range(options.seeds):
-        for cell, setting in zip(cells, settings, strict=True):
-            bar = lambda steps, name=f"{cell.name}, seed {seed}": tqdm(steps, name, leave=False)  # noqa: E731
-            record = recipes.run(
-                cell, targets, corpus, features[setting.adapt, setting.max_length], options.scale, seed, bar
-            )
-            records[cell].append(record)
-            write_json(folder / f"{cell.name.replace(' ', '-')}-seed{seed}.json", record)
+    try:
+        for seed in range(options.seeds):
+            for cell, setting in zip(cells, settings, strict=True):
+                bar = partial(tqdm, desc=f"{cell.method} ({_short(cell.auxiliaries)}), seed {seed}", leave=False)
+                encoded = features[setting.adapt, setting.max_length]
+                record = recipes.run(cell, targets, corpus, encoded, options.scale, seed, bar)
+                records[cell].append(record)
+                write_json(folder / f"{cell.name.replace(' ', '-')}-seed{seed}.json", record)
+    finally:
+        if not any(folder.iterdir()):
+            folder.rmdir()
     print(table(records, targets))
     print(f"\nOne file per run in {folder}")
 
 
 def write_json(path: Path, record: dict[str, Any]) -> None:
     """Write a record whole or not at all."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        with unfinished.open("w", encoding="utf-8") as file:
             json.dump(record, file, ensure_ascii=False)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _new_folder(out: Path) -> Path:
+    """A folder of its own for this run, named by the time in UTC."""
+    name = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    for suffix in ("", *(f"-{i}" for i in range(2, 100))):
+        with suppress(FileExistsError):
+            (out / (name + suffix)).mkdir(parents=True)
+            return out / (name + suffix)
+    raise InputError(f"{out} already has 99 folders for this very second; choose another --out.")
 
 
 def table(records: dict[Any, list[dict[str, Any]]], targets: Sequence[str]) -> str:

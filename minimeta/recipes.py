@@ -104,6 +104,18 @@ SCALES["full"]["languages"] = Settings(
     linear_decay=True,
 )
 
+# Inner and outer rate of each method at small scale: the best of data/results/small_rates.csv, which
+# tests/benchmarks/choose_rates.py measured on held-out dev rows of languages that were neither auxiliary nor target.
+SMALL_RATES = {
+    "joint": (0.02, 1e-4),
+    "maml": (0.02, 1e-4),
+    "x-maml": (0.005, 1e-4),
+    "xla-maml": (0.005, 3e-4),
+    "fixed-treemaml": (0.08, 1e-4),
+    "random-tree": (0.02, 1e-4),
+    "everyone": (0.005, 1e-4),
+}
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -151,7 +163,11 @@ def settings_for(cell: Cell, scale: str) -> Settings:
     """The numbers for a cell at a scale."""
     if scale not in SCALES:
         raise InputError(f"Unknown scale {scale!r}; the scales are {', '.join(SCALES)}.")
-    return SCALES[scale]["genres" if cell.by_genre else "languages"]
+    settings = SCALES[scale]["genres" if cell.by_genre else "languages"]
+    if scale == "small" and cell.method in SMALL_RATES:
+        inner, outer = SMALL_RATES[cell.method]
+        settings = replace(settings, inner_rate=inner, outer_rate=outer)
+    return settings
 
 
 def grouping_for(method: str, seed: int) -> Grouping:
@@ -180,10 +196,13 @@ def sampler_for(cell: Cell, corpus: Dataset, settings: Settings, seed: int) -> S
     )
 
 
-def check_target(corpus: Dataset, target: str, settings: Settings) -> None:
-    """Raise InputError if the corpus cannot give the target's shots and test rows."""
-    for shots in (0, settings.target_shots):
-        target_episodes(corpus, target, shots)
+def check_cell(cell: Cell, targets: Sequence[str], corpus: Dataset, settings: Settings) -> None:
+    """Raise InputError, before any training, if the corpus or the tree cannot give what the cell needs."""
+    for target in targets:
+        target_episodes(corpus, target, settings.target_shots)
+    if METHODS[cell.method].trains:
+        tasks = (*sampler_for(cell, corpus, settings, 0)(0).tasks, *targets)
+        grouping_for(cell.method, 0)(1, tasks, [0] * len(tasks))
 
 
 def train(

@@ -15,6 +15,7 @@ from .inner import Learner
 from .tasks import Episode
 
 _GRID = torch.linspace(-5, 5, 101)
+_RUN_AWAY = 1e4  # a squared error far beyond any wave's
 
 
 class SinusoidExplorer(ipywidgets.VBox):
@@ -36,10 +37,10 @@ class SinusoidExplorer(ipywidgets.VBox):
         self.figure = go.FigureWidget(plots._figure("Adapting to a new wave", "x", "y"))
         self.figure.update_yaxes(range=[-6.5, 6.5])
         grey = {"color": "#999999", "width": 6}
-        self.figure.add_scatter(x=_GRID.numpy(), name="truth", line=grey, opacity=0.5)
+        self.figure.add_scatter(name="truth", line=grey, opacity=0.5)
         for name, colour in zip(self.learners, plots.COLOURS, strict=False):
-            self.figure.add_scatter(x=_GRID.numpy(), name=f"{name}, ω", line={"color": colour, "dash": "dash"})
-            self.figure.add_scatter(x=_GRID.numpy(), name=f"{name}, adapted", line={"color": colour, "width": 3})
+            self.figure.add_scatter(name=f"{name}, ω", line={"color": colour, "dash": "dash"})
+            self.figure.add_scatter(name=f"{name}, adapted", line={"color": colour, "width": 3})
         marker = {"color": "#000000", "size": 9, "symbol": "x"}
         self.figure.add_scatter(name="support (shots)", mode="markers", marker=marker)
         for slider in (self.rate, self.steps, self.shots, self.wave):
@@ -55,26 +56,37 @@ class SinusoidExplorer(ipywidgets.VBox):
         batch = {"x": x, "y": amplitude * torch.sin(x + phase)}
         return Episode(("wave",), (batch,), batch), amplitude * np.sin(_GRID.numpy() + phase)
 
+    def curves(self, learner: Learner, episode: Episode) -> np.ndarray | None:
+        """The predictions on the grid after each inner step, or None if a loss was not finite."""
+        try:
+            data = plots.adaptation_data(learner, episode, _GRID, steps=self.steps.value, rate=self.rate.value)
+        except InputError:
+            return None
+        return data[:, 0].double().numpy()
+
     def draw(self) -> None:
         """Adapt with the sliders' settings and update the figure and the errors below the sliders."""
         episode, truth = self.episode()
         words = []
         with self.figure.batch_update():
             traces = iter(self.figure.data)
-            next(traces).y = truth
+            _curve(next(traces), truth)
             for name, learner in self.learners.items():
                 before, after = next(traces), next(traces)
-                try:
-                    curves = plots.adaptation_data(
-                        learner, episode, _GRID, steps=self.steps.value, rate=self.rate.value
-                    )[:, 0].numpy()
-                except InputError:
-                    before.y, after.y = None, None
+                curves = self.curves(learner, episode)
+                error = np.inf if curves is None else np.square(curves[[0, -1]] - truth).mean(1)
+                if np.max(error) > _RUN_AWAY:
+                    _curve(before, None), _curve(after, None)
                     words.append(f"{name}: the steps ran away, lower the inner rate")
                     continue
-                before.y, after.y = curves[0], curves[-1]
-                error = np.square(curves[[0, -1]] - truth).mean(1)
+                _curve(before, curves[0]), _curve(after, curves[-1])
                 words.append(f"{name}: squared error {error[0]:.2f} before, <b>{error[1]:.2f}</b> after")
             support = next(traces)
             support.x, support.y = (episode.support[0][axis].flatten().numpy() for axis in "xy")
         self.error.value = "<br>".join(words)
+
+
+def _curve(trace: go.Scatter, values: np.ndarray | None) -> None:
+    """Give a trace its values on the grid; x goes with y each time, or the browser forgets it."""
+    trace.x = None if values is None else _GRID.tolist()
+    trace.y = None if values is None else values.tolist()

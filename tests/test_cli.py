@@ -183,10 +183,11 @@ def test_data_is_an_archive_or_its_directory(call, data, path):
     assert call("run", "baseline", "--target", "de", "--seeds", "1", data=data / path)[0] == 0
 
 
-def test_the_scale_comes_from_the_environment_or_the_option(call, monkeypatch):
+def test_the_scale_comes_from_the_environment_or_the_option(call, monkeypatch, tmp_path):
     monkeypatch.setenv("MINIMETA_SCALE", "small")
     assert "small scale" in call("run", "baseline", "--target", "de", "--seeds", "1")[1]
-    assert "toy scale" in call("run", "baseline", "--target", "fr", "--seeds", "1", "--scale", "toy")[1]
+    arguments = ("run", "baseline", "--target", "de", "--seeds", "1", "--scale", "toy")
+    assert "toy scale" in call(*arguments, out=tmp_path / "other")[1]
 
 
 def test_full_scale_adapts_the_head_and_the_whole(call, tmp_path):

@@ -98,8 +98,8 @@ def methods(folder: Path) -> tuple[dict[str, Method], str]:
         clusters = [max(step.labels) + 1 for step in adapt(learner, cached, grouping, STEPS, RATE).steps]
     size = sum(p.numel() for p in head)
     copies = (
-        f"Head of {size:,} parameters ({size * 4 / 2**20:.1f} MiB); minimeta's clusters, each with one copy of them, at "
-        f"steps 1 to {STEPS}: {', '.join(map(str, clusters))}; tasks: {len(TASKS)}"
+        f"Head of {size:,} parameters ({size * 4 / 2**20:.1f} MiB); minimeta keeps one copy for each cluster: "
+        f"{', '.join(map(str, clusters))} at steps 1 to {STEPS}, instead of {len(TASKS)}"
     )
 
     model = BertForSequenceClassification.from_pretrained(folder, attn_implementation="eager").eval()

@@ -153,9 +153,9 @@ def measure(methods: dict[str, Method], repeats: int) -> tuple[dict[str, float],
         errors[name] = ((gradient - reference).norm() / reference.norm()).item()
     for _ in range(repeats):
         for name, method in methods.items():
+            gc.collect()
             if number[name] > 1:
                 method()
-            gc.collect()
             start = time.process_time()
             for _ in range(number[name]):
                 method()

@@ -1,0 +1,125 @@
+"""JupyterLab in a real browser: the notebook opens, runs to its end, and the sliders do what the text says."""
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(Path(__file__).parent))
+
+from browser import browser  # noqa: E402
+
+TOKEN = "for-this-test-only"
+
+
+@pytest.fixture(scope="module")
+def page():
+    with browser() as chromium:
+        page = chromium.new_page(viewport={"width": 1300, "height": 1000})
+        page.set_default_timeout(60_000)
+        yield page
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """A JupyterLab of its own, on a copy of the notebooks; gives its address."""
+    home = tmp_path_factory.mktemp("lab")
+    shutil.copytree(ROOT / "notebooks", home / "notebooks", ignore=shutil.ignore_patterns(".*"))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    folders = {f"JUPYTER_{kind}_DIR": str(home / kind) for kind in ("CONFIG", "DATA", "RUNTIME")}
+    folders |= {f"JUPYTERLAB_{kind}_DIR": str(home / kind) for kind in ("SETTINGS", "WORKSPACES")}
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1"]
+    command += [f"--ServerApp.port={port}", f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={home}"]
+    command += ["--LabApp.expose_app_in_browser=True", "--LabApp.news_url=", "--LabApp.check_for_updates_class="
+                "jupyterlab.handlers.announcements.NeverCheckForUpdate"]  # fmt: skip
+    environment = {**os.environ, **folders, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    with open(home / "log", "w") as log:
+        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        try:
+            address = f"http://127.0.0.1:{port}"
+            wait(lambda: urllib.request.urlopen(f"{address}/api/status?token={TOKEN}").status == 200, 60)
+            yield address
+        finally:
+            server.terminate()
+            server.wait(20)
+
+
+def wait(ready, seconds):
+    """Poll until `ready()` is true; an error counts as not yet."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            if ready():
+                return
+        except OSError:
+            pass
+        assert time.monotonic() < end, "timed out"
+        time.sleep(0.2)
+
+
+def run_all(page, lab, name, seconds=120):
+    """Open a notebook, run all its cells and wait for the last one."""
+    page.goto(f"{lab}/lab/tree/notebooks/{name}?token={TOKEN}&reset")
+    page.wait_for_function(
+        """() => {
+            const panel = window.jupyterapp?.shell?.currentWidget;
+            const kernel = panel?.sessionContext?.session?.kernel;
+            return kernel?.connectionStatus === 'connected' && kernel.status === 'idle';
+        }"""
+    )
+    page.evaluate("() => { window.finished = false; window.jupyterapp.commands.execute('notebook:run-all-cells')"
+                  ".then(() => { window.finished = true; }); }")  # fmt: skip
+    page.wait_for_function("() => window.finished", timeout=seconds * 1000)
+    outputs = page.evaluate(
+        """() => JSON.stringify(window.jupyterapp.shell.currentWidget.content.model.toJSON().cells
+            .flatMap(cell => cell.outputs ?? []).filter(output => output.output_type === 'error'))"""
+    )
+    assert json.loads(outputs) == []
+
+
+def test_the_lab_asks_for_its_token(lab):
+    with pytest.raises(urllib.error.HTTPError) as error:
+        urllib.request.urlopen(f"{lab}/api/contents")
+    assert error.value.code == 403
+
+
+def test_start_here_runs_and_draws_its_figures(page, lab):
+    run_all(page, lab, "00_start_here.ipynb")
+    figure = page.locator(".js-plotly-plot", has_text="The phylogeny").first
+    figure.scroll_into_view_if_needed()
+    assert "Indo-European" in figure.text_content()
+    assert "Deutsch" in figure.text_content()
+
+
+def test_the_sliders_of_the_maml_notebook_adapt_the_network(page, lab):
+    run_all(page, lab, "01_maml.ipynb")
+    explorer = page.locator(".widget-vbox", has_text="inner steps").last
+    explorer.scroll_into_view_if_needed()
+    page.wait_for_function("() => [...document.querySelectorAll('.widget-html')].some(e => /after/.test(e.innerText))")
+    errors = lambda: re.findall(r"([\d.]+) before, ([\d.]+) after", explorer.inner_text())  # noqa: E731
+    wait(lambda: len(errors()) == 2, 20)
+    (before, after), (_, joint_after) = errors()
+    assert float(after) < 0.5 * float(before)
+    assert float(after) < float(joint_after)
+    plot = explorer.locator(".js-plotly-plot")
+    plot.wait_for()
+    traces = plot.evaluate("plot => plot._fullData.map(trace => [trace.name, trace.x[0], trace.x.length, trace.y[0]])")
+    assert [trace[0] for trace in traces][::5] == ["truth", "support (shots)"]
+    assert all(x == -5 and points == 101 for _, x, points, _ in traces[:5])
+    handle = explorer.locator(".noUi-handle").nth(1)  # inner steps
+    handle.focus()
+    for _ in range(5):
+        handle.press("ArrowLeft")
+    wait(lambda: errors() and errors()[0][0] == errors()[0][1], 20)  # no steps: before is after
+    assert errors()[0][0] == before

@@ -1,0 +1,119 @@
+"""Figures and widgets without a browser: the data that they draw, and what a slider changes."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from minimeta import plots
+from minimeta.grouping import alone, fixed_tree
+from minimeta.inner import Learner, adapt, squared_error
+from minimeta.languages import PHYLOGENY
+from minimeta.outer import meta_train
+from minimeta.tasks import FourierRegression, balanced_tree, branching_curves, sinusoids
+from minimeta.widgets import SinusoidExplorer
+
+TREE = balanced_tree((2, 2, 2))
+
+
+def network(seed=0):
+    torch.manual_seed(seed)
+    return Learner(nn.Sequential(nn.Linear(1, 20), nn.Tanh(), nn.Linear(20, 1)), squared_error)
+
+
+def test_adaptation_data_are_the_adapted_predictions():
+    learner, episode, grid = network(), sinusoids(tasks=3)(0), torch.linspace(-5, 5, 11)
+    curves = plots.adaptation_data(learner, episode, grid, steps=4, rate=0.05)
+    assert curves.shape == (5, 3, 11)
+    adapted = adapt(learner, episode, alone(), 4, 0.05).of(1)
+    inside = {name.removeprefix("module."): value for name, value in adapted.items()}
+    expected = torch.func.functional_call(learner.module, inside, (grid[:, None],))[:, 0]
+    torch.testing.assert_close(curves[4, 1], expected.detach())
+
+
+def test_an_adaptation_figure_has_a_line_per_step():
+    grid = torch.linspace(-5, 5, 11)
+    figure = plots.adaptation(grid, torch.zeros(4, 11), (torch.zeros(3), torch.ones(3)), truth=grid)
+    assert [trace.name for trace in figure.data] == [
+        "truth", "ω, before any step", "after step 1", "after step 2", "after step 3", "support (shots)"
+    ]  # fmt: skip
+
+
+def test_the_training_figure_smooths_over_the_last_steps():
+    reports = list(meta_train(network(), sinusoids(tasks=2), alone(), 1, 0.01, 5))
+    figure = plots.training({"run": reports}, smooth=2)
+    losses = [report.outer_loss for report in reports]
+    expected = [losses[0], *[(a + b) / 2 for a, b in itertools.pairwise(losses)]]
+    assert list(figure.data[0].y) == pytest.approx(expected)
+
+
+def test_lines_show_the_mean_and_the_range_of_the_seeds():
+    figure = plots.lines({"method": {0.1: [1.0, 3.0], 0.2: [2.0, 2.0]}}, "title", "x", "y")
+    band, line = figure.data
+    assert list(line.y) == [2.0, 2.0]
+    assert list(band.y) == [3.0, 2.0, 2.0, 1.0]
+
+
+def test_the_landscape_marks_the_lowest_start_of_each_rate():
+    figure = plots.landscape(torch.tensor([0.0, 1.0, 2.0]), {0.1: [3.0, 1.0, 2.0], 0.2: [0.5, 1.0, 2.0]})
+    best = [(trace.x[0], trace.y[0]) for trace in figure.data if trace.name == "best start"]
+    assert best == [(1.0, 1.0), (0.0, 0.5)]
+    shown = [step.args[0]["visible"] for step in figure.layout.sliders[0].steps]
+    assert shown == [[True, True, True, True, False, False], [True, True, False, False, True, True]]
+
+
+def test_the_pooled_steps_figure_shows_one_step_at_a_time_in_its_clusters_colours():
+    episode, grid = branching_curves(TREE)(0), torch.linspace(-3, 3, 5)
+    learner = Learner(FourierRegression(), squared_error)
+    curves = plots.adaptation_data(learner, episode, grid, fixed_tree(TREE), steps=4, rate=0.3)
+    figure = plots.pooled_steps(episode, grid, curves, curves[-1], fixed_tree(TREE), "Tree")
+    steps = figure.layout.sliders[0].steps
+    colours = np.array([trace.line.color for trace in figure.data])
+    for k, clusters in enumerate((1, 1, 2, 4, 8)):
+        shown = np.array(steps[k].args[0]["visible"])[8:]
+        assert shown.sum() == 8
+        assert len(set(colours[8:][shown])) == clusters
+        assert f"step {k}, {clusters} cluster" in steps[k].args[1]["title.text"]
+
+
+def test_tree_data_place_every_node_once_between_its_children():
+    rows = plots.tree_data(PHYLOGENY)
+    assert len(rows) == len(list(PHYLOGENY.nodes))
+    assert [row[2] for row in rows if row[4]] == [-float(i) for i in range(12)]
+    name, depth, _, parent, leaf = rows[0]
+    assert (name, depth, parent, leaf) == ("Languages", 0, None, False)
+    assert all(row[3] is not None for row in rows[1:])
+
+
+def test_the_tree_figure_names_every_leaf():
+    figure = plots.tree(PHYLOGENY, "title", {"en": "English"})
+    texts = [text for trace in figure.data for text in trace.text or ()]
+    assert "English" in texts
+    assert {"Germanic", "zh"} <= set(texts)
+
+
+def test_the_sliders_adapt_again():
+    explorer = SinusoidExplorer({"one": network(0), "two": network(1)})
+    explorer.steps.value = 0
+    truth, before, after = (np.array(trace.y) for trace in explorer.figure.data[:3])
+    assert np.array_equal(before, after)
+    explorer.steps.value = 5
+    assert not np.allclose(explorer.figure.data[2].y, before)
+    assert np.allclose(explorer.figure.data[1].y, before)
+    explorer.shots.value = 3
+    assert len(explorer.figure.data[-1].x) == 3
+    explorer.wave.value = 4
+    assert not np.allclose(explorer.figure.data[0].y, truth)
+    error = np.square(np.array(explorer.figure.data[2].y) - np.array(explorer.figure.data[0].y)).mean()
+    assert f"<b>{error:.2f}</b> after" in explorer.error.value
+
+
+@pytest.mark.parametrize("scale", [1e4, 1e18])
+def test_steps_that_run_away_are_said_in_words(scale):
+    explorer = SinusoidExplorer({"one": network()})
+    for parameter in explorer.learners["one"].parameters():
+        parameter.data *= scale
+    explorer.rate.value = 0.1
+    assert "lower the inner rate" in explorer.error.value

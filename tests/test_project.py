@@ -1,0 +1,120 @@
+"""What the project promises around the code: one place for pins, the two commands, imports in one direction."""
+
+import ast
+import csv
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from minimeta.recipes import SMALL_RATES
+
+ROOT = Path(__file__).parents[1]
+ORDER = [
+    "errors", "trees", "grouping", "tasks", "inner", "outer", "languages", "corpora", "encoders", "episodes",
+    "metrics", "recipes", "plots", "widgets", "checks", "__main__",
+]  # fmt: skip
+
+
+def pyproject():
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def test_the_conda_environment_takes_its_pins_from_pyproject():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+    conda = [item for item in environment["dependencies"] if isinstance(item, str)]
+    (pip,) = [item["pip"] for item in environment["dependencies"] if isinstance(item, dict)]
+    assert sorted(re.match(r"[a-z]+", item)[0] for item in conda) == ["pip", "python"]
+    assert f"python{pyproject()['project']['requires-python']}" in conda
+    (install,) = pip
+    extras = re.fullmatch(r"-e \.\[([a-z,]+)\]", install)[1].split(",")
+    assert set(extras) <= set(pyproject()["project"]["optional-dependencies"])
+    assert "lab" in extras
+
+
+def test_ci_and_the_readme_call_the_same_two_commands():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert "make test" in (ROOT / ".ci/run").read_text(encoding="utf-8").splitlines()[-1]
+    assert ".ci/run" in (ROOT / ".github/workflows/test.yml").read_text(encoding="utf-8")
+    for command in ("lab", "test"):
+        assert f"make {command}" in readme
+        assert re.search(rf"^{command}:", makefile, re.M)
+
+
+def test_links_in_the_readme_lead_somewhere():
+    for page in ("README.md", "CONTRIBUTING.md"):
+        text = (ROOT / page).read_text(encoding="utf-8")
+        for link in re.findall(r"\]\((?!https://)([^)#]+)", text):
+            assert (ROOT / link).exists(), link
+
+
+def test_the_readme_lists_every_notebook():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        assert f"notebooks/{path.name}" in readme
+
+
+def test_a_file_imports_only_files_above_it():
+    assert sorted(path.stem for path in (ROOT / "minimeta").glob("*.py")) == sorted([*ORDER, "__init__"])
+    for name in ORDER:
+        tree = ast.parse((ROOT / "minimeta" / f"{name}.py").read_text(encoding="utf-8"))
+        nodes = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level]
+        used = {node.module.split(".")[0] if node.module else alias.name for node in nodes for alias in node.names}
+        assert used - {"__version__"} <= set(ORDER[: ORDER.index(name)]), name
+
+
+def test_make_is_quick_when_nothing_changed():
+    """With the stamps in place, `make` has nothing to install; what is left of `make test` is the tests."""
+    if not (ROOT / ".venv" / ".test").exists():
+        pytest.skip("the environment was not made by make")
+    plan = subprocess.run(["make", "-n", "test", "lab"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "pip install" not in plan
+    assert "pytest" in plan
+    assert "jupyter lab" in plan
+
+
+def test_the_rates_of_small_scale_are_the_best_measured_ones():
+    """Mean over both validation languages and both kinds of test, as tests/benchmarks/choose_rates.py writes them."""
+    scores = {}
+    with open(ROOT / "data/results/small_rates.csv", encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            if row["method"] != "joint" or row["episodes"] == "genres":
+                rates = float(row["inner_rate"]), float(row["outer_rate"])
+                scores.setdefault(row["method"], {}).setdefault(rates, []).append(float(row["accuracy"]))
+    assert set(scores) == set(SMALL_RATES)
+    for method, found in scores.items():
+        assert all(len(values) == 4 for values in found.values())
+        best = max(found, key=lambda rates: sum(found[rates]))
+        assert best == SMALL_RATES[method], method
+
+
+def test_the_wheel_carries_the_data(tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "-w",
+        tmp_path,
+        ".",
+    ]
+    import zipfile
+
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for name in ("minimeta", "data", "pyproject.toml", "README.md", "LICENSE"):
+        (copy / name).symlink_to(ROOT / name)
+    done = subprocess.run(command, cwd=copy, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    inside = zipfile.ZipFile(wheel).namelist()
+    assert "minimeta/_data/results/paper_treemaml_table1.csv" in inside
+    assert not [name for name in inside if name.startswith(("tests/", "notebooks/"))]
