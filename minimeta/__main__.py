@@ -100,7 +100,8 @@ def _run(options: argparse.Namespace) -> None:
     try:
         for seed in range(options.seeds):
             for cell, setting in zip(cells, settings, strict=True):
-                bar = partial(tqdm, desc=f"{cell.method} ({_short(cell.auxiliaries)}), seed {seed}", leave=False)
+                name = f"{cell.method} {_short(cell.auxiliaries)} seed {seed}"
+                bar = partial(tqdm, desc=name, leave=False, disable=None)
                 encoded = features[setting.adapt, setting.max_length]
                 record = recipes.run(cell, targets, corpus, encoded, options.scale, seed, bar)
                 records[cell].append(record)
@@ -125,10 +126,11 @@ def write_json(path: Path, record: dict[str, Any]) -> None:
 
 def _new_folder(out: Path) -> Path:
     """A folder of its own for this run, named by the time in UTC."""
+    out.mkdir(parents=True, exist_ok=True)
     name = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     for suffix in ("", *(f"-{i}" for i in range(2, 100))):
         with suppress(FileExistsError):
-            (out / (name + suffix)).mkdir(parents=True)
+            (out / (name + suffix)).mkdir()
             return out / (name + suffix)
     raise InputError(f"{out} already has 99 folders for this very second; choose another --out.")
 
@@ -144,12 +146,12 @@ def table(records: dict[Any, list[dict[str, Any]]], targets: Sequence[str]) -> s
             lines += [f"  {'method':15} {'auxiliaries':14} {'accuracy':13} {'rows':>5} {'seconds':>8}  paper"]
             for cell, runs in records.items():
                 values = [run["results"][target][kind]["accuracy"] for run in runs]
-                sd = statistics.stdev(values) if len(values) > 1 else float("nan")
+                sd = f"{statistics.stdev(values):4.2f}" if len(values) > 1 else "   –"
                 paper = paper_figure(cell, kind, target)
                 seconds = statistics.mean(run["train_seconds"] for run in runs)
                 lines.append(
                     f"  {METHODS[cell.method].title:15} {_short(cell.auxiliaries):14} "
-                    f"{statistics.mean(values):5.2f} ± {sd:4.2f}  {runs[0]['results'][target][kind]['n']:5d} "
+                    f"{statistics.mean(values):5.2f} ± {sd}  {runs[0]['results'][target][kind]['n']:5d} "
                     f"{seconds:8.1f}  {'–' if paper is None else f'{paper:.2f}'}"
                 )
             lines += _against_controls(records, target, kind)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -98,7 +99,7 @@ def _read(path: Path, folder: str, name: str) -> pd.DataFrame:
                 with zipfile.ZipFile(archive) as opened:
                     inside = [member for member in opened.namelist() if member.split("/")[-1] == name]
                     content = opened.read(inside[0]) if inside else None
-            except (zipfile.BadZipFile, EOFError, OSError) as error:
+            except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
                 raise InputError(f"{archive} is damaged or not a zip file ({error}); get it again.") from None
             if content is None:
                 raise InputError(f"{archive} has no {name}; this split is missing there, get the whole archive.")
@@ -123,12 +124,13 @@ def _standard(table: pd.DataFrame, split: str, language: pd.Series | str, where:
     """The official columns of both corpora under this project's names."""
     import pandas as pd
 
+    needed = table[["sentence1", "sentence2", "genre", "promptID", "pairID"]]
+    short = (needed.isna() | (needed == "")).any(axis=1)
+    if short.any():
+        raise InputError(f"{where} breaks off in row {int(short.argmax()) + 1}; get the archive again.")
     odd = sorted(set(map(str, table["gold_label"])) - set(LABELS))
     if odd:
         raise InputError(f"{where} has the label {odd[0]!r}; the labels are {', '.join(LABELS)}.")
-    short = table[["sentence1", "sentence2", "genre", "promptID"]].isna().any(axis=1)
-    if short.any():
-        raise InputError(f"{where} breaks off in row {int(short.argmax()) + 1}; get the archive again.")
     return pd.DataFrame(
         {
             "language": language,

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 ARCHITECTURES = ("bert", "xlm-roberta")
+_TOKENIZERS = ("tokenizer.json", "vocab.txt", "sentencepiece.bpe.model")
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,11 @@ def nli(
     else:
         module = Head(body["layers"][-1], pooler, model.classifier)
         trunk = _Trunk(body["embeddings"], nn.ModuleList(body["layers"][:-1])).requires_grad_(False)
-    longest = min(max_length, tokenizer.model_max_length)
-    return Encoder(str(name), Learner(module, cross_entropy), trunk, tokenizer, longest)
+    # XLM-R counts positions from its padding id + 1.
+    config = model.config
+    unused = config.pad_token_id + 1 if config.model_type == "xlm-roberta" else 0
+    longest = min(max_length, tokenizer.model_max_length, config.max_position_embeddings - unused)
+    return Encoder(str(name), Learner(module, cross_entropy).eval(), trunk, tokenizer, longest)
 
 
 class Head(nn.Module):
@@ -204,6 +208,7 @@ def _additive(mask: Tensor, dtype: torch.dtype) -> Tensor:
 
 def _load(name: str, attention: str, seed: int) -> tuple[Any, Any]:
     """The Hugging Face classifier and tokenizer, with the classifier's rows in the order of LABELS."""
+    from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
     from transformers.utils import logging
 
@@ -219,6 +224,8 @@ def _load(name: str, attention: str, seed: int) -> tuple[Any, Any]:
             raise InputError(
                 f"{name} is a {config.model_type} model; minimeta splits {' and '.join(ARCHITECTURES)} encoders."
             )
+        if looks_local and not any((Path(path) / file).is_file() for file in _TOKENIZERS):
+            raise InputError(f"{name} has no tokenizer; expected one of {', '.join(_TOKENIZERS)} beside config.json.")
         trained = any(kind.endswith("ForSequenceClassification") for kind in config.architectures or [])
         if trained and config.num_labels != len(LABELS):
             raise InputError(f"{name} tells {config.num_labels} classes apart; NLI needs {len(LABELS)}.")
@@ -233,7 +240,7 @@ def _load(name: str, attention: str, seed: int) -> tuple[Any, Any]:
         tokenizer = AutoTokenizer.from_pretrained(path)
     except InputError:
         raise
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(
             f"The encoder {name} could not be loaded ({reason}); give a Hugging Face directory, or a name while "

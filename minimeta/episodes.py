@@ -49,6 +49,11 @@ def sampler(
     if shots < 0 or queries < 1 or batches < 1:
         raise InputError(f"Cannot draw {shots} shots, {queries} query rows and {batches} batches.")
     pools = _pools(corpus, split, by)
+    if not languages or not pools:
+        raise InputError(
+            f"There is nothing to draw from: {len(languages)} languages and a corpus with "
+            f"{'some' if pools else 'no'} {split} rows."
+        )
     genres = sorted({genre for _, genre in pools})
     if per_language is not None and not 0 < per_language <= len(genres):
         raise InputError(f"There are {len(genres)} genres; cannot draw {per_language} of them per language.")
@@ -69,8 +74,9 @@ def sampler(
     needed = shots * batches + queries
     for language in languages:  # what cannot work should fail before training starts
         for genre in genres:
-            pool(language, genre, queries if support else needed)
-            if support:
+            apart = support not in (None, language)
+            pool(language, genre, queries if apart else needed)
+            if apart:
                 pool(support, genre, shots * batches)
 
     def draw(step: int) -> Episode:
@@ -82,7 +88,7 @@ def sampler(
                 chosen = [genres[i] for i in rng.permutation(len(genres))[:per_language]]
             for genre in chosen:
                 tasks.append(task_name(language, genre))
-                if support:
+                if support not in (None, language):
                     rows_support.append(_balanced(pool(support, genre, shots * batches), shots * batches, rng))
                     rows_query.append(_balanced(pool(language, genre, queries), queries, rng))
                 else:
@@ -114,6 +120,14 @@ def target_episodes(
     genres = sorted(genre for language, genre in test if language == target)
     if not genres:
         raise InputError(f"The corpus has no {split} rows for {target}; choose another target or a fuller archive.")
+    if companions is not None:
+        given = companions(0).support
+        found = given[0]["row"].shape[1] if given else 0
+        if not found or shots not in (0, found):
+            raise InputError(
+                f"The training tasks beside the target have {found} shots and the target {shots}; pooled steps need "
+                "training tasks with shots, and as many as the target's."
+            )
     own = sampler(corpus, [target], by="genre", shots=shots, queries=1, seed=seed)(0) if shots else None
     episodes = []
     for number, genre in enumerate(genres):

@@ -145,14 +145,17 @@ def cells(methods: Sequence[str], targets: Sequence[str], auxiliaries: Sequence[
     both = [code for code in auxiliaries if code in targets]
     if both:
         raise InputError(f"{both[0]} is both a target and an auxiliary language; a target must stay unseen.")
-    by_language = auxiliaries or (next(code for code in ("hi", "de", "fr") if code not in targets),)
+    auxiliaries = tuple(dict.fromkeys(auxiliaries))
     by_genre = auxiliaries or all_but(*targets)
+    by_language = auxiliaries or tuple(code for code in ("hi", "de", *all_but("en")) if code not in targets)[:1]
     others = {METHODS[name].by_genre for name in methods if name not in ("baseline", "joint")} or {True}
     found = []
     for name in dict.fromkeys(methods):
         kinds = sorted(others, reverse=True) if name == "joint" else [METHODS[name].by_genre]
         for kind in kinds:
             languages = (by_genre if kind else by_language) if METHODS[name].trains else ()
+            if METHODS[name].trains and not languages:
+                raise InputError("No language is left to train on beside the targets; name auxiliary ones with --aux.")
             if METHODS[name].support == "en" and languages == ("en",):
                 raise InputError("XLA-MAML with the auxiliary en is X-MAML; choose another auxiliary.")
             found.append(Cell(name, tuple(languages), kind))

@@ -397,7 +397,7 @@ def test_fewer_examples_than_shots(complaint, tmp_path):
 @pytest.mark.parametrize(("target", "auxiliary"), [("de", "tr"), ("tr", "es")])
 def test_a_tree_that_misses_a_task(complaint, before, target, auxiliary):
     arguments = ["run", *before, "fixed-treemaml", "--target", target, "--aux", "fr", auxiliary]
-    complaint(arguments, "no place", "tr/")
+    complaint(arguments, "no place", "tr")
 
 
 @pytest.mark.parametrize("method", ["maml", "fixed-treemaml", "x-maml"])

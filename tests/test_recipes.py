@@ -415,11 +415,14 @@ def test_held_out_rows_can_be_scored(corpus, features):
     assert len(outputs("maml", corpus, features, 3, split="held-out")) == len(held)
 
 
-def test_checking_a_target_finds_what_training_would(corpus):
+def test_checking_a_cell_finds_what_training_would(corpus):
     numbers = recipes.SCALES["toy"]["genres"]
-    recipes.check_target(corpus, "de", numbers)
-    complaint(lambda: recipes.check_target(corpus, "el", numbers), "no test rows")
-    complaint(lambda: recipes.check_target(corpus, "de", replace(numbers, target_shots=90)), "too few")
+    (cell,) = cells(["fixed-treemaml"], ["de"], ["fr"])
+    recipes.check_cell(cell, ["de"], corpus, numbers)
+    complaint(lambda: recipes.check_cell(cell, ["el"], corpus, numbers), "no test rows")
+    complaint(lambda: recipes.check_cell(cell, ["de"], corpus, replace(numbers, target_shots=90)), "too few")
+    complaint(lambda: recipes.check_cell(cell, ["de"], corpus, replace(numbers, queries=900)), "too few")
+    complaint(lambda: recipes.check_cell(replace(cell, auxiliaries=("tr",)), ["de"], corpus, numbers), "no place")
 
 
 def test_a_target_outside_the_tree(corpus, features):
