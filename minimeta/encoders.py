@@ -89,7 +89,7 @@ def nli(
 class Head(nn.Module):
     """The last layer, the pooler and the classifier: `forward(hidden (n, T, H), mask (n, T))` gives logits.
 
-    Queries, feed-forward and normalisation are computed at the first position alone, keys and values at all.
+    The last layer is computed at the first position alone, the only one that the classifier reads.
     """
 
     def __init__(self, layer: nn.Module, pooler: nn.Module, classifier: nn.Module) -> None:
@@ -99,15 +99,19 @@ class Head(nn.Module):
     def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
         """Logits (n, classes) from the trunk's output and the attention mask (1 for a token, 0 for padding)."""
         attention = self.layer.attention
-        first = hidden[:, :1]
-        queries, keys, values = (
-            part.unflatten(-1, (-1, attention.self.attention_head_size)).transpose(1, 2)
-            for part in (attention.self.query(first), attention.self.key(hidden), attention.self.value(hidden))
-        )
-        scores = queries @ keys.transpose(-1, -2) * attention.self.scaling + _additive(mask, hidden.dtype)
-        context = (scores.softmax(-1) @ values).transpose(1, 2).flatten(2)
+        # One position asks, so the weights of keys and values can be applied to it rather than to every position:
+        # q . (W_k h + b_k) = (q W_k) . h + q . b_k, and the mean of W_v h + b_v is W_v times the mean of h, plus b_v.
+        first, size = hidden[:, 0], attention.self.attention_head_size
+        key, value = attention.self.key, attention.self.value
+        queries = attention.self.query(first).unflatten(1, (-1, size)).transpose(0, 1)  # (heads, n, size)
+        probes = (queries @ key.weight.unflatten(0, (-1, size))).transpose(0, 1)  # (n, heads, H)
+        offsets = (queries @ key.bias.unflatten(0, (-1, size, 1))).transpose(0, 1)  # (n, heads, 1)
+        scores = (probes @ hidden.transpose(1, 2) + offsets) * attention.self.scaling
+        weights = (scores + _additive(mask, hidden.dtype)[:, 0]).softmax(-1)  # (n, heads, T)
+        means = (weights @ hidden).transpose(0, 1) @ value.weight.unflatten(0, (-1, size)).transpose(1, 2)
+        context = means.transpose(0, 1).flatten(1) + value.bias
         middle = attention.output(context, first)
-        return self.classifier(self.pooler(self.layer.output(self.layer.intermediate(middle), middle)))
+        return self.classifier(self.pooler(self.layer.output(self.layer.intermediate(middle), middle)[:, None]))
 
 
 class _Trunk(nn.Module):

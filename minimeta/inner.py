@@ -6,6 +6,8 @@ tasks are evaluated together with `torch.func.vmap`, and one `torch.autograd.gra
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -108,14 +110,17 @@ def adapt(
             losses = task_losses(learner, theta, labels, support).mean(1)
             _finite(losses, episode.tasks, k, rate)
             gradients = torch.autograd.grad(
-                _mean_by_cluster(losses, labels).sum(),
+                losses @ _shares(labels[: len(losses)], losses),
                 list(theta.values()),
                 create_graph=track and not first_order,
                 materialize_grads=True,
             )
-        norms = torch.stack([g.detach().flatten(1).square().sum(1) for g in gradients]).sum(0).sqrt()
+        with torch.no_grad():
+            norms = [torch.linalg.vector_norm(g.reshape(len(g), -1), dim=1) for g in gradients]
+            norms = torch.linalg.vector_norm(torch.stack(norms), dim=0)
         record.append(InnerStep(losses.detach(), labels, norms))
-        theta = {name: p - rate * g for (name, p), g in zip(theta.items(), gradients, strict=True)}
+        # `add` with a negative factor: one operation less than p - rate * g, and one less in its backward pass.
+        theta = {name: p.add(g, alpha=-rate) for (name, p), g in zip(theta.items(), gradients, strict=True)}
         if not track:
             theta = {name: value.detach() for name, value in theta.items()}
     return Adapted(theta, labels, record)
@@ -192,16 +197,24 @@ def adapt_with_higher(
         for task in range(len(next(iter(support.values())))):
             loss = copies[task]({name: value[task] for name, value in support.items()}).mean()
             own = [p for p in copies[task].parameters() if p.requires_grad]
-            gradients.setdefault(labels[task], []).append(torch.autograd.grad(loss, own, create_graph=True))
+            gradients.setdefault(labels[task], []).append(
+                torch.autograd.grad(loss, own, create_graph=True, materialize_grads=True)
+            )
+        theta = {}
+        for label, own in gradients.items():
+            pooled = iter([sum(parts) / len(parts) for parts in zip(*own, strict=True)])
+            before = copies[labels.index(label)].parameters()
+            theta[label] = [p - rate * next(pooled) if p.requires_grad else p for p in before]
         for copy, label in zip(copies, labels, strict=True):
-            pooled = iter([sum(parts) / len(parts) for parts in zip(*gradients.get(label, []), strict=True)])
-            if label in gradients:
-                copy.update_params([p - rate * next(pooled) if p.requires_grad else p for p in copy.parameters()])
+            if label in theta:
+                copy.update_params(theta[label])
     return copies
 
 
 def _rows(value: Tensor, index: list[int]) -> Tensor:
     """`value[index]`, without a copy where that changes nothing."""
+    if len(value) == 1:
+        return value if len(index) == 1 else value.expand(len(index), *value.shape[1:])
     return value if index == list(range(len(value))) else value[index]
 
 
@@ -209,16 +222,17 @@ def _first(batch: Batch) -> Batch:
     return {name: value[0] for name, value in batch.items()}
 
 
-def _mean_by_cluster(losses: Tensor, labels: Sequence[int]) -> Tensor:
-    """The mean of the tasks' losses (m_s,) in each cluster that has any."""
-    index = torch.tensor(labels[: len(losses)], device=losses.device)
-    size = torch.bincount(index)
-    total = torch.zeros(len(size), dtype=losses.dtype, device=losses.device).index_add(0, index, losses)
-    return total / size.clamp(min=1)
+def _shares(labels: Sequence[int], losses: Tensor) -> Tensor:
+    """One over the size of each task's cluster: the sum of the losses with these weights is that of the means."""
+    size = Counter(labels)
+    return losses.new_tensor([1 / size[label] for label in labels])
 
 
 def _finite(losses: Tensor, tasks: Sequence[str], step: int, rate: float) -> None:
-    bad = (~losses.detach().isfinite()).nonzero().flatten().tolist()
+    losses = losses.detach()
+    if math.isfinite(losses.sum()):  # one number is quickly tested
+        return
+    bad = (~losses.isfinite()).nonzero().flatten().tolist()
     if bad:
         raise InputError(
             f"The support loss of task {tasks[bad[0]]} is {losses[bad[0]].item()} at inner step {step}; "

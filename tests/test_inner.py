@@ -256,6 +256,20 @@ def test_the_learner_itself_is_left_alone():
     assert all(p.grad is None for p in learner.parameters())
 
 
+def test_a_learner_with_a_scalar_parameter_can_be_adapted():
+    class Shift(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.shift = nn.Parameter(torch.tensor(0.5))
+
+        def forward(self, x):
+            return x + self.shift
+
+    adapted = adapt(Learner(Shift(), squared_error), sinusoids(tasks=3)(0), alone(), 2, 0.1)
+    assert adapted.parameters["module.shift"].shape == (3,)
+    assert adapted.steps[0].gradient_norms.shape == (3,)
+
+
 def test_memory_does_not_grow_over_repeated_episodes():
     learner, draw = mlp(), branching_curves(TREE)
     counts = []

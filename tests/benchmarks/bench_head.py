@@ -13,7 +13,7 @@ Every method computes the gradient of the mean query loss with respect to the in
 - higher, same head: `inner.adapt_with_higher` on the very module and features that minimeta has.
 
 The first two with `higher` make one functional copy of the module and hand it the parameters of each task's cluster:
-patching a copy per task, as `adapt_with_higher` does, takes higher seconds for the whole model.
+patching a copy per task, as `adapt_with_higher` does, would add up to a second for the whole model.
 
 CPU time of one thread. In each repetition the methods take turns, after one call each that is not timed (see
 `bench_sinusoid.measure`); the table gives the median and its ratio to minimeta's. Peak memory is what a first call adds
