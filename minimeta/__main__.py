@@ -103,8 +103,9 @@ def _run(options: argparse.Namespace) -> None:
                 name = f"{cell.method} {_short(cell.auxiliaries)} seed {seed}"
                 bar = partial(tqdm, desc=name, leave=False, disable=None)
                 encoded = features[setting.adapt, setting.max_length]
-                record = recipes.run(cell, targets, corpus, encoded, options.scale, seed, bar)
+                record = recipes.run(cell, targets, encoded, options.scale, seed, bar)
                 records[cell].append(record)
+                record |= {"data": str(options.data), "device": device, "threads": torch.get_num_threads()}
                 write_json(folder / f"{cell.name.replace(' ', '-')}-seed{seed}.json", record)
     finally:
         if not any(folder.iterdir()):

@@ -7,6 +7,7 @@ only, so the head computes the last layer there alone: the same logits at a frac
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -150,14 +151,17 @@ class Features:
     """
 
     def __init__(self, encoder: Encoder, corpus: Dataset, batch_size: int = 32) -> None:
-        self.encoder, self.batch_size = encoder, batch_size
+        self.encoder, self.corpus, self.batch_size = encoder, corpus, batch_size
+        self.seconds = 0.0  # spent so far on computing rows
         self.premises, self.hypotheses = corpus["premise"], corpus["hypothesis"]
         self.labels = torch.tensor(corpus["label"][:])
         self.rows: dict[int, dict[str, Tensor]] = {}
 
     def __getitem__(self, rows: Tensor) -> Batch:
         wanted = rows.flatten().tolist()
+        start = time.perf_counter()
         self._compute([row for row in dict.fromkeys(wanted) if row not in self.rows])
+        self.seconds += time.perf_counter() - start
         lengths = [len(next(iter(self.rows[row].values()))) for row in wanted]
         names = list(self.rows[wanted[0]])
         batch = {

@@ -59,17 +59,7 @@ def sampler(
         raise InputError(f"There are {len(genres)} genres; cannot draw {per_language} of them per language.")
 
     def pool(language: str, genre: str | None, needed: int) -> list[np.ndarray]:
-        rows = pools.get((language, genre))
-        task = task_name(language, genre)
-        if rows is None:
-            raise InputError(f"The corpus has no {split} rows for {task}.")
-        least = -(-needed // len(LABELS))
-        if min(len(rows[label]) for label in range(len(LABELS))) < least:
-            raise InputError(
-                f"{task} has too few {split} rows: {needed} examples per episode need {least} of each class, "
-                f"there are {min(map(len, rows))}. Use fewer shots or queries."
-            )
-        return rows
+        return _enough(pools, language, genre, needed, split)
 
     needed = shots * batches + queries
     for language in languages:  # what cannot work should fail before training starts
@@ -128,7 +118,9 @@ def target_episodes(
                 f"The training tasks beside the target have {found} shots and the target {shots}; pooled steps need "
                 "training tasks with shots, and as many as the target's."
             )
-    own = sampler(corpus, [target], by="genre", shots=shots, queries=1, seed=seed)(0) if shots else None
+    own = _pools(corpus, "dev", "genre") if shots else {}
+    # A stream of its own: (seed, 0) is that of the first training episode.
+    rng = np.random.default_rng((seed, 0, 1))
     episodes = []
     for number, genre in enumerate(genres):
         tasks: tuple[str, ...] = (task_name(target, genre),)
@@ -137,9 +129,9 @@ def target_episodes(
             others = companions(number)
             tasks = others.tasks + tasks
             parts.append(others.support[0]["row"])
-        if own is not None:
-            place = own.tasks.index(task_name(target, genre))
-            parts.append(own.support[0]["row"][place : place + 1])
+        if shots:
+            rows = _enough(own, target, genre, shots, "dev")
+            parts.append(torch.from_numpy(_balanced(rows, shots, rng))[None])
         query = np.sort(np.concatenate(test[target, genre]))
         support = ({"row": torch.cat(parts)},) if parts else ()
         episodes.append(Episode(tasks, support, {"row": torch.from_numpy(query)[None]}))
@@ -171,6 +163,22 @@ def _pools(corpus: Dataset, split: str, by: str | None) -> dict[tuple[str, str |
         rows = [part.index[part["label"] == label].to_numpy() for label in range(len(LABELS))]
         pools[key if by else (key[0], None)] = rows
     return pools
+
+
+def _enough(
+    pools: dict[tuple[str, str | None], list[np.ndarray]], language: str, genre: str | None, needed: int, split: str
+) -> list[np.ndarray]:
+    """The rows of a task, one array per class, if there are enough for `needed` balanced ones."""
+    rows, task = pools.get((language, genre)), task_name(language, genre)
+    if rows is None:
+        raise InputError(f"The corpus has no {split} rows for {task}.")
+    least = -(-needed // len(LABELS))
+    if min(map(len, rows)) < least:
+        raise InputError(
+            f"{task} has too few {split} rows: {needed} examples per episode need {least} of each class, there are "
+            f"{min(map(len, rows))}. Use fewer shots or queries."
+        )
+    return rows
 
 
 def _balanced(rows: list[np.ndarray], count: int, rng: np.random.Generator) -> np.ndarray:

@@ -31,7 +31,8 @@ def fixed_tree(tree: TaskTree) -> Grouping:
     """At step k the tasks below one node at depth k - 1 of `tree` share a gradient: Fixed TreeMAML.
 
     A task stands at the leaf with its name, or else at the leaf with the part of its name before the first
-    slash: task `de/fiction` stands at `de`. A branch that ends early keeps its cluster for the later steps.
+    slash: task `de/fiction` stands at `de`, and the genres of a language stay together at every step. A branch
+    that ends early keeps its cluster for the later steps.
     """
     leaves = set(tree.leaves)
 
@@ -52,7 +53,7 @@ def fixed_tree(tree: TaskTree) -> Grouping:
 def random_tree(tree: TaskTree, seed: int) -> Grouping:
     """The control for `fixed_tree`: the same shape with its leaves permuted, drawn once from `seed`."""
     leaves = tree.leaves
-    shuffled = np.random.default_rng(seed).permutation(len(leaves))
+    shuffled = np.random.default_rng((seed, 0, 2)).permutation(len(leaves))
     return fixed_tree(tree.rename({leaf: leaves[i] for leaf, i in zip(leaves, shuffled, strict=True)}))
 
 

@@ -243,7 +243,7 @@ def _finite(losses: Tensor, tasks: Sequence[str], step: int, rate: float) -> Non
 def _check(learner: nn.Module, episode: Episode, steps: int, rate: float, second_order: bool) -> None:
     if steps < 0:
         raise InputError(f"The number of inner steps is {steps}; it must be 0 or more.")
-    if not rate > 0:
+    if steps and not rate > 0:
         raise InputError(f"The inner rate is {rate}; it must be above 0.")
     if steps and len(episode.support) not in (1, steps):
         raise InputError(
@@ -254,7 +254,15 @@ def _check(learner: nn.Module, episode: Episode, steps: int, rate: float, second
         tasks = len(next(iter(batch.values())))
         if tasks > len(episode.tasks):
             raise InputError(f"The support has data for {tasks} tasks, but only {len(episode.tasks)} are named.")
-    if second_order:
+    if not any(p.requires_grad for p in learner.parameters()):
+        raise InputError("The learner has no parameter that requires a gradient; there is nothing to adapt.")
+    for module in learner.modules():
+        if module.training and getattr(module, "track_running_stats", False):
+            raise InputError(
+                f"{type(module).__name__} would change its running statistics while adapting, across tasks; call "
+                "eval() on the learner or use a normalisation without them."
+            )
+    if second_order and steps:
         for module in learner.modules():
             kind = getattr(getattr(module, "config", None), "_attn_implementation", None) or "eager"
             if kind != "eager":

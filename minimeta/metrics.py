@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import bootstrap
 
 from .errors import InputError
 
@@ -26,6 +25,8 @@ def paired_difference(
     hypotheses of one premise) are drawn together. Percentile bootstrap, 9,999 draws. The interval covers the
     choice of premises, not the choice of seeds.
     """
+    from scipy.stats import bootstrap  # a second to import
+
     if correct.shape != control.shape or correct.shape[-1] != len(groups):
         raise InputError(f"Cannot pair scores of shapes {correct.shape} and {control.shape} in {len(groups)} groups.")
     difference = (np.asarray(correct, float) - np.asarray(control, float)).mean(0) * 100

@@ -57,7 +57,7 @@ class MetaTraining:
         self.outer_steps, self.step = outer_steps, 0
         self.parameters = [p for p in learner.parameters() if p.requires_grad]
         self.optimizer = torch.optim.Adam(self.parameters, lr=outer_rate, weight_decay=weight_decay)
-        decay = (lambda step: 1 - step / outer_steps) if linear_decay else (lambda step: 1.0)
+        decay = (lambda step: 1 - step / max(outer_steps, 1)) if linear_decay else (lambda step: 1.0)
         self.scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimizer, decay)
 
     def __len__(self) -> int:
@@ -78,7 +78,13 @@ class MetaTraining:
                 f"The outer loss is {loss.item()} at outer step {self.step + 1}; lower the inner rate (now "
                 f"{self.inner_rate:g}) or the outer rate. The parameters are those of the step before."
             )
-        self._update(torch.autograd.grad(loss, self.parameters, materialize_grads=True))
+        gradients = torch.autograd.grad(loss, self.parameters, materialize_grads=True)
+        if not all(gradient.isfinite().all() for gradient in gradients):
+            raise InputError(
+                f"The meta-gradient at outer step {self.step + 1} is not finite; lower the inner rate (now "
+                f"{self.inner_rate:g}) or look for bad values in the data. The parameters are those of the step before."
+            )
+        self._update(gradients)
         return Report(
             self.step,
             loss.item(),
