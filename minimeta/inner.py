@@ -134,6 +134,24 @@ def task_losses(learner: nn.Module, theta: dict[str, Tensor], labels: Sequence[i
     return by_cluster(lambda p, b: functional_call(learner, p, (b,)), theta, labels, batch)
 
 
+def task_outputs(learner: Learner, theta: dict[str, Tensor], labels: Sequence[int], batch: Batch) -> Tensor:
+    """The learner's outputs for every example, (tasks, n, ...), each task at the parameters of its cluster."""
+    outputs = _Outputs(learner)
+    named = {f"learner.{name}": value for name, value in theta.items()}
+    return by_cluster(lambda p, b: functional_call(outputs, p, (b,)), named, labels, batch)
+
+
+class _Outputs(nn.Module):
+    """A learner with its outputs as forward, so that `functional_call` can reach them."""
+
+    def __init__(self, learner: Learner) -> None:
+        super().__init__()
+        self.learner = learner
+
+    def forward(self, batch: Batch) -> Tensor:
+        return self.learner.outputs(batch)
+
+
 def by_cluster(
     function: Callable[[dict[str, Tensor], Batch], Tensor],
     theta: dict[str, Tensor],
@@ -162,7 +180,7 @@ def by_cluster(
         if len(clusters) == 1:
             result = function(_first(parameters), _first(examples))[None]
         else:
-            result = vmap(function, randomness="different")(parameters, examples)
+            result = _vmap(function, parameters, examples)
         if result.shape[:2] != (len(clusters), size * n):
             raise InputError(
                 f"The learner gave a result of shape {tuple(result.shape[1:])} for {size * n} examples; "
@@ -209,6 +227,20 @@ def adapt_with_higher(
             if label in theta:
                 copy.update_params(theta[label])
     return copies
+
+
+def _vmap(function: Callable[[dict[str, Tensor], Batch], Tensor], parameters: dict, examples: Batch) -> Tensor:
+    """`function` over the first dimension of both; one after the other if an operation has no batching rule."""
+    try:
+        return vmap(function, randomness="different")(parameters, examples)
+    except RuntimeError as error:
+        if "Batching rule not implemented" not in str(error):
+            raise
+    count = len(next(iter(examples.values())))
+    picked = (
+        [{name: value[i] for name, value in part.items()} for part in (parameters, examples)] for i in range(count)
+    )
+    return torch.stack([function(*both) for both in picked])
 
 
 def _rows(value: Tensor, index: list[int]) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from .errors import InputError
 from .grouping import Grouping
-from .inner import Adapted, Learner, adapt, by_cluster, task_losses
+from .inner import Adapted, Learner, adapt, task_losses, task_outputs
 from .tasks import Episode, Sampler
 
 
@@ -30,11 +30,16 @@ class Report:
     seconds: float
 
 
-class MetaTraining:
-    """Meta-training of ω, the learner's own parameters, one outer step per `next`.
+class meta_train:
+    """Meta-train the learner's parameters ω in place; iterate over it to run it, a `Report` per outer step.
+
+    Every outer step draws an episode, adapts for `steps` inner steps with `inner_rate` (see `inner.adapt`), and
+    takes an Adam step with `outer_rate` on the mean query loss (TreeMAML, Algorithm 1); `linear_decay` lowers the
+    outer rate to 0 over `outer_steps`. `steps=0` is ordinary joint training on the query data.
 
     It is an iterator of `Report`s and not a generator function, so that it can be interrupted anywhere and
-    iterated again: an outer step is finished or has not happened, and the next one goes on from there.
+    iterated again: an outer step is finished or has not happened, and the next one goes on from there. Raises
+    InputError if a loss or the meta-gradient is not finite; ω is then that of the step before.
     """
 
     def __init__(
@@ -63,7 +68,7 @@ class MetaTraining:
     def __len__(self) -> int:
         return self.outer_steps - self.step
 
-    def __iter__(self) -> MetaTraining:
+    def __iter__(self) -> meta_train:
         return self
 
     def __next__(self) -> Report:
@@ -112,38 +117,6 @@ class MetaTraining:
             raise
 
 
-def meta_train(
-    learner: nn.Module,
-    sampler: Sampler,
-    grouping: Grouping,
-    steps: int,
-    inner_rate: float,
-    outer_steps: int,
-    outer_rate: float = 1e-3,
-    weight_decay: float = 0.0,
-    linear_decay: bool = False,
-    first_order: bool = False,
-) -> MetaTraining:
-    """Meta-train the learner's parameters in place; iterate over the result to run it, a report per step.
-
-    Every outer step draws an episode, adapts for `steps` inner steps with `inner_rate` (see `inner.adapt`), and
-    takes an Adam step with `outer_rate` on the mean query loss (TreeMAML, Algorithm 1). `steps=0` is ordinary
-    joint training on the query data. Stop whenever you like and iterate again to go on.
-    """
-    return MetaTraining(
-        learner,
-        sampler,
-        grouping,
-        steps,
-        inner_rate,
-        outer_steps,
-        outer_rate,
-        weight_decay,
-        linear_decay,
-        first_order,
-    )
-
-
 def query_losses(learner: nn.Module, adapted: Adapted, episode: Episode) -> Tensor:
     """The query loss of every example at its task's adapted parameters, (m_q, n_v)."""
     return task_losses(learner, adapted.parameters, _query_labels(adapted, episode), episode.query)
@@ -165,35 +138,28 @@ def evaluate(
     steps: int,
     inner_rate: float,
 ) -> Iterator[Evaluation]:
-    """Adapt to each episode's support and score its query; the learner's parameters stay as they are."""
+    """Adapt to each episode's support and score its query, in eval mode; ω stays as it is.
+
+    Raises InputError where `inner.adapt` does, and if an output is not finite.
+    """
     for episode in episodes:
-        with torch.no_grad():
-            adapted = adapt(learner, episode, grouping, steps, inner_rate)
-            labels = _query_labels(adapted, episode)
-            outputs = by_cluster(
-                lambda p, batch: torch.func.functional_call(_Outputs(learner), _inside(p), (batch,)),
-                adapted.parameters,
-                labels,
-                episode.query,
+        training = learner.training
+        learner.eval()
+        try:
+            with torch.no_grad():
+                adapted = adapt(learner, episode, grouping, steps, inner_rate)
+                labels = _query_labels(adapted, episode)
+                outputs = task_outputs(learner, adapted.parameters, labels, episode.query)
+                losses = learner.loss(outputs.flatten(0, 1), episode.query["y"].flatten(0, 1))
+        finally:
+            learner.train(training)
+        if not outputs.isfinite().all():
+            raise InputError(
+                f"The outputs for {episode.tasks[-1]} are not finite after {steps} inner steps; lower the inner rate "
+                f"(now {inner_rate:g})."
             )
-            losses = learner.loss(outputs.flatten(0, 1), episode.query["y"].flatten(0, 1))
-            losses = losses.reshape(outputs.shape[:2])
+        losses = losses.reshape(outputs.shape[:2])
         yield Evaluation(episode.tasks[-len(labels) :], losses, outputs)
-
-
-class _Outputs(nn.Module):
-    """The learner with its outputs as forward, so that `functional_call` can reach them."""
-
-    def __init__(self, learner: Learner) -> None:
-        super().__init__()
-        self.learner = learner
-
-    def forward(self, batch: dict[str, Tensor]) -> Tensor:
-        return self.learner.outputs(batch)
-
-
-def _inside(parameters: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {f"learner.{name}": value for name, value in parameters.items()}
 
 
 def _query_labels(adapted: Adapted, episode: Episode) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .grouping import Grouping, alone
-from .inner import Learner, adapt
+from .inner import Learner, adapt, task_outputs
 from .outer import Report
 from .tasks import Batch, Episode
 from .trees import TaskTree
@@ -20,7 +21,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#6
 DASHES = ("solid", "dash", "dot", "dashdot")
 
 
-def _figure(title: str, x: str = "", y: str = "", height: int = 380) -> go.Figure:
+def blank(title: str, x: str = "", y: str = "", height: int = 380) -> go.Figure:
     """An empty figure in the house style: a white card, readable in light and dark themes."""
     figure = go.Figure()
     figure.update_layout(
@@ -31,7 +32,7 @@ def _figure(title: str, x: str = "", y: str = "", height: int = 380) -> go.Figur
         height=height,
         width=760,
         margin={"l": 60, "r": 20, "t": 50, "b": 50},
-        legend={"itemsizing": "constant"},
+        legend={"itemsizing": "constant", "itemwidth": 60},
     )
     return figure
 
@@ -45,16 +46,12 @@ def adaptation_data(
     rate: float = 0.01,
 ) -> Tensor:
     """What the learner predicts on `grid` (points,) after 0, 1, ..., `steps` inner steps: (steps + 1, m, points)."""
+    batch: Batch = {"x": grid[None, :, None].expand(len(episode.tasks), -1, 1)}
     predictions = []
     for k in range(steps + 1):
         with torch.no_grad():
             adapted = adapt(learner, episode, grouping or alone(), k, rate)
-            batch: Batch = {"x": grid[:, None]}
-            rows = [
-                torch.func.functional_call(learner.module, _module_parameters(adapted.of(task)), (batch["x"],))
-                for task in range(len(episode.tasks))
-            ]
-        predictions.append(torch.stack(rows).squeeze(-1))
+            predictions.append(task_outputs(learner, adapted.parameters, adapted.labels, batch).squeeze(-1))
     return torch.stack(predictions)
 
 
@@ -62,7 +59,7 @@ def adaptation(
     grid: Tensor, predictions: Tensor, support: tuple[Tensor, Tensor], truth: Tensor | None = None
 ) -> go.Figure:
     """One task's prediction after each inner step: `predictions` (steps + 1, points), support x and y, truth."""
-    figure = _figure("Adapting to one task, step by step", "x", "y")
+    figure = blank("Adapting to one task, step by step", "x", "y")
     if truth is not None:
         figure.add_scatter(x=grid, y=truth, name="truth", line={"color": "#999999", "width": 6}, opacity=0.5)
     last = len(predictions) - 1
@@ -81,8 +78,8 @@ def adaptation(
 
 def training(runs: Mapping[str, Sequence[Report]], smooth: int = 10) -> go.Figure:
     """The outer loss of each run at every outer step, averaged over the last `smooth` steps."""
-    figure = _figure("Meta-training", "outer step", "query loss after adaptation")
-    for (name, reports), colour in zip(runs.items(), COLOURS, strict=False):
+    figure = blank("Meta-training", "outer step", "query loss (after the inner steps, if any)")
+    for (name, reports), colour in zip(runs.items(), itertools.cycle(COLOURS), strict=False):
         losses = np.array([report.outer_loss for report in reports])
         mean = [losses[max(0, i + 1 - smooth) : i + 1].mean() for i in range(len(losses))]
         figure.add_scatter(x=[r.step for r in reports], y=mean, name=name, line={"color": colour, "width": 2.5})
@@ -95,7 +92,7 @@ def lines(
     series: Mapping[str, Mapping[float, Sequence[float]]], title: str, x: str, y: str, log: bool = True
 ) -> go.Figure:
     """Mean lines with a band from the lowest to the highest seed: `series[name][x]` are the values of the seeds."""
-    figure = _figure(title, x, y)
+    figure = blank(title, x, y)
     for i, (name, points) in enumerate(series.items()):
         colour, xs = COLOURS[i % len(COLOURS)], list(points)
         low, high = [min(points[v]) for v in xs], [max(points[v]) for v in xs]
@@ -113,21 +110,26 @@ def lines(
     return figure
 
 
-def bars(values: Mapping[str, float], title: str, x: str) -> go.Figure:
-    """One bar per name, with its value written on it."""
-    figure = _figure(title, x, height=90 + 45 * len(values))
-    names = list(values)
-    figure.add_bar(
-        x=[values[name] for name in names], y=names, orientation="h", text=[f"{values[name]:.2f}" for name in names],
-        marker_color=[COLOURS[i % len(COLOURS)] for i in range(len(names))],
-    )  # fmt: skip
+def dots(values: Mapping[str, Sequence[float]], title: str, x: str) -> go.Figure:
+    """A row of dots per name, one per seed, and a line at their mean with its value."""
+    figure = blank(title, x, height=110 + 42 * len(values))
+    for i, (name, points) in enumerate(values.items()):
+        colour, mean = COLOURS[i % len(COLOURS)], float(np.mean(points))
+        marker = {"color": colour, "size": 9, "opacity": 0.6}
+        figure.add_scatter(x=list(points), y=[name] * len(points), mode="markers", marker=marker, name=name)
+        figure.add_scatter(
+            x=[mean], y=[name], mode="markers+text", text=[f"{mean:.2f}"], textposition="top center", name=f"{name}, mean",
+            marker={"color": colour, "size": 22, "symbol": "line-ns-open", "line": {"width": 3}},
+        )  # fmt: skip
+    figure.update_layout(showlegend=False)
     figure.update_yaxes(autorange="reversed")
+    figure.update_xaxes(rangemode="tozero")
     return figure
 
 
 def family(tree: TaskTree, episode: Episode, grid: Tensor, curves: Tensor) -> go.Figure:
     """One episode of a task family on a tree: `curves` (m, points), a colour per branch and a dash per sub-branch."""
-    figure = _figure("One episode of the branching family", "x", "y")
+    figure = blank("One episode of the branching family", "x", "y")
     for task, curve, colour, dash in zip(episode.tasks, curves, *_branch_style(tree, episode.tasks), strict=True):
         figure.add_scatter(x=grid, y=curve, name=task, line={"color": colour, "dash": dash, "width": 2})
     figure.update_layout(legend_title="task")
@@ -141,53 +143,69 @@ def pooled_steps(
 
     `predictions` is (steps + 1, m, points), as from `adaptation_data`; `truth` is (m, points).
     """
-    figure = _figure(title, "x", "y", height=460)
-    for curve in truth:
-        figure.add_scatter(x=grid, y=curve, line={"color": "#bbbbbb", "width": 1}, showlegend=False, hoverinfo="skip")
-    labels, counts = [0] * len(episode.tasks), []
+    figure = blank(title, "x", "y", height=490)
+    last, labels, colours, counts = len(predictions) - 1, [0] * len(episode.tasks), {0: COLOURS[0]}, []
     for k, curves in enumerate(predictions):
-        labels = list(grouping(k, episode.tasks, labels)) if k else labels
-        number = {label: i for i, label in enumerate(dict.fromkeys(labels))}
-        counts.append(len(number))
-        for task, curve, label in zip(episode.tasks, curves, labels, strict=True):
-            colour = COLOURS[number[label] % len(COLOURS)]
-            figure.add_scatter(
-                x=grid, y=curve, name=task, line={"color": colour, "width": 2.5}, visible=k == len(predictions) - 1
-            )
-    m = len(episode.tasks)
+        if k:
+            below = list(grouping(k, episode.tasks, labels))
+            colours = _inherit(colours, labels, below)
+            labels = below
+        counts.append(len(colours))
+        for task, curve, true, label in zip(episode.tasks, curves, truth, labels, strict=True):
+            dotted = {"color": colours[label], "width": 1.5, "dash": "dot"}
+            figure.add_scatter(x=grid, y=true, name=f"{task}, truth", line=dotted, visible=k == last, showlegend=False)
+            line = {"color": colours[label], "width": 3}
+            figure.add_scatter(x=grid, y=curve, name=task, line=line, visible=k == last)
+    each = 2 * len(episode.tasks)
     steps = [
         {
             "method": "update",
             "label": f"{k}",
             "args": [
-                {"visible": [True] * m + [k == shown for shown in range(len(predictions)) for _ in range(m)]},
+                {"visible": [shown == k for shown in range(last + 1) for _ in range(each)]},
                 {"title.text": f"{title}: step {k}, {count} cluster{'s' * (count > 1)}"},
             ],
         }
         for k, count in enumerate(counts)
     ]
     figure.update_layout(
-        sliders=[{"active": len(steps) - 1, "steps": steps, "currentvalue": {"prefix": "inner steps taken: "}}],
-        title_text=f"{title}: step {len(steps) - 1}, {counts[-1]} clusters",
+        sliders=[_slider(steps, last, "inner steps taken: ")],
+        title_text=f"{title}: step {last}, {counts[-1]} clusters",
         legend_title="task",
     )
     return figure
 
 
+def _inherit(colours: Mapping[int, str], labels: Sequence[int], below: Sequence[int]) -> dict[int, str]:
+    """Colours for the clusters `below`: the first child keeps its parent's, the others take unused ones."""
+    kept: dict[int, str] = {}
+    for parent, child in zip(labels, below, strict=True):
+        if child not in kept and colours[parent] not in kept.values():
+            kept[child] = colours[parent]
+    unused = itertools.cycle([c for c in COLOURS if c not in colours.values()] or COLOURS)
+    return {child: kept.get(child) or next(unused) for child in dict.fromkeys(below)}
+
+
+def _slider(steps: list[dict], active: int, prefix: str) -> dict:
+    """A slider below the figure, clear of the axis title."""
+    return {"active": active, "steps": steps, "currentvalue": {"prefix": prefix}, "pad": {"t": 45}}
+
+
 def landscape(starts: Tensor, losses: Mapping[float, Sequence[float]]) -> go.Figure:
     """The loss after adaptation for each start, with a slider for the inner rate: `losses[rate]` (starts,)."""
-    figure = _figure("Loss of both tasks after one inner step", "start ω = w", "loss after the step")
+    figure = blank("Loss of both tasks after one inner step", "start ω = w", "loss after the step")
+    active = max(len(losses) - 2, 0)
     for values in losses.values():
         figure.add_scatter(
-            x=starts, y=values, line={"color": "#cccccc", "width": 1}, showlegend=False, hoverinfo="skip"
+            x=starts, y=values, line={"color": "#999999", "width": 1}, showlegend=False, hoverinfo="skip"
         )
     for i, (rate, values) in enumerate(losses.items()):
         figure.add_scatter(
-            x=starts, y=values, name=f"α = {rate:g}", line={"color": COLOURS[0], "width": 3}, visible=i == 0
+            x=starts, y=values, name=f"α = {rate:g}", line={"color": COLOURS[0], "width": 3}, visible=i == active
         )
         lowest = int(np.argmin(values))
         figure.add_scatter(
-            x=[float(starts[lowest])], y=[values[lowest]], name="best start", mode="markers", visible=i == 0,
+            x=[float(starts[lowest])], y=[values[lowest]], name="best start", mode="markers", visible=i == active,
             marker={"color": COLOURS[1], "size": 12, "symbol": "diamond"},
         )  # fmt: skip
     grey = [True] * len(losses)
@@ -200,8 +218,8 @@ def landscape(starts: Tensor, losses: Mapping[float, Sequence[float]]) -> go.Fig
         for i, rate in enumerate(losses)
     ]
     figure.update_layout(
-        sliders=[{"active": 0, "steps": steps, "currentvalue": {"prefix": "inner rate α = "}}],
-        height=440,
+        sliders=[_slider(steps, active, "inner rate α = ")],
+        height=470,
     )
     figure.update_yaxes(range=[0, 5])
     return figure
@@ -226,7 +244,7 @@ def tree_data(root: TaskTree) -> list[tuple[str, int, float, float | None, bool]
 def tree(root: TaskTree, title: str, names: Mapping[str, str] | None = None) -> go.Figure:
     """A tree from left to right, the root at step 1; `names` gives what to write beside a leaf."""
     rows = tree_data(root)
-    figure = _figure(title, height=max(320, 26 * len(root.leaves) + 110))
+    figure = blank(title, height=max(320, 26 * len(root.leaves) + 110))
     xs: list[float | None] = []
     ys: list[float | None] = []
     for _, depth, y, parent, _ in rows:
@@ -245,6 +263,7 @@ def tree(root: TaskTree, title: str, names: Mapping[str, str] | None = None) -> 
     ticks = [f"step {k + 1}" for k in range(depth + 1)]
     figure.update_xaxes(tickvals=list(range(depth + 1)), ticktext=ticks, range=[-0.5, depth + 1.1], showgrid=False)
     figure.update_yaxes(visible=False)
+    figure.update_xaxes(zeroline=False)
     return figure
 
 
@@ -257,8 +276,3 @@ def _branch_style(tree: TaskTree, tasks: Sequence[str]) -> tuple[list[str], list
         used = [dashes[n] for n in dashes if n in {second[t] for t in tree.leaves if first[t] == first[task]}]
         dashes.setdefault(second[task], DASHES[len(used) % len(DASHES)])
     return [colours[first[task]] for task in tasks], [dashes[second[task]] for task in tasks]
-
-
-def _module_parameters(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The parameters of a Learner under the names that its module gives them."""
-    return {name.removeprefix("module."): value for name, value in parameters.items()}

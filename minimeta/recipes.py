@@ -20,7 +20,7 @@ from .grouping import Grouping, alone, everyone, fixed_tree, random_tree
 from .inner import Learner
 from .languages import PHYLOGENY, all_but, check
 from .metrics import accuracy
-from .outer import MetaTraining, evaluate, meta_train
+from .outer import evaluate, meta_train
 from .tasks import Sampler
 
 if TYPE_CHECKING:
@@ -213,7 +213,7 @@ def check_cell(cell: Cell, targets: Sequence[str], corpus: Dataset, settings: Se
         grouping_for(cell.method, 0)(1, tasks, [0] * len(tasks))
 
 
-def train(cell: Cell, features: Features, settings: Settings, seed: int) -> tuple[Learner, MetaTraining]:
+def train(cell: Cell, features: Features, settings: Settings, seed: int) -> tuple[Learner, meta_train]:
     """A fresh copy of the encoder's learner and its meta-training, not yet begun; iterate to train."""
     learner = copy.deepcopy(features.encoder.learner)
     trains = METHODS[cell.method].trains

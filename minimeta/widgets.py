@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 
 import ipywidgets
@@ -34,11 +35,11 @@ class SinusoidExplorer(ipywidgets.VBox):
         self.shots = ipywidgets.IntSlider(value=10, min=1, max=20, description="shots", **wide)
         self.wave = ipywidgets.IntSlider(value=0, min=0, max=20, description="wave", **wide)
         self.error = ipywidgets.HTML()
-        self.figure = go.FigureWidget(plots._figure("Adapting to a new wave", "x", "y"))
+        self.figure = go.FigureWidget(plots.blank("Adapting to a new wave", "x", "y"))
         self.figure.update_yaxes(range=[-6.5, 6.5])
         grey = {"color": "#999999", "width": 6}
         self.figure.add_scatter(name="truth", line=grey, opacity=0.5)
-        for name, colour in zip(self.learners, plots.COLOURS, strict=False):
+        for name, colour in zip(self.learners, itertools.cycle(plots.COLOURS), strict=False):
             self.figure.add_scatter(name=f"{name}, ω", line={"color": colour, "dash": "dash"})
             self.figure.add_scatter(name=f"{name}, adapted", line={"color": colour, "width": 3})
         marker = {"color": "#000000", "size": 9, "symbol": "x"}
@@ -75,7 +76,7 @@ class SinusoidExplorer(ipywidgets.VBox):
                 before, after = next(traces), next(traces)
                 curves = self.curves(learner, episode)
                 error = np.inf if curves is None else np.square(curves[[0, -1]] - truth).mean(1)
-                if np.max(error) > _RUN_AWAY:
+                if not np.max(error) <= _RUN_AWAY:  # NaN too
                     _curve(before, None), _curve(after, None)
                     words.append(f"{name}: the steps ran away, lower the inner rate")
                     continue

@@ -72,9 +72,9 @@ def test_the_pooled_steps_figure_shows_one_step_at_a_time_in_its_clusters_colour
     steps = figure.layout.sliders[0].steps
     colours = np.array([trace.line.color for trace in figure.data])
     for k, clusters in enumerate((1, 1, 2, 4, 8)):
-        shown = np.array(steps[k].args[0]["visible"])[8:]
-        assert shown.sum() == 8
-        assert len(set(colours[8:][shown])) == clusters
+        shown = np.array(steps[k].args[0]["visible"])
+        assert shown.sum() == 16  # a truth and a prediction per task
+        assert len(set(colours[shown])) == clusters
         assert f"step {k}, {clusters} cluster" in steps[k].args[1]["title.text"]
 
 
