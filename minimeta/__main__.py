@@ -21,6 +21,8 @@ class _Parser(argparse.ArgumentParser):
     """A parser whose complaints are the same one clear sentence as all others."""
 
     def error(self, message: str) -> NoReturn:
+        if "METHOD" in message:
+            message = "name the methods first, then --target: no METHOD was given"
         raise InputError(f"{message[0].upper()}{message[1:]}; see '{self.prog} --help'.")
 
 
@@ -94,9 +96,13 @@ def _run(options: argparse.Namespace) -> None:
     }
     for cell, setting in zip(cells, settings, strict=True):  # what cannot work should fail before training
         recipes.check_cell(cell, targets, corpus, setting)
+    seen = [code for code in targets if code in recipes.RATES_CHOSEN_ON]
+    if options.scale == "small" and seen:
+        print(f"minimeta: the rates of small scale were chosen on {', '.join(seen)}; choose others to be fair to it.")
     folder = _new_folder(Path(options.out))
     print(f"{options.scale} scale, targets {', '.join(targets)}, seeds 0 to {options.seeds - 1}, {device}")
     records: dict[recipes.Cell, list[dict[str, Any]]] = {cell: [] for cell in cells}
+    name = ""
     try:
         for seed in range(options.seeds):
             for cell, setting in zip(cells, settings, strict=True):
@@ -107,6 +113,15 @@ def _run(options: argparse.Namespace) -> None:
                 records[cell].append(record)
                 record |= {"data": str(options.data), "device": device, "threads": torch.get_num_threads()}
                 write_json(folder / f"{cell.name.replace(' ', '-')}-seed{seed}.json", record)
+    except (InputError, KeyboardInterrupt) as error:
+        finished = {cell: runs for cell, runs in records.items() if runs}
+        if finished:
+            seeds = min(map(len, finished.values()))
+            print(table({cell: runs[:seeds] for cell, runs in finished.items()}, targets))
+            print(f"\nUnfinished: these are the runs until {name}; one file per run in {folder}")
+        if isinstance(error, InputError):
+            raise InputError(f"{name}: {error}") from None
+        raise
     finally:
         if not any(folder.iterdir()):
             folder.rmdir()
@@ -144,14 +159,16 @@ def table(records: dict[Any, list[dict[str, Any]]], targets: Sequence[str]) -> s
     for kind in ("zero-shot", "few-shot"):
         for target in targets:
             lines += ["", f"{target}, {kind}: test accuracy in %, mean ± sd over seeds (the paper's is mBERT's)"]
-            lines += [f"  {'method':15} {'auxiliaries':14} {'accuracy':13} {'rows':>5} {'seconds':>8}  paper"]
+            lines += [
+                f"  {'method':15} {'auxiliaries':14} {'tasks':9} {'accuracy':13} {'rows':>5} {'seconds':>8}  paper"
+            ]
             for cell, runs in records.items():
                 values = [run["results"][target][kind]["accuracy"] for run in runs]
                 sd = f"{statistics.stdev(values):4.2f}" if len(values) > 1 else "   –"
                 paper = paper_figure(cell, kind, target)
                 seconds = statistics.mean(run["train_seconds"] for run in runs)
                 lines.append(
-                    f"  {METHODS[cell.method].title:15} {_short(cell.auxiliaries):14} "
+                    f"  {METHODS[cell.method].title:15} {_short(cell.auxiliaries):14} {_tasks(cell):9} "
                     f"{statistics.mean(values):5.2f} ± {sd}  {runs[0]['results'][target][kind]['n']:5d} "
                     f"{seconds:8.1f}  {'–' if paper is None else f'{paper:.2f}'}"
                 )
@@ -181,9 +198,14 @@ def _against_controls(records: dict[Any, list[dict[str, Any]]], target: str, kin
             verdict = "better" if low > 0 else "worse" if high < 0 else "no difference shown"
             lines.append(
                 f"  {METHODS[cell.method].title:15} - {METHODS[other.method].title:15} {gain:+5.2f} "
-                f"[{low:+5.2f}, {high:+5.2f}]  {verdict}"
+                f"[{low:+5.2f}, {high:+5.2f}]  {verdict} ({_tasks(cell)})"
             )
     return ["  difference in points, 95 % interval over premises, paired by seed:", *lines] if lines else []
+
+
+def _tasks(cell: Any) -> str:
+    """What a task of the cell is: a genre of a language, or a language."""
+    return "–" if not cell.auxiliaries else "genres" if cell.by_genre else "languages"
 
 
 def _short(auxiliaries: tuple[str, ...]) -> str:

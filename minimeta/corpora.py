@@ -99,7 +99,7 @@ def _read(path: Path, folder: str, name: str) -> pd.DataFrame:
                 with zipfile.ZipFile(archive) as opened:
                     inside = [member for member in opened.namelist() if member.split("/")[-1] == name]
                     content = opened.read(inside[0]) if inside else None
-            except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+            except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
                 raise InputError(f"{archive} is damaged or not a zip file ({error}); get it again.") from None
             if content is None:
                 raise InputError(f"{archive} has no {name}; this split is missing there, get the whole archive.")

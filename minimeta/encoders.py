@@ -7,6 +7,7 @@ only, so the head computes the last layer there alone: the same logits at a frac
 
 from __future__ import annotations
 
+import pickle
 import time
 import warnings
 from collections.abc import Sequence
@@ -41,6 +42,7 @@ class Encoder:
     trunk: nn.Module | None
     tokenizer: Any
     max_length: int
+    token_types: int
 
     def to(self, device: str) -> Encoder:
         """Move the encoder to a device, in place."""
@@ -84,7 +86,7 @@ def nli(
     config = model.config
     unused = config.pad_token_id + 1 if config.model_type == "xlm-roberta" else 0
     longest = min(max_length, tokenizer.model_max_length, config.max_position_embeddings - unused)
-    return Encoder(str(name), Learner(module, cross_entropy).eval(), trunk, tokenizer, longest)
+    return Encoder(str(name), Learner(module, cross_entropy).eval(), trunk, tokenizer, longest, config.type_vocab_size)
 
 
 class Head(nn.Module):
@@ -184,7 +186,9 @@ class Features:
             truncation="longest_first",
             max_length=self.encoder.max_length,
         )
-        types = tokens.get("token_type_ids") or [[0] * len(ids) for ids in tokens["input_ids"]]
+        types = tokens.get("token_type_ids")
+        if not types or self.encoder.token_types == 1:
+            types = [[0] * len(ids) for ids in tokens["input_ids"]]
         items = [
             {"input_ids": torch.tensor(ids), "token_type_ids": torch.tensor(kinds)}
             for ids, kinds in zip(tokens["input_ids"], types, strict=True)
@@ -248,8 +252,8 @@ def _load(name: str, attention: str, seed: int) -> tuple[Any, Any]:
         tokenizer = AutoTokenizer.from_pretrained(path)
     except InputError:
         raise
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except (OSError, ValueError, RuntimeError, ImportError, pickle.UnpicklingError, SafetensorError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(
             f"The encoder {name} could not be loaded ({reason}); give a Hugging Face directory, or a name while "
             "the hub can be reached."
@@ -257,6 +261,11 @@ def _load(name: str, attention: str, seed: int) -> tuple[Any, Any]:
     finally:
         if bars:
             logging.enable_progress_bar()
+    if len(tokenizer) > config.vocab_size:
+        raise InputError(
+            f"The tokenizer of {name} has {len(tokenizer)} tokens, its model {config.vocab_size}; they do not belong "
+            "together."
+        )
     missing = sorted(report["missing_keys"])
     if any(not key.startswith(("classifier", f"{model.base_model_prefix}.pooler")) for key in missing):
         raise InputError(f"{name} lacks weights of its encoder, {missing[0]} for one; it may be cut short.")

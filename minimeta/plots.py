@@ -112,13 +112,15 @@ def lines(
 
 def dots(values: Mapping[str, Sequence[float]], title: str, x: str) -> go.Figure:
     """A row of dots per name, one per seed, and a line at their mean with its value."""
-    figure = blank(title, x, height=110 + 42 * len(values))
+    figure = blank(title, x, height=140 + 42 * len(values))
+    figure.update_layout(margin_t=75)
     for i, (name, points) in enumerate(values.items()):
         colour, mean = COLOURS[i % len(COLOURS)], float(np.mean(points))
         marker = {"color": colour, "size": 9, "opacity": 0.6}
         figure.add_scatter(x=list(points), y=[name] * len(points), mode="markers", marker=marker, name=name)
         figure.add_scatter(
-            x=[mean], y=[name], mode="markers+text", text=[f"{mean:.2f}"], textposition="top center", name=f"{name}, mean",
+            x=[mean], y=[name], mode="markers+text", text=[f"{mean:.2f}"], textposition="top center", cliponaxis=False,
+            name=f"{name}, mean",
             marker={"color": colour, "size": 22, "symbol": "line-ns-open", "line": {"width": 3}},
         )  # fmt: skip
     figure.update_layout(showlegend=False)

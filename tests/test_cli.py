@@ -254,7 +254,8 @@ def record(right, seconds=1.0):
 def test_the_verdict_follows_the_interval(mine, other, verdict):
     cells = {Cell("maml", ("fr",), True): [record(mine)] * 2, Cell("joint", ("fr",), True): [record(other)] * 2}
     lines = cli.table(cells, ["de"]).splitlines()
-    assert [line.split(" - ")[1].split(maxsplit=1)[1] for line in lines if " - " in line] == [verdict] * 2
+    said = [line.split(" - ")[1].split(maxsplit=1)[1] for line in lines if " - " in line]
+    assert said == [f"{verdict} (genres)"] * 2
 
 
 def test_an_interval_has_a_width_and_holds_its_gain():
@@ -264,7 +265,7 @@ def test_an_interval_has_a_width_and_holds_its_gain():
     gain, low, high = map(float, found[:3])
     assert gain == pytest.approx(100 * (45 - 40) / 60, abs=0.01)
     assert low < gain < high
-    assert found[3] == ("better" if low > 0 else "worse" if high < 0 else "no difference shown")
+    assert found[3].removesuffix(" (genres)") == ("better" if low > 0 else "worse" if high < 0 else "no difference shown")
 
 
 def test_controls_need_the_same_auxiliaries_and_episodes():
@@ -306,7 +307,7 @@ def test_write_json_keeps_the_old_file_when_it_fails(tmp_path):
     [
         ([], "COMMAND"),
         (["fly"], "fly"),
-        (["run"], "required"),
+        (["run"], "METHOD"),
         (["run", "maml"], "--target"),
         (["run", "maml", "--target"], "--target"),
         (["run", "--target", "de"], "METHOD"),

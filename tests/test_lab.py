@@ -1,5 +1,6 @@
 """JupyterLab in a real browser: the notebook opens, runs to its end, and the sliders do what the text says."""
 
+import contextlib
 import json
 import os
 import re
@@ -23,9 +24,15 @@ TOKEN = "for-this-test-only"
 
 @pytest.fixture(scope="module")
 def page():
-    with browser() as chromium:
+    with contextlib.ExitStack() as stack:
+        try:
+            chromium = stack.enter_context(browser())
+        except FileNotFoundError as error:
+            if os.environ.get("MINIMETA_BROWSER") == "required":
+                raise
+            pytest.skip(str(error))
         page = chromium.new_page(viewport={"width": 1300, "height": 1000})
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(120_000)
         yield page
 
 
@@ -48,7 +55,7 @@ def lab(tmp_path_factory):
         server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         try:
             address = f"http://127.0.0.1:{port}"
-            wait(lambda: urllib.request.urlopen(f"{address}/api/status?token={TOKEN}").status == 200, 60)
+            wait(lambda: urllib.request.urlopen(f"{address}/api/status?token={TOKEN}").status == 200, 120)
             yield address
         finally:
             server.terminate()
@@ -68,7 +75,7 @@ def wait(ready, seconds):
         time.sleep(0.2)
 
 
-def run_all(page, lab, name, seconds=120):
+def run_all(page, lab, name, seconds=300):
     """Open a notebook, run all its cells and wait for the last one."""
     page.goto(f"{lab}/lab/tree/notebooks/{name}?token={TOKEN}&reset")
     page.wait_for_function(
@@ -108,7 +115,7 @@ def test_the_sliders_of_the_maml_notebook_adapt_the_network(page, lab):
     explorer.scroll_into_view_if_needed()
     page.wait_for_function("() => [...document.querySelectorAll('.widget-html')].some(e => /after/.test(e.innerText))")
     errors = lambda: re.findall(r"([\d.]+) before, ([\d.]+) after", explorer.inner_text())  # noqa: E731
-    wait(lambda: len(errors()) == 2, 20)
+    wait(lambda: len(errors()) == 2, 60)
     (before, after), (_, joint_after) = errors()
     assert float(after) < 0.5 * float(before)
     assert float(after) < float(joint_after)
@@ -121,5 +128,5 @@ def test_the_sliders_of_the_maml_notebook_adapt_the_network(page, lab):
     handle.focus()
     for _ in range(5):
         handle.press("ArrowLeft")
-    wait(lambda: errors() and errors()[0][0] == errors()[0][1], 20)  # no steps: before is after
+    wait(lambda: errors() and errors()[0][0] == errors()[0][1], 60)  # no steps: before is after
     assert errors()[0][0] == before

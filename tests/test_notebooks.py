@@ -34,7 +34,7 @@ def test_stored_as_it_ran(path):
     assert [cell.execution_count for cell in code(book)] == list(range(1, len(code(book)) + 1))
     assert path.stat().st_size < 1_000_000
     for cell in code(book):
-        assert len(cell.source.splitlines()) <= 16, cell.source
+        assert len(cell.source.splitlines()) <= 15, cell.source
         assert not [o for o in cell.outputs if o.output_type == "error"]
 
 
