@@ -265,7 +265,9 @@ def test_an_interval_has_a_width_and_holds_its_gain():
     gain, low, high = map(float, found[:3])
     assert gain == pytest.approx(100 * (45 - 40) / 60, abs=0.01)
     assert low < gain < high
-    assert found[3].removesuffix(" (genres)") == ("better" if low > 0 else "worse" if high < 0 else "no difference shown")
+    assert found[3].removesuffix(" (genres)") == (
+        "better" if low > 0 else "worse" if high < 0 else "no difference shown"
+    )
 
 
 def test_controls_need_the_same_auxiliaries_and_episodes():

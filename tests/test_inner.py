@@ -334,3 +334,37 @@ def test_a_loss_that_is_not_finite_names_the_task_and_the_rate():
         adapt(mlp(), episode, alone(), 1, 0.125)
     assert "wave 1 is nan at inner step 1" in one_line(error)
     assert "0.125" in one_line(error)
+
+
+def test_a_learner_without_trainable_parameters_raises():
+    learner = mlp()
+    learner.requires_grad_(False)
+    with pytest.raises(InputError) as error:
+        adapt(learner, sinusoids(tasks=2)(0), alone(), 1, 0.1)
+    assert "nothing to adapt" in one_line(error)
+
+
+def test_running_statistics_are_refused_in_training_and_allowed_in_evaluation():
+    learner = Learner(nn.Sequential(nn.Linear(1, 4), nn.BatchNorm1d(4), nn.Linear(4, 1)), squared_error)
+    with pytest.raises(InputError) as error:
+        adapt(learner, sinusoids(tasks=2)(0), everyone(), 1, 0.1)
+    assert "BatchNorm1d" in one_line(error)
+    learner.eval()
+    before = learner.module[1].running_mean.clone()
+    adapt(learner, sinusoids(tasks=2)(0), alone(), 1, 0.1)
+    assert torch.equal(learner.module[1].running_mean, before)
+
+
+def test_a_module_that_cannot_be_batched_is_run_cluster_by_cluster(double):
+    class Recurrent(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.lstm, self.out = nn.LSTM(1, 5, batch_first=True), nn.Linear(5, 1)
+
+        def forward(self, x):
+            return self.out(self.lstm(x[:, :, None])[0][:, -1])
+
+    torch.manual_seed(0)
+    learner, episode = Learner(Recurrent(), squared_error), branching_curves(TREE)(0)
+    ours = meta_gradient(learner, episode, fixed_tree(TREE), steps=2)
+    assert relative(ours, higher_meta_gradient(learner, episode, fixed_tree(TREE), steps=2)) < 1e-10

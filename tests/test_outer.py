@@ -187,3 +187,40 @@ def test_the_sampler_is_asked_for_each_step_once():
     learner = Learner(nn.Linear(1, 1), squared_error)
     list(meta_train(learner, draw, alone(), 1, 0.01, 4))
     assert asked == [0, 1, 2, 3]
+
+
+class Bent(nn.Module):
+    """|w x| written so that its derivative is not a number at w = 0, where its value is a plain 0."""
+
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x):
+        return (self.w * x).square().sqrt()
+
+
+def test_a_meta_gradient_that_is_not_finite_keeps_the_parameters():
+    learner = Learner(Bent(), squared_error)
+    run = meta_train(learner, sinusoids(tasks=2), alone(), 0, 0.1, 3)
+    with pytest.raises(InputError, match=r"meta-gradient at outer step 1 is not finite.*step before\.$"):
+        next(run)
+    assert state(learner).item() == 0
+
+
+def test_outputs_that_are_not_finite_are_not_scored():
+    learner = Learner(nn.Linear(1, 1), squared_error)
+    with pytest.raises(InputError, match=r"outputs for wave 1 are not finite after 1 inner steps"):
+        list(evaluate(learner, [sinusoids(tasks=2)(0)], alone(), 1, 3e38))
+
+
+def test_evaluation_is_in_eval_mode_and_puts_the_mode_back():
+    torch.manual_seed(0)
+    learner = Learner(nn.Sequential(nn.Linear(1, 9), nn.Dropout(0.5), nn.Linear(9, 1)), squared_error).train()
+    first, second = (next(evaluate(learner, [sinusoids(tasks=3)(0)], alone(), 2, 0.01)).losses for _ in range(2))
+    assert torch.equal(first, second)
+    assert learner.training
+
+
+def test_no_outer_steps_are_no_training():
+    assert list(training(curve(), 0, linear_decay=True)) == []
