@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 # JupyterLab asks to be told that it runs as root, as it does in containers.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab test notebooks lint clean
+.PHONY: lab test notebooks
 .DEFAULT_GOAL := lab
 
 $(BIN)/python:
@@ -32,9 +32,3 @@ test: $(VENV)/.test
 # Run every notebook in toy mode and store its real outputs, with a picture beside each figure.
 notebooks: $(VENV)/.test
 	$(BIN)/python tests/regenerate.py notebooks/*.ipynb
-
-lint: $(VENV)/.test
-	$(BIN)/ruff check .
-
-clean:
-	rm -rf $(VENV) build dist *.egg-info
