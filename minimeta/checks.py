@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -76,7 +76,11 @@ def pooled_step(function: Callable[[np.ndarray, np.ndarray, Sequence[int], float
     if not (np.array_equal(theta, kept[0]) and np.array_equal(gradients, kept[1])):
         print("Not yet: your function changes its inputs; work on a copy.")
         return
-    answer = np.asarray(answer, float)
+    try:
+        answer = np.asarray(answer, float)
+    except (TypeError, ValueError):
+        print(f"Not yet: your function returned {answer!r}; expected a row of numbers per task.")
+        return
     if answer.shape != theta.shape:
         print(f"Not yet: the result has shape {answer.shape}; it must be {theta.shape}, a row per task.")
         return
@@ -97,6 +101,9 @@ def everyone_then_alone(function: Callable[[int, Sequence[str], Sequence[int]], 
             if answer is None:
                 print("Not yet: your grouping returned None.")
                 return
+            if not isinstance(answer, Iterable):
+                print(f"Not yet: your grouping returned {answer!r}; expected one label per task.")
+                return
             labels, wanted = list(answer), 1 if step < 3 else count
             found = len(set(labels))
             if len(labels) != count:
@@ -114,8 +121,13 @@ def _compare(answer: Any, target: float, named: dict[float, str], given: str) ->
     if answer is None:
         print("Not yet: your function returned None.")
         return False
-    if np.isclose(float(answer), target, rtol=1e-6):
+    try:
+        answer = float(answer)
+    except (TypeError, ValueError):
+        print(f"Not yet: your function returned {answer!r}; expected a number.")
+        return False
+    if np.isclose(answer, target, rtol=1e-6):
         return True
-    hint = next((words for value, words in named.items() if np.isclose(float(answer), value, rtol=1e-6)), None)
-    print(f"Not yet: {hint or 'the value is off'}.\n  for {given}\n  yours {float(answer):.4f}, target {target:.4f}")
+    hint = next((words for value, words in named.items() if np.isclose(answer, value, rtol=1e-6)), None)
+    print(f"Not yet: {hint or 'the value is off'}.\n  for {given}\n  yours {answer:.4f}, target {target:.4f}")
     return False

@@ -11,13 +11,13 @@ from .trees import TaskTree
 
 @dataclass(frozen=True)
 class Language:
-    """A language: its ISO 639-1 code, English name, own name, script and family."""
+    """A language: its ISO 639-1 code, English name, own name, script, and branch (of Indo-European) or family."""
 
     code: str
     name: str
     own_name: str
     script: str
-    family: str
+    branch: str
 
 
 LANGUAGES: dict[str, Language] = {
@@ -55,7 +55,7 @@ PHYLOGENY = TaskTree.nest("Languages", {"Indo-European": _INDO_EUROPEAN, "Asian"
 FAMILIES = TaskTree.nest(
     "Languages",
     {"Indo-European": _INDO_EUROPEAN}
-    | {LANGUAGES[code].family: [code] for code in ("vi", "th", "zh", "tr", "ar", "sw")},
+    | {LANGUAGES[code].branch: [code] for code in ("vi", "th", "zh", "tr", "ar", "sw")},
 )
 """All 15 languages, with vi, th, zh, tr, ar and sw each in a family of its own."""
 

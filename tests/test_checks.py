@@ -22,6 +22,7 @@ def right_step(w, x, y, rate):
         (lambda w, x, y, rate: w - rate * 2 * (w * x - y), "chain rule"),
         (lambda w, x, y, rate: 2 * x * (w * x - y), "this is the gradient"),
         (lambda w, x, y, rate: 1.2, "the value is off"),
+        (lambda w, x, y, rate: (w, x), "expected a number"),
     ],
 )
 def test_inner_step(capsys, answer, words):
@@ -76,6 +77,7 @@ def mutates(theta, gradients, labels, rate):
         (lambda t, g, c, r: t - r * same(c) @ g / len(g), "size of the cluster"),
         (lambda t, g, c, r: right_pool(t, g, c, r)[:2], "must be (5, 3)"),
         (mutates, "changes its inputs"),
+        (lambda t, g, c, r: [[1, 2], [3]], "expected a row of numbers"),
         (lambda t, g, c, r: t, "it is not eq. 5"),
     ],
 )
@@ -90,6 +92,7 @@ def test_pooled_step(capsys, answer, words):
         (lambda step, tasks, parents: [0] * len(tasks) if step < 3 else range(len(tasks)), "Right"),
         (lambda step, tasks, parents: tasks if step > 2 else ["all"] * len(tasks), "Right"),
         (lambda step, tasks, parents: None, "returned None"),
+        (lambda step, tasks, parents: 0, "expected one label per task"),
         (lambda step, tasks, parents: [0], "1 labels for 3 tasks"),
         (lambda step, tasks, parents: [0] * len(tasks), "at step 3 there are 1 clusters of 3 tasks; expected 3"),
         (lambda step, tasks, parents: range(len(tasks)), "at step 1 there are 3 clusters"),

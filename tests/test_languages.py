@@ -17,7 +17,7 @@ def test_there_are_the_fifteen_languages_of_xnli():
     assert list(LANGUAGES) == XNLI
     for code, language in LANGUAGES.items():
         assert language.code == code
-        assert all([language.name, language.own_name, language.script, language.family])
+        assert all([language.name, language.own_name, language.script, language.branch])
 
 
 @pytest.mark.parametrize("what", ["name", "own_name"])
@@ -62,7 +62,7 @@ def test_the_families_have_all_fifteen():
 
 @pytest.mark.parametrize("code", XNLI)
 def test_a_language_stands_below_its_family(code):
-    assert code in branches(FAMILIES)[LANGUAGES[code].family]
+    assert code in branches(FAMILIES)[LANGUAGES[code].branch]
 
 
 def test_check_returns_the_codes():
