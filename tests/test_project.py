@@ -44,6 +44,9 @@ def test_ci_and_the_readme_call_the_same_two_commands():
     for command in ("lab", "test"):
         assert f"make {command}" in readme
         assert re.search(rf"^{command}:", makefile, re.M)
+    lab = re.search(r"^lab:.*\n((?:\t.*\n)+)", makefile, re.M)[1]
+    assert "--ServerApp.ip=127.0.0.1" in lab
+    assert lab.rstrip().endswith(" notebooks/00_start_here.ipynb")
 
 
 def test_links_in_the_readme_lead_somewhere():
