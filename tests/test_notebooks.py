@@ -32,7 +32,7 @@ def test_stored_as_it_ran(path):
     nbformat.validate(book)
     assert "widgets" not in book.metadata
     assert [cell.execution_count for cell in code(book)] == list(range(1, len(code(book)) + 1))
-    assert path.stat().st_size < 1_000_000
+    assert path.stat().st_size < 700_000
     for cell in code(book):
         assert len(cell.source.splitlines()) <= 15, cell.source
         assert not [o for o in cell.outputs if o.output_type == "error"]
