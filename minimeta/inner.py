@@ -92,8 +92,9 @@ def adapt(
     `torch.no_grad()` it is not differentiable and no graph is kept. Only parameters that require a gradient
     are adapted.
 
-    Raises InputError if steps < 0, if the support does not fit the tasks or the steps, if the grouping's
-    labels do not refine their parents', or if a loss is not finite.
+    Raises InputError if steps < 0 or rate <= 0, if the learner has nothing to adapt, averages over examples, or
+    cannot be differentiated twice (SDPA attention), if the support does not fit the tasks or the steps, if the
+    grouping's labels do not refine their parents', or if a loss is not finite.
     """
     _check(learner, episode, steps, rate, second_order=not first_order and torch.is_grad_enabled())
     track = torch.is_grad_enabled()
