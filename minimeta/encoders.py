@@ -164,17 +164,9 @@ class Features:
         start = time.perf_counter()
         self._compute([row for row in dict.fromkeys(wanted) if row not in self.rows])
         self.seconds += time.perf_counter() - start
-        lengths = [len(next(iter(self.rows[row].values()))) for row in wanted]
-        names = list(self.rows[wanted[0]])
-        batch = {
-            name: nn.utils.rnn.pad_sequence([self.rows[row][name] for row in wanted], batch_first=True)
-            for name in names
-        }
-        mask = (torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]).long()
         device = next(self.encoder.learner.parameters()).device
-        # The order in which the modules above take their inputs: the first one, the mask, the rest.
-        ordered = {names[0]: batch[names[0]], "mask": mask, **{n: batch[n] for n in names[1:]}}
-        shaped = {name: value.unflatten(0, rows.shape).to(device) for name, value in ordered.items()}
+        batch = _padded([self.rows[row] for row in wanted])
+        shaped = {name: value.unflatten(0, rows.shape).to(device) for name, value in batch.items()}
         return shaped | {"y": self.labels[rows].to(device)}
 
     def _compute(self, rows: Sequence[int]) -> None:
@@ -201,16 +193,24 @@ class Features:
         device = next(self.encoder.trunk.parameters()).device
         for start in range(0, len(order), self.batch_size):
             chosen = order[start : start + self.batch_size]
-            lengths = [len(items[i]["input_ids"]) for i in chosen]
-            ids, kinds = (
-                nn.utils.rnn.pad_sequence([items[i][name] for i in chosen], batch_first=True)
-                for name in ("input_ids", "token_type_ids")
-            )
-            mask = (torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]).long()
+            batch = _padded([items[i] for i in chosen])
             with torch.no_grad():
-                hidden = self.encoder.trunk(*(part.to(device) for part in (ids, mask, kinds)))
-            for i, length, row in zip(chosen, lengths, hidden.cpu(), strict=True):
-                self.rows[rows[i]] = {"hidden": row[:length].clone()}
+                hidden = self.encoder.trunk(*(part.to(device) for part in batch.values()))
+            for i, row in zip(chosen, hidden.cpu(), strict=True):
+                self.rows[rows[i]] = {"hidden": row[: len(items[i]["input_ids"])].clone()}
+
+
+def _padded(items: Sequence[dict[str, Tensor]]) -> Batch:
+    """Examples (T_i, ...) as one batch (n, T, ...), in the order in which the modules above take their inputs.
+
+    That is the first tensor, the attention mask, the rest.
+    """
+    first, *rest = (
+        (name, nn.utils.rnn.pad_sequence([item[name] for item in items], batch_first=True)) for name in items[0]
+    )
+    lengths = torch.tensor([len(item[first[0]]) for item in items])
+    mask = (torch.arange(int(lengths.max())) < lengths[:, None]).long()
+    return dict([first, ("mask", mask), *rest])
 
 
 def _additive(mask: Tensor, dtype: torch.dtype) -> Tensor:

@@ -58,16 +58,13 @@ def sampler(
     if per_language is not None and not 0 < per_language <= len(genres):
         raise InputError(f"There are {len(genres)} genres; cannot draw {per_language} of them per language.")
 
-    def pool(language: str, genre: str | None, needed: int) -> list[np.ndarray]:
-        return _enough(pools, language, genre, needed, split)
-
     needed = shots * batches + queries
     for language in languages:  # what cannot work should fail before training starts
         for genre in genres:
             apart = support not in (None, language)
-            pool(language, genre, queries if apart else needed)
+            _enough(pools, language, genre, queries if apart else needed, split)
             if apart:
-                pool(support, genre, shots * batches)
+                _enough(pools, support, genre, shots * batches, split)
 
     def draw(step: int) -> Episode:
         rng = np.random.default_rng((seed, step))
@@ -79,10 +76,10 @@ def sampler(
             for genre in chosen:
                 tasks.append(task_name(language, genre))
                 if support not in (None, language):
-                    rows_support.append(_balanced(pool(support, genre, shots * batches), shots * batches, rng))
-                    rows_query.append(_balanced(pool(language, genre, queries), queries, rng))
+                    rows_support.append(_balanced(pools[support, genre], shots * batches, rng))
+                    rows_query.append(_balanced(pools[language, genre], queries, rng))
                 else:
-                    rows = _balanced(pool(language, genre, needed), needed, rng)
+                    rows = _balanced(pools[language, genre], needed, rng)
                     rows_support.append(rows[: shots * batches])
                     rows_query.append(rows[shots * batches :])
         drawn = torch.from_numpy(np.stack(rows_support)).unflatten(1, (batches, shots)) if shots else None

@@ -46,13 +46,17 @@ def adaptation_data(
     rate: float = 0.01,
 ) -> Tensor:
     """What the learner predicts on `grid` (points,) after 0, 1, ..., `steps` inner steps: (steps + 1, m, points)."""
+    return torch.stack([adapted_curves(learner, episode, grid, grouping, k, rate) for k in range(steps + 1)])
+
+
+def adapted_curves(
+    learner: Learner, episode: Episode, grid: Tensor, grouping: Grouping | None, steps: int, rate: float
+) -> Tensor:
+    """What the learner predicts on `grid` (points,) after `steps` inner steps, for each task: (m, points)."""
     batch: Batch = {"x": grid[None, :, None].expand(len(episode.tasks), -1, 1)}
-    predictions = []
-    for k in range(steps + 1):
-        with torch.no_grad():
-            adapted = adapt(learner, episode, grouping or alone(), k, rate)
-            predictions.append(task_outputs(learner, adapted.parameters, adapted.labels, batch).squeeze(-1))
-    return torch.stack(predictions)
+    with torch.no_grad():
+        adapted = adapt(learner, episode, grouping or alone(), steps, rate)
+        return task_outputs(learner, adapted.parameters, adapted.labels, batch).squeeze(-1)
 
 
 def adaptation(

@@ -58,12 +58,15 @@ class SinusoidExplorer(ipywidgets.VBox):
         return Episode(("wave",), (batch,), batch), amplitude * np.sin(_GRID.numpy() + phase)
 
     def curves(self, learner: Learner, episode: Episode) -> np.ndarray | None:
-        """The predictions on the grid after each inner step, or None if a loss was not finite."""
+        """The predictions on the grid before and after the inner steps, or None if a loss was not finite."""
         try:
-            data = plots.adaptation_data(learner, episode, _GRID, steps=self.steps.value, rate=self.rate.value)
+            both = [
+                plots.adapted_curves(learner, episode, _GRID, None, steps, self.rate.value)
+                for steps in (0, self.steps.value)
+            ]
         except InputError:
             return None
-        return data[:, 0].double().numpy()
+        return torch.cat(both).double().numpy()
 
     def draw(self) -> None:
         """Adapt with the sliders' settings and update the figure and the errors below the sliders."""
@@ -75,12 +78,12 @@ class SinusoidExplorer(ipywidgets.VBox):
             for name, learner in self.learners.items():
                 before, after = next(traces), next(traces)
                 curves = self.curves(learner, episode)
-                error = np.inf if curves is None else np.square(curves[[0, -1]] - truth).mean(1)
+                error = np.inf if curves is None else np.square(curves - truth).mean(1)
                 if not np.max(error) <= _RUN_AWAY:  # NaN too
                     _curve(before, None), _curve(after, None)
                     words.append(f"{name}: the steps ran away, lower the inner rate")
                     continue
-                _curve(before, curves[0]), _curve(after, curves[-1])
+                _curve(before, curves[0]), _curve(after, curves[1])
                 words.append(f"{name}: squared error {error[0]:.2f} before, <b>{error[1]:.2f}</b> after")
             support = next(traces)
             support.x, support.y = (episode.support[0][axis].flatten().numpy() for axis in "xy")

@@ -8,7 +8,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
+
+from minimeta.errors import InputError
 
 torch.set_num_threads(1)  # for products this small a second thread costs more than it gives
 
@@ -224,3 +227,14 @@ def write_encoder(
         logging.enable_progress_bar()
     words.save_pretrained(directory)
     return directory
+
+
+def complaint(function, *parts):
+    """What `function` says about input that it cannot use: one line, with all `parts` in it."""
+    with pytest.raises(InputError) as caught:
+        function()
+    message = str(caught.value)
+    assert len(message.splitlines()) == 1
+    for part in parts:
+        assert part in message, message
+    return message

@@ -70,12 +70,7 @@ def rewrite_config(directory, target, **changes):
 
 
 def complaint(name, *parts, **options):
-    with pytest.raises(InputError) as caught:
-        encoders.nli(name, **options)
-    message = str(caught.value)
-    assert len(message.splitlines()) == 1
-    for part in (str(name), *parts):
-        assert part in message, message
+    small_world.complaint(lambda: encoders.nli(name, **options), str(name), *parts)
 
 
 # The split

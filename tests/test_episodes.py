@@ -6,10 +6,10 @@ import small_world
 import torch
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from small_world import complaint
 
 from minimeta import corpora
 from minimeta.episodes import encode, encoded, sampler, target_episodes, task_name
-from minimeta.errors import InputError
 
 few = settings(max_examples=40, deadline=None, derandomize=True, database=None, phases=[Phase.explicit, Phase.generate])
 language_lists = st.lists(st.sampled_from(small_world.LANGUAGES), min_size=1, max_size=4, unique=True)
@@ -259,15 +259,6 @@ def test_task_names():
 
 
 # Input that cannot be used
-
-
-def complaint(function, *parts):
-    with pytest.raises(InputError) as caught:
-        function()
-    message = str(caught.value)
-    assert len(message.splitlines()) == 1
-    for part in parts:
-        assert part in message, message
 
 
 @pytest.mark.parametrize("options", [{}, {"support": "en"}, {"by": "genre"}])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import small_world
 import torch
+from small_world import complaint
 
 from minimeta import corpora, encoders, languages, recipes
 from minimeta.errors import InputError
@@ -62,15 +63,6 @@ def predictions(record):
         for target, kinds in record["results"].items()
         for kind, score in kinds.items()
     }
-
-
-def complaint(function, *parts):
-    with pytest.raises(InputError) as caught:
-        function()
-    message = str(caught.value)
-    assert len(message.splitlines()) == 1
-    for part in parts:
-        assert part in message, message
 
 
 # The table of methods
