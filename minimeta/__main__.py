@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from .errors import InputError
+from .files import data_directory, write_json
 
 
 class _Parser(argparse.ArgumentParser):
@@ -127,17 +127,6 @@ def _run(options: argparse.Namespace) -> None:
             folder.rmdir()
     print(table(records, targets))
     print(f"\nOne file per run in {folder}")
-
-
-def write_json(path: Path, record: dict[str, Any]) -> None:
-    """Write a record whole or not at all."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with unfinished.open("w", encoding="utf-8") as file:
-            json.dump(record, file, ensure_ascii=False)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _new_folder(out: Path) -> Path:

@@ -1,4 +1,4 @@
-"""NLI corpora in their official layouts, as one `datasets.Dataset` with the same columns everywhere.
+"""NLI corpora as one `datasets.Dataset` with the same columns everywhere: the project's own and the official ones.
 
 Columns: `language`, `genre`, `split`, `premise`, `hypothesis`, `label` (a position in LABELS), `pair` (rows
 that are translations of each other share it) and `premise_id` (the rows of one premise share it).
@@ -9,13 +9,16 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from . import claims
 from .errors import InputError, some
-from .languages import check
+from .languages import LANGUAGES, check
+from .phrases import table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +29,7 @@ _NO_GOLD = "-"  # MultiNLI's mark for a pair on which its annotators did not agr
 
 
 def xnli(
-    path: str | Path, languages: tuple[str, ...] | None = None, splits: tuple[str, ...] = ("dev", "test")
+    path: str | Path, languages: Sequence[str] | None = None, splits: Sequence[str] = ("dev", "test")
 ) -> Dataset:
     """XNLI 1.0 from `XNLI-1.0.zip`, from its unpacked directory, or from a directory that holds either.
 
@@ -48,7 +51,7 @@ def xnli(
     return _dataset(tables)
 
 
-def multinli(path: str | Path, splits: tuple[str, ...] = ("train",)) -> Dataset:
+def multinli(path: str | Path, splits: Sequence[str] = ("train",)) -> Dataset:
     """MultiNLI 1.0 (English) from `multinli_1.0.zip` or its unpacked directory; pairs without a gold label go.
 
     Splits are `train`, `dev_matched` and `dev_mismatched`.
@@ -62,11 +65,96 @@ def multinli(path: str | Path, splits: tuple[str, ...] = ("train",)) -> Dataset:
     return _dataset(tables)
 
 
+MINI_SIZES = {"train": 5, "dev": 1, "test": 2}
+"""The size of each split of mini-NLI, see `claims.nli`: 720, 144 and 288 rows for each language and genre."""
+
+MINI_PASSAGES = {"train": 60, "dev": 20, "test": 40}
+"""The passages of mini-QA for each language and genre, with two questions each."""
+
+
+def mini_nli(languages: Sequence[str] | None = None, splits: Sequence[str] = ("dev", "test")) -> Dataset:
+    """Mini-NLI, the project's own corpus: hand-written phrases, labels by rule, rows parallel in all languages.
+
+    Splits are `train`, `dev` and `test`. Made from the tables in `data/mini` whenever it is asked for.
+    """
+    import pandas as pd
+
+    codes = check(languages) if languages is not None else tuple(LANGUAGES)
+    parts = []
+    for split in _splits(splits, MINI_SIZES):
+        drawn = [found for genre in claims.GENRES for found in claims.nli(genre, split, MINI_SIZES[split])]
+        premises: dict[claims.Claim, str] = {}
+        rows = []
+        for premise, hypotheses in drawn:
+            name = premises.setdefault(premise, f"{split}/{len(premises) + 1}")
+            for hypothesis in hypotheses:
+                rows.append((premise, hypothesis, name, f"{split}/{len(rows) + 1}"))
+        for code in codes:
+            texts = {claim: table(code).statement(claim).text for row in rows for claim in row[:2]}
+            parts.append(
+                pd.DataFrame(
+                    {
+                        "language": code,
+                        "genre": [premise.genre for premise, *_ in rows],
+                        "split": split,
+                        "premise": [texts[premise] for premise, *_ in rows],
+                        "hypothesis": [texts[hypothesis] for _, hypothesis, *_ in rows],
+                        "label": [LABELS.index(claims.label(*row[:2])) for row in rows],
+                        "pair": [pair for *_, pair in rows],
+                        "premise_id": [name for *_, name, _ in rows],
+                    }
+                )
+            )
+    return _dataset(parts)
+
+
+def mini_qa(languages: Sequence[str] | None = None, splits: Sequence[str] = ("dev", "test")) -> Dataset:
+    """Mini-QA, the project's own question answering: passages of mini-NLI's phrases, "who" and "where" questions.
+
+    Columns: `language`, `genre`, `split`, `id` (the same for rows that are translations of each other),
+    `context`, `question` and `answers` as SQuAD has them, {"text": [answer], "answer_start": [position]}.
+    """
+    from datasets import Dataset
+
+    rows = []
+    for code in check(languages) if languages is not None else LANGUAGES:
+        for split in _splits(splits, MINI_PASSAGES):
+            for genre in claims.GENRES:
+                for number, (said, asked) in enumerate(claims.passages(genre, split, MINI_PASSAGES[split])):
+                    context, sentences = table(code).passage(said)
+                    for word, part in (("who", "subject"), ("where", "place")):
+                        start, end = sentences[asked].spans[part]
+                        rows.append(
+                            {
+                                "language": code,
+                                "genre": genre,
+                                "split": split,
+                                "id": f"{split}/{genre}/{number}/{word}",
+                                "context": context,
+                                "question": table(code).question(word, said[asked]),
+                                "answers": {"text": [context[start:end]], "answer_start": [start]},
+                            }
+                        )
+    return Dataset.from_list(rows)
+
+
+def _splits(splits: Sequence[str], known: Iterable[str]) -> tuple[str, ...]:
+    for split in splits:
+        if split not in known:
+            raise InputError(f"Mini-NLI and mini-QA have no split {split!r}; they have {', '.join(known)}.")
+    return tuple(splits)
+
+
 def nli(
-    data: str | Path, languages: tuple[str, ...] | None = None, splits: tuple[str, ...] = ("dev", "test")
+    data: str | Path | None = None,
+    languages: Sequence[str] | None = None,
+    splits: Sequence[str] = ("dev", "test"),
 ) -> Dataset:
-    """The NLI corpus for episodes: XNLI from `data`, a fifth of its dev premises set aside (see `hold_out`)."""
-    return hold_out(xnli(data, languages, splits))
+    """The NLI corpus for episodes: mini-NLI, or XNLI from `data`; a fifth of its dev premises set aside.
+
+    See `hold_out`.
+    """
+    return hold_out(mini_nli(languages, splits) if data is None else xnli(data, languages, splits))
 
 
 def hold_out(corpus: Dataset, share: float = 0.2, seed: int = 0) -> Dataset:

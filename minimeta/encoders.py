@@ -81,7 +81,7 @@ def nli(
         trunk = None
     else:
         module = Head(body["layers"][-1], pooler, model.classifier)
-        trunk = _Trunk(body["embeddings"], nn.ModuleList(body["layers"][:-1])).requires_grad_(False)
+        trunk = Trunk(body["embeddings"], nn.ModuleList(body["layers"][:-1])).requires_grad_(False)
     # XLM-R counts positions from its padding id + 1.
     config = model.config
     unused = config.pad_token_id + 1 if config.model_type == "xlm-roberta" else 0
@@ -117,7 +117,7 @@ class Head(nn.Module):
         return self.classifier(self.pooler(self.layer.output(self.layer.intermediate(middle), middle)[:, None]))
 
 
-class _Trunk(nn.Module):
+class Trunk(nn.Module):
     """Embeddings and layers: `forward(input_ids, mask, token_type_ids)` gives hidden states (n, T, H)."""
 
     def __init__(self, embeddings: nn.Module, layers: nn.ModuleList) -> None:
@@ -137,7 +137,7 @@ class _Whole(nn.Module):
 
     def __init__(self, body: nn.ModuleDict, pooler: nn.Module, classifier: nn.Module) -> None:
         super().__init__()
-        self.trunk = _Trunk(body["embeddings"], nn.ModuleList(body["layers"][:-1]))
+        self.trunk = Trunk(body["embeddings"], nn.ModuleList(body["layers"][:-1]))
         self.head = Head(body["layers"][-1], pooler, classifier)
 
     def forward(self, input_ids: Tensor, mask: Tensor, token_type_ids: Tensor) -> Tensor:

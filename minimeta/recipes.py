@@ -7,7 +7,6 @@ import csv
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,6 +15,7 @@ from . import __version__
 from .encoders import Features
 from .episodes import encode, encoded, sampler, target_episodes
 from .errors import InputError
+from .files import data_directory
 from .grouping import Grouping, alone, everyone, fixed_tree, random_tree
 from .inner import Learner
 from .languages import PHYLOGENY, all_but, check
@@ -332,12 +332,6 @@ def paper_figure(cell: Cell, kind: str, target: str) -> float | None:
         return None
     value = rows[0].get(target, "-") if rows else "-"
     return None if value in ("-", "") else float(value)
-
-
-def data_directory() -> Path:
-    """Where the project's own data lies: beside the package in a checkout, inside it in a wheel."""
-    inside = Path(__file__).parent / "_data"
-    return inside if inside.is_dir() else Path(__file__).parent.parent / "data"
 
 
 def _table(file: str, **where: str) -> list[dict[str, str]]:
