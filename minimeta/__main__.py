@@ -1,4 +1,4 @@
-"""The command line: `python -m minimeta methods` and `python -m minimeta run METHOD ... --target de`."""
+"""The command line: `python -m minimeta run METHOD ... --target de`, and what it takes to get there."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import argparse
 import os
 import statistics
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -56,11 +57,64 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     run.add_argument(
         "--scale", default=os.environ.get("MINIMETA_SCALE", "toy"), help="toy, small or full (default: toy)"
     )
-    run.add_argument("--data", help="a directory with XNLI-1.0.zip, or the archive, or its unpacked directory")
-    run.add_argument("--encoder", help="a Hugging Face directory or name of an NLI classifier (BERT or XLM-R)")
+    run.add_argument(
+        "--data",
+        help="a directory with XNLI-1.0.zip, the archive, or its unpacked directory (default at toy: mini-NLI)",
+    )
+    run.add_argument(
+        "--encoder",
+        help="a Hugging Face directory or name of an NLI classifier, BERT or XLM-R (default at toy: the tiny encoder)",
+    )
     run.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds 0 to N - 1 (default: 3)")
     run.add_argument("--out", default="runs", help="where a folder for this run is made (default: runs)")
+    tiny = commands.add_parser("pretrain-tiny", help="pretrain the tiny encoder on the mini world's text")
+    tiny.set_defaults(command=_pretrain_tiny)
+    tiny.add_argument("--out", required=True, metavar="DIR", help="a new directory for the encoder")
+    tiny.add_argument("--seed", type=int, default=0)
+    stage_two = commands.add_parser("finetune", help="fine-tune an encoder on English NLI (stage two)")
+    stage_two.set_defaults(command=_finetune)
+    stage_two.add_argument("task", choices=["nli"])
+    stage_two.add_argument("--out", required=True, metavar="DIR", help="a new directory for the classifier")
+    stage_two.add_argument("--encoder", help="a Hugging Face directory or name (default: the tiny encoder)")
+    stage_two.add_argument("--data", help="a directory with multinli_1.0.zip (default: mini-NLI's English)")
+    stage_two.add_argument("--seed", type=int, default=0)
     return parser.parse_args(arguments)
+
+
+def _pretrain_tiny(options: argparse.Namespace) -> None:
+    from . import pretrain
+
+    _finished(options.out, lambda out: pretrain.pretrain(out, options.seed))
+
+
+def _finetune(options: argparse.Namespace) -> None:
+    from . import corpora, finetune
+
+    encoder = options.encoder or data_directory() / "tiny-encoder"
+    corpus = corpora.multinli(options.data) if options.data else corpora.mini_nli(["en"], ["train"])
+    settings = finetune.PAPER if options.data else finetune.TOY
+    _finished(options.out, lambda out: finetune.nli(encoder, corpus, out, settings, options.seed))
+
+
+def _finished(name: str, make: Callable[[Path], None]) -> None:
+    """Make a directory whole or not at all; it must not be there before."""
+    out = Path(name)
+    if out.exists():
+        raise InputError(f"{out} is there already; name a new directory with --out.")
+    _threads()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as unfinished:
+        made = Path(unfinished) / "made"
+        make(made)
+        made.rename(out)
+    print(f"Written to {out}")
+
+
+def _threads() -> None:
+    """As many threads as there are processors, up to four; more cost more than they give."""
+    import torch
+
+    torch.set_num_threads(min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4))
 
 
 def _methods(options: argparse.Namespace) -> None:
@@ -81,17 +135,20 @@ def _run(options: argparse.Namespace) -> None:
     settings = [recipes.settings_for(cell, options.scale) for cell in cells]
     if options.seeds < 1:
         raise InputError(f"--seeds is {options.seeds}; it must be 1 or more.")
-    if not options.data or not options.encoder:
+    data, encoder = options.data, options.encoder
+    if options.scale == "toy" and not data:
+        encoder = encoder or data_directory() / "tiny-encoder-nli"
+    if not encoder or (options.scale != "toy" and not data):
         raise InputError(
-            "There is no corpus or encoder to use: name them with --data DIR (XNLI-1.0.zip) and --encoder DIR (a "
-            "BERT or XLM-R classifier fine-tuned on English NLI)."
+            f"There is no corpus or encoder to use at {options.scale} scale: name them with --data DIR (XNLI-1.0.zip) "
+            "and --encoder DIR (a BERT or XLM-R classifier fine-tuned on English NLI)."
         )
     targets = list(dict.fromkeys(options.target))
-    torch.set_num_threads(min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4))
+    _threads()
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    corpus = corpora.nli(options.data)
+    corpus = corpora.nli(data)
     features = {
-        kind: encoders.nli(options.encoder, kind[0], kind[1]).to(device).features(corpus)
+        kind: encoders.nli(encoder, kind[0], kind[1]).to(device).features(corpus)
         for kind in dict.fromkeys((s.adapt, s.max_length) for s in settings)
     }
     for cell, setting in zip(cells, settings, strict=True):  # what cannot work should fail before training
@@ -100,7 +157,8 @@ def _run(options: argparse.Namespace) -> None:
     if options.scale == "small" and seen:
         print(f"minimeta: the rates of small scale were chosen on {', '.join(seen)}; choose others to be fair to it.")
     folder = _new_folder(Path(options.out))
-    print(f"{options.scale} scale, targets {', '.join(targets)}, seeds 0 to {options.seeds - 1}, {device}")
+    what = f"{options.scale} scale, {data or 'mini-NLI'}"
+    print(f"{what}, targets {', '.join(targets)}, seeds 0 to {options.seeds - 1}, {device}")
     records: dict[recipes.Cell, list[dict[str, Any]]] = {cell: [] for cell in cells}
     name = ""
     try:
@@ -111,7 +169,7 @@ def _run(options: argparse.Namespace) -> None:
                 encoded = features[setting.adapt, setting.max_length]
                 record = recipes.run(cell, targets, encoded, options.scale, seed, bar)
                 records[cell].append(record)
-                record |= {"data": str(options.data), "device": device, "threads": torch.get_num_threads()}
+                record |= {"data": str(data or "mini-NLI"), "device": device, "threads": torch.get_num_threads()}
                 write_json(folder / f"{cell.name.replace(' ', '-')}-seed{seed}.json", record)
     except (InputError, KeyboardInterrupt) as error:
         finished = {cell: runs for cell, runs in records.items() if runs}

@@ -140,7 +140,9 @@ def combinations(genre: str, split: str, shape: _Shape, seed: int = 0) -> list[C
     return [claims[i] for i in order.permutation(len(claims))[start:end]]
 
 
-def _hypotheses(premise: Claim, kind: _Kind, near_entailed: bool, rng: np.random.Generator) -> tuple[Claim, Claim, Claim]:
+def _hypotheses(
+    premise: Claim, kind: _Kind, near_entailed: bool, rng: np.random.Generator
+) -> tuple[Claim, Claim, Claim]:
     """An entailed, a neutral and a contradicted one; the neutral one differs from one of the others by a phrase."""
     entailed, contradicted = (_filled(premise, *wanted, rng) for wanted in (kind.entailed, kind.contradicted))
     if kind.only:  # what is affirmed of the one is denied of the others

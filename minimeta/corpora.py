@@ -28,9 +28,7 @@ LABELS = ("entailment", "neutral", "contradiction")
 _NO_GOLD = "-"  # MultiNLI's mark for a pair on which its annotators did not agree
 
 
-def xnli(
-    path: str | Path, languages: Sequence[str] | None = None, splits: Sequence[str] = ("dev", "test")
-) -> Dataset:
+def xnli(path: str | Path, languages: Sequence[str] | None = None, splits: Sequence[str] = ("dev", "test")) -> Dataset:
     """XNLI 1.0 from `XNLI-1.0.zip`, from its unpacked directory, or from a directory that holds either.
 
     Raises InputError if the archive is missing or damaged, lacks a column, or lacks a language in a split.

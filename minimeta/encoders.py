@@ -125,6 +125,7 @@ class Trunk(nn.Module):
         self.embeddings, self.layers = embeddings, layers
 
     def forward(self, input_ids: Tensor, mask: Tensor, token_type_ids: Tensor) -> Tensor:
+        """Hidden states from token ids, the attention mask and token types, each (n, T)."""
         hidden = self.embeddings(input_ids=input_ids, token_type_ids=token_type_ids)
         additive = _additive(mask, hidden.dtype)
         for layer in self.layers:

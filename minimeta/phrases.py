@@ -127,9 +127,7 @@ def read_table(path: Path, language: str) -> Table:
     if common["after nobody"] not in ("plain", "negated"):
         raise InputError(f"{path.name}: 'after nobody' is {common['after nobody']!r}; expected plain or negated.")
     genres = {
-        (genre, slot): [
-            (row["phrase"], row["negated"]) for row in rows if (row["genre"], row["slot"]) == (genre, slot)
-        ]
+        (genre, slot): [(row["phrase"], row["negated"]) for row in rows if (row["genre"], row["slot"]) == (genre, slot)]
         for genre in GENRES
         for slot in SLOTS
     }

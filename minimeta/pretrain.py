@@ -1,205 +1,200 @@
-"""The tiny encoder: a BERT of half a million parameters, pretrained on the mini world's unlabelled text.
+"""The tiny encoder: a BERT of half a million weights and 6,000 words, pretrained on the mini world's unlabelled text.
 
-Masked language modelling on sentences, on pairs of sentences of one language and on translations, and
-contrastive alignment: the mean state of an English sentence at the second layer should be nearer to its
-translation's than to those of other sentences (InfoNCE).
+Word vectors come from latent semantic analysis of a few parallel sentences, which brings translations together;
+masked language modelling, on pairs of sentences, translations and passages, does the rest.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from .corpora import mini_nli, mini_qa
-from .encoders import Trunk
+from .languages import LANGUAGES
+from .phrases import table
 
-VOCABULARY = 2500
-STEPS = 2000
-BATCH = 24
-TRANSLATIONS = 0.3  # share of masked examples that are translations; the others are of one language
-PASSAGES = 0.1
-ALIGNMENT_WEIGHT, ALIGNMENT_LAYER, TEMPERATURE = 0.3, 2, 0.1
-RATE = 2e-3
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+VOCABULARY, LENGTH = 6000, 256
+STEPS, BATCH, RATE = 1000, 32, 2e-3
+MASKED = 0.3
+KINDS = {"passages": 0.05, "translations": 0.4}  # shares of the batches; the others hold pairs in one language
+PARALLEL = 1000
+"""The parallel sentences that the word vectors are made from: the fewer, the less languages have in common."""
+
 _SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+# The columns of a corpus for each language, as texts or as token ids.
+_Columns = dict[str, list[list[Any]]]
 
 
-def train_tokenizer(texts: Sequence[str]) -> Any:
-    """A byte-pair vocabulary over all languages, lower case, as a Hugging Face tokenizer in BERT's format."""
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+def train_tokenizer() -> Any:
+    """A byte-pair vocabulary of the phrases of all languages, in lower case, as a Hugging Face tokenizer."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
+    tables = [table(language) for language in LANGUAGES]
+    phrases = [
+        phrase.replace("|", " ") for one in tables for pairs in one.genres.values() for pair in pairs for phrase in pair
+    ]
+    phrases += [text.replace("{", " {") for one in tables for text in one.common.values()]
     made = Tokenizer(models.BPE(unk_token="[UNK]"))
     made.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
-    made.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Metaspace(), pre_tokenizers.Punctuation()])
-    made.decoder = decoders.Metaspace()
+    made.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation()])
     made.train_from_iterator(
-        texts, trainers.BpeTrainer(vocab_size=VOCABULARY, special_tokens=_SPECIAL, show_progress=False)
+        phrases,
+        trainers.BpeTrainer(vocab_size=VOCABULARY, min_frequency=0, special_tokens=_SPECIAL, show_progress=False),
     )
     made.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
         special_tokens=[(token, made.token_to_id(token)) for token in ("[CLS]", "[SEP]")],
     )
+    names = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
     return PreTrainedTokenizerFast(
-        tokenizer_object=made,
-        pad_token="[PAD]",
-        unk_token="[UNK]",
-        cls_token="[CLS]",
-        sep_token="[SEP]",
-        mask_token="[MASK]",
-        model_max_length=256,
+        tokenizer_object=made, model_max_length=LENGTH, **dict(zip(names, _SPECIAL, strict=True))
     )
 
 
-class _Examples(torch.utils.data.Dataset):
-    """Example `i` is drawn from (seed, i): one to mask, and a sentence in English and in another language."""
+def word_vectors(sentences: Sequence[Sequence[list[int]]], words: int, size: int, seed: int) -> Tensor:
+    """Vectors (words, size) of length 1 by latent semantic analysis, from parallel sentences of each language.
 
-    def __init__(self, tokenizer: Any, count: int, seed: int) -> None:
-        self.tokenizer, self.count, self.seed = tokenizer, count, seed
-        self.pairs, self.passages = (
-            {
-                code: [tokenizer(part[column].to_list(), add_special_tokens=False)["input_ids"] for column in columns]
-                for code, part in corpus.to_pandas().groupby("language", sort=False)
-            }
-            for corpus, columns in (
-                (mini_nli(splits=("train",)), ("premise", "hypothesis")),
-                (mini_qa(splits=("train",)), ("question", "context")),
-            )
+    A word is described by the sentences that it stands in, whatever its language, so that translations begin
+    close together (Levy et al. 2017). Words that stand in none of the sentences get random vectors.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.linalg import svds
+
+    stands = {(word, number) for parallel in sentences for number, ids in enumerate(parallel) for word in ids}
+    rows, columns = np.array(sorted(stands)).T
+    counts = np.bincount(rows, minlength=words)
+    weights = np.log1p(len(sentences[0]) / counts[rows]) / np.sqrt(counts[rows])
+    rng = np.random.default_rng(seed)
+    left, values, _ = svds(
+        coo_array((weights, (rows, columns)), shape=(words, columns.max() + 1)).tocsr(), size, rng=rng
+    )
+    vectors = left * values
+    vectors[counts == 0] = rng.standard_normal((int((counts == 0).sum()), size))
+    return torch.from_numpy(vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).float()
+
+
+def new_model(vectors: Tensor, seed: int) -> nn.Module:
+    """A BERT with these word vectors, whose first steps are easy.
+
+    Queries and keys start equal, words weigh more than positions and segments are told apart clearly: so a word
+    attends to the same word in the other sentence from the first step. Without this, comparing two sentences is
+    not learned within minutes.
+    """
+    from transformers import BertConfig, BertForMaskedLM, set_seed
+
+    set_seed(seed)
+    words, size = vectors.shape
+    model = BertForMaskedLM(
+        BertConfig(
+            vocab_size=words,
+            hidden_size=size,
+            num_hidden_layers=4,
+            num_attention_heads=4,
+            intermediate_size=4 * size,
+            max_position_embeddings=LENGTH,
+            hidden_dropout_prob=0.0,
+            attention_probs_dropout_prob=0.0,
+            initializer_range=0.05,
+            pad_token_id=_SPECIAL.index("[PAD]"),
         )
+    )
+    with torch.no_grad():
+        embeddings = model.bert.embeddings
+        embeddings.word_embeddings.weight.mul_(0.2).add_(0.3 * size**0.5 * vectors)
+        embeddings.position_embeddings.weight.mul_(0.2)
+        embeddings.token_type_embeddings.weight.mul_(3)
+        for layer in model.bert.encoder.layer:
+            layer.attention.self.query.weight.normal_(std=0.1)
+            layer.attention.self.key.weight.copy_(layer.attention.self.query.weight)
+    return model
+
+
+class _Examples(torch.utils.data.Dataset):
+    """Example `i` is drawn from (seed, i). The examples of a batch are of one kind, so of similar length."""
+
+    def __init__(self, pairs: _Columns, passages: _Columns, tokenizer: Any, count: int, seed: int) -> None:
+        self.pairs, self.passages, self.tokenizer = pairs, passages, tokenizer
+        self.count, self.seed = count, seed
 
     def __len__(self) -> int:
         return self.count
 
-    def __getitem__(self, i: int) -> dict[str, Any]:
-        # A batch holds examples of one kind, of similar length, so that little is spent on padding.
+    def __getitem__(self, i: int) -> dict[str, list[int]]:
         kind = np.random.default_rng((self.seed, i // BATCH, 0, 1)).random()
         rng = np.random.default_rng((self.seed, i, 0, 2))
         codes = list(self.pairs)
         one, other = (codes[k] for k in rng.permutation(len(codes))[:2])
-        side = rng.integers(2)
-        sources = self.passages if kind < PASSAGES else self.pairs
-        row = rng.integers(len(sources[one][0]))
-        masked = sources[one][0][row], sources[one][1][row]
-        if PASSAGES <= kind < PASSAGES + TRANSLATIONS:
-            masked = self.pairs[one][side][row], self.pairs[other][side][row]
-        foreign = [code for code in codes if code != "en"][rng.integers(len(codes) - 1)]
-        row = rng.integers(len(self.pairs["en"][0]))
-        return {
-            "masked": self._joined(*masked),
-            "english": self._joined(self.pairs["en"][side][row]),
-            "foreign": self._joined(self.pairs[foreign][side][row]),
-        }
-
-    def _joined(self, first: list[int], second: list[int] | None = None) -> dict[str, list[int]]:
+        columns = self.passages[one] if kind < KINDS["passages"] else self.pairs[one]
+        row, side = rng.integers(len(columns[0])), rng.integers(2)
+        first, second = columns[0][row], columns[1][row]
+        if KINDS["passages"] <= kind < sum(KINDS.values()):
+            first, second = columns[side][row], self.pairs[other][side][row]
         start, end = self.tokenizer.cls_token_id, self.tokenizer.sep_token_id
-        parts = [[start, *first, end], [*second, end] if second else []]
-        return {
-            "input_ids": [*parts[0], *parts[1]][: self.tokenizer.model_max_length],
-            "token_type_ids": ([0] * len(parts[0]) + [1] * len(parts[1]))[: self.tokenizer.model_max_length],
-        }
+        types = [0] * (len(first) + 2) + [1] * (len(second) + 1)
+        return {"input_ids": [start, *first, end, *second, end][:LENGTH], "token_type_ids": types[:LENGTH]}
 
 
-def _together(tokenizer: Any, seed: int) -> Any:
-    """Examples to a batch: padded, and masked by transformers' own collator."""
-    from transformers import DataCollatorForLanguageModeling
-
-    mask = DataCollatorForLanguageModeling(tokenizer, mlm_probability=0.15, seed=seed)
-
-    def collate(examples: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        batch = dict(mask([example["masked"] for example in examples]))
-        for side in ("english", "foreign"):
-            batch[side] = dict(tokenizer.pad([example[side] for example in examples], return_tensors="pt"))
-        return batch
-
-    return collate
+def _encoded(corpus: Dataset, columns: Sequence[str], tokenizer: Any) -> _Columns:
+    """Columns as token ids, language by language; each text is looked up once."""
+    parts = corpus.select_columns(["language", *columns]).to_pandas().groupby("language", sort=False)
+    texts = list(dict.fromkeys(chain(*(corpus[column][:] for column in columns))))
+    ids = dict(zip(texts, tokenizer(texts, add_special_tokens=False)["input_ids"], strict=True))
+    return {code: [[ids[text] for text in part[column]] for column in columns] for code, part in parts}
 
 
-def masked_loss(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
-    """Cross-entropy of the masked tokens; the vocabulary is scored at their positions alone."""
-    labels = batch.pop("labels")
-    hidden = model.bert(**batch).last_hidden_state[labels != -100]
-    return nn.functional.cross_entropy(model.cls(hidden), labels[labels != -100])
+def pretrain(out: str | Path, seed: int = 0, steps: int = STEPS) -> float:
+    """Train the tokenizer and the tiny encoder and write both to `out`; returns the mean loss.
 
+    The rate falls to zero over STEPS steps; fewer `steps` only stop earlier.
+    """
+    from transformers import DataCollatorForLanguageModeling, Trainer, TrainingArguments
 
-def alignment_loss(model: nn.Module, english: dict[str, Tensor], foreign: dict[str, Tensor]) -> Tensor:
-    """InfoNCE, both ways: each sentence should be nearest to its translation among those in the batch."""
-    lower = Trunk(model.bert.embeddings, model.bert.encoder.layer[:ALIGNMENT_LAYER])
-    means = []
-    for side in (english, foreign):
-        hidden = lower(side["input_ids"], side["attention_mask"], side["token_type_ids"])
-        mask = side["attention_mask"][..., None].to(hidden.dtype)
-        means.append(nn.functional.normalize((hidden * mask).sum(1) / mask.sum(1), dim=-1))
-    scores = means[0] @ means[1].T / TEMPERATURE
-    target = torch.arange(len(scores), device=scores.device)
-    return (nn.functional.cross_entropy(scores, target) + nn.functional.cross_entropy(scores.T, target)) / 2
+    tokenizer = train_tokenizer()
+    pairs = _encoded(mini_nli(splits=("train",)), ("premise", "hypothesis"), tokenizer)
+    passages = _encoded(mini_qa(splits=("train",)), ("question", "context"), tokenizer)
+    chosen = np.random.default_rng((seed, 0, 3)).permutation(len(pairs["en"][1]))[:PARALLEL]
+    parallel = [[columns[1][row] for row in chosen] for columns in pairs.values()]
+    model = new_model(word_vectors(parallel, len(tokenizer), 96, seed), seed)
 
+    class MaskedOnly(Trainer):
+        def compute_loss(self, model: Any, inputs: dict[str, Tensor], **_: Any) -> Tensor:
+            """Cross-entropy of the masked words; the vocabulary is scored at their positions alone."""
+            labels = inputs.pop("labels")
+            hidden = model.bert(**inputs).last_hidden_state[labels != -100]
+            return nn.functional.cross_entropy(model.cls(hidden), labels[labels != -100])
 
-def pretrain(out: str | Path, seed: int = 0, steps: int = STEPS) -> dict[str, float]:
-    """Train the tokenizer and the tiny encoder and write both to `out`; returns the last losses."""
-    from transformers import BertConfig, BertForMaskedLM, Trainer, TrainingArguments, set_seed
-
-    texts = [
-        text
-        for corpus, columns in (
-            (mini_nli(splits=("train",)), ("premise", "hypothesis")),
-            (mini_qa(splits=("train",)), ("question",)),
-        )
-        for column in columns
-        for text in corpus[column][:]
-    ]
-    tokenizer = train_tokenizer(texts)
-    set_seed(seed)
-    model = BertForMaskedLM(
-        BertConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=96,
-            num_hidden_layers=4,
-            num_attention_heads=4,
-            intermediate_size=384,
-            max_position_embeddings=tokenizer.model_max_length,
-            hidden_dropout_prob=0.0,
-            attention_probs_dropout_prob=0.0,
-            pad_token_id=tokenizer.pad_token_id,
-            attn_implementation="eager",
-        )
-    )
-
-    class Aligned(Trainer):
-        def compute_loss(self, model: nn.Module, inputs: dict[str, Any], **_: Any) -> Tensor:
-            english, foreign = inputs.pop("english"), inputs.pop("foreign")
-            masked = masked_loss(model, inputs)
-            aligned = alignment_loss(model, english, foreign)
-            self.parts = {"masked": masked.detach(), "aligned": aligned.detach()}
-            return masked + ALIGNMENT_WEIGHT * aligned
-
-    trainer = Aligned(
+    trainer = MaskedOnly(
         model,
         TrainingArguments(
             output_dir=str(out),
             max_steps=steps,
             per_device_train_batch_size=BATCH,
             learning_rate=RATE,
-            warmup_steps=0.1,
-            lr_scheduler_type="linear",
+            warmup_steps=0.1,  # a share of all steps
             weight_decay=0.01,
             train_sampling_strategy="sequential",
-            dataloader_pin_memory=False,
             remove_unused_columns=False,
+            dataloader_pin_memory=False,
             save_strategy="no",
             report_to=[],
-            logging_steps=200,
             disable_tqdm=True,
             seed=seed,
         ),
-        data_collator=_together(tokenizer, seed),
-        train_dataset=_Examples(tokenizer, steps * BATCH, seed),
+        data_collator=DataCollatorForLanguageModeling(tokenizer, mlm_probability=MASKED, seed=seed),
+        train_dataset=_Examples(pairs, passages, tokenizer, steps * BATCH, seed),
     )
-    trainer.train()
-    model.save_pretrained(out)
+    loss = trainer.train().training_loss
+    model.half().save_pretrained(out)
     tokenizer.save_pretrained(out)
-    return {name: float(value) for name, value in trainer.parts.items()}
+    return loss
