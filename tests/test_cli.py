@@ -351,7 +351,8 @@ def test_an_unknown_scale_in_the_environment(complaint, monkeypatch):
 
 
 def test_no_corpus_or_no_encoder(complaint):
-    complaint(["run", "maml", "--target", "de"], "--data", data=None)
+    complaint(["run", "maml", "--target", "de", "--scale", "small"], "--data", "small scale", data=None)
+    complaint(["run", "maml", "--target", "de", "--scale", "small"], "--encoder", encoder=None)
     complaint(["run", "maml", "--target", "de"], "--encoder", encoder=None)
 
 

@@ -13,8 +13,8 @@ def branches(tree):
     return {node.name: set(node.leaves) for node in tree.nodes if node.children}
 
 
-def test_there_are_the_fifteen_languages_of_xnli():
-    assert list(LANGUAGES) == XNLI
+def test_the_first_languages_are_the_fifteen_of_xnli():
+    assert list(LANGUAGES)[:15] == XNLI
     for code, language in LANGUAGES.items():
         assert language.code == code
         assert all([language.name, language.own_name, language.script, language.branch])
@@ -22,7 +22,7 @@ def test_there_are_the_fifteen_languages_of_xnli():
 
 @pytest.mark.parametrize("what", ["name", "own_name"])
 def test_no_two_languages_share_a_name(what):
-    assert len({getattr(language, what) for language in LANGUAGES.values()}) == 15
+    assert len({getattr(language, what) for language in LANGUAGES.values()}) == len(LANGUAGES)
 
 
 def test_own_names_are_written_in_their_script():
