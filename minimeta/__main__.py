@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import statistics
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -68,11 +70,11 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     run.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds 0 to N - 1 (default: 3)")
     run.add_argument("--out", default="runs", help="where a folder for this run is made (default: runs)")
     tiny = commands.add_parser("pretrain-tiny", help="pretrain the tiny encoder on the mini world's text")
-    tiny.set_defaults(command=_pretrain_tiny)
+    tiny.set_defaults(command=_pretrain_tiny, name="pretrain-tiny")
     tiny.add_argument("--out", required=True, metavar="DIR", help="a new directory for the encoder")
     tiny.add_argument("--seed", type=int, default=0)
     stage_two = commands.add_parser("finetune", help="fine-tune an encoder on English NLI (stage two)")
-    stage_two.set_defaults(command=_finetune)
+    stage_two.set_defaults(command=_finetune, name="finetune")
     stage_two.add_argument("task", choices=["nli"])
     stage_two.add_argument("--out", required=True, metavar="DIR", help="a new directory for the classifier")
     stage_two.add_argument("--encoder", help="a Hugging Face directory or name (default: the tiny encoder)")
@@ -84,7 +86,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _pretrain_tiny(options: argparse.Namespace) -> None:
     from . import pretrain
 
-    _finished(options.out, lambda out: pretrain.pretrain(out, options.seed))
+    _make(options, lambda out: pretrain.pretrain(out, options.seed))
 
 
 def _finetune(options: argparse.Namespace) -> None:
@@ -93,21 +95,28 @@ def _finetune(options: argparse.Namespace) -> None:
     encoder = options.encoder or data_directory() / "tiny-encoder"
     corpus = corpora.multinli(options.data) if options.data else corpora.mini_nli(["en"], ["train"])
     settings = finetune.PAPER if options.data else finetune.TOY
-    _finished(options.out, lambda out: finetune.nli(encoder, corpus, out, settings, options.seed))
+    _make(options, lambda out: finetune.nli(encoder, corpus, out, settings, options.seed))
 
 
-def _finished(name: str, make: Callable[[Path], None]) -> None:
-    """Make a directory whole or not at all; it must not be there before."""
-    out = Path(name)
+def _make(options: argparse.Namespace, make: Callable[[Path], object]) -> None:
+    """Make a new directory whole or not at all, with a record of how it was made in `made.json`."""
+    from .recipes import versions
+
+    out = Path(options.out)
     if out.exists():
         raise InputError(f"{out} is there already; name a new directory with --out.")
     _threads()
     out.parent.mkdir(parents=True, exist_ok=True)
+    start = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as unfinished:
         made = Path(unfinished) / "made"
         make(made)
+        hashes = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(made.iterdir())}
+        given = {name: value for name, value in vars(options).items() if name not in ("command", "name", "out")}
+        record = {"command": options.name, "options": given, "seconds": round(time.perf_counter() - start)}
+        write_json(made / "made.json", record | {"versions": versions(), "sha256": hashes})
         made.rename(out)
-    print(f"Written to {out}")
+    print(f"Written to {out} in {record['seconds']} s")
 
 
 def _threads() -> None:

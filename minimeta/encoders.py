@@ -71,7 +71,7 @@ def nli(
     """
     if adapt not in ("head", "all"):
         raise InputError(f"adapt={adapt!r} is not known; adapt 'head' or 'all'.")
-    model, tokenizer = _load(str(name), attention, seed)
+    model, tokenizer = load(str(name), attention, seed)
     model.eval()
     base = getattr(model, model.base_model_prefix)
     body = nn.ModuleDict({"embeddings": base.embeddings, "layers": base.encoder.layer})
@@ -219,8 +219,11 @@ def _additive(mask: Tensor, dtype: torch.dtype) -> Tensor:
     return (1 - mask.to(dtype))[:, None, None, :] * torch.finfo(dtype).min
 
 
-def _load(name: str, attention: str, seed: int) -> tuple[Any, Any]:
-    """The Hugging Face classifier and tokenizer, with the classifier's rows in the order of LABELS."""
+def load(name: str, attention: str = "eager", seed: int = 0) -> tuple[Any, Any]:
+    """The Hugging Face classifier and its tokenizer, with the classifier's rows in the order of LABELS.
+
+    A checkpoint without a classifier gets a new one, drawn from `seed`, with a warning.
+    """
     from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
     from transformers.utils import logging

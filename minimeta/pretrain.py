@@ -1,4 +1,4 @@
-"""The tiny encoder: a BERT of half a million weights and 6,000 words, pretrained on the mini world's unlabelled text.
+"""The tiny encoder: a BERT of about a million weights, pretrained on the mini world's unlabelled text.
 
 Word vectors come from latent semantic analysis of a few parallel sentences, which brings translations together;
 masked language modelling, on pairs of sentences, translations and passages, does the rest.
@@ -22,11 +22,10 @@ from .phrases import table
 if TYPE_CHECKING:
     from datasets import Dataset
 
-VOCABULARY, LENGTH = 8500, 256
-STEPS, BATCH, RATE = 900, 32, 1e-3
+VOCABULARY, LENGTH = 6000, 256
+STEPS, BATCH, RATE = 1200, 32, 2e-3
 MASKED = 0.3
-FIRST = 300  # batches at the start that are all compared
-COMPARED, PASSAGES, TRANSLATIONS = 0.2, 0.05, 0.25  # shares of the later batches; the others mask pairs
+KINDS = {"passages": 0.05, "translations": 0.4}  # shares of the batches; the others hold pairs in one language
 PARALLEL = 1000
 """The parallel sentences that the word vectors are made from: the fewer, the less languages have in common."""
 
@@ -75,13 +74,12 @@ def word_vectors(sentences: Sequence[Sequence[list[int]]], words: int, size: int
     stands = {(word, number) for parallel in sentences for number, ids in enumerate(parallel) for word in ids}
     rows, columns = np.array(sorted(stands)).T
     counts = np.bincount(rows, minlength=words)
-    weights = 1 / np.sqrt(counts[rows])
+    weights = np.log1p(len(sentences[0]) / counts[rows]) / np.sqrt(counts[rows])
     rng = np.random.default_rng(seed)
     left, values, _ = svds(
         coo_array((weights, (rows, columns)), shape=(words, columns.max() + 1)).tocsr(), size, rng=rng
     )
     vectors = left * values
-    vectors -= vectors[counts > 0].mean(0)  # what all words share tells none apart
     vectors[counts == 0] = rng.standard_normal((int((counts == 0).sum()), size))
     return torch.from_numpy(vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).float()
 
@@ -93,11 +91,11 @@ def new_model(vectors: Tensor, seed: int) -> nn.Module:
     attends to the same word in the other sentence from the first step. Without this, comparing two sentences is
     not learned within minutes.
     """
-    from transformers import BertConfig, BertForPreTraining, set_seed
+    from transformers import BertConfig, BertForMaskedLM, set_seed
 
     set_seed(seed)
     words, size = vectors.shape
-    model = BertForPreTraining(
+    model = BertForMaskedLM(
         BertConfig(
             vocab_size=words,
             hidden_size=size,
@@ -132,27 +130,19 @@ class _Examples(torch.utils.data.Dataset):
     def __len__(self) -> int:
         return self.count
 
-    def __getitem__(self, i: int) -> dict[str, Any]:
-        kind = np.random.default_rng((self.seed, i // BATCH, 0, 1)).random() if i // BATCH >= FIRST else 0.0
+    def __getitem__(self, i: int) -> dict[str, list[int]]:
+        kind = np.random.default_rng((self.seed, i // BATCH, 0, 1)).random()
         rng = np.random.default_rng((self.seed, i, 0, 2))
         codes = list(self.pairs)
         one, other = (codes[k] for k in rng.permutation(len(codes))[:2])
-        columns = self.passages[one] if COMPARED <= kind < COMPARED + PASSAGES else self.pairs[one]
-        row = rng.integers(len(columns[0]))
+        columns = self.passages[one] if kind < KINDS["passages"] else self.pairs[one]
+        row, side = rng.integers(len(columns[0])), rng.integers(2)
         first, second = columns[0][row], columns[1][row]
-        same = {}
-        if kind < COMPARED:
-            same = {"next_sentence_label": int(rng.integers(2))}
-            # Rows stand in threes, hypotheses of one premise: different, but close.
-            shown = row - row % 3 + (row + rng.integers(1, 3)) % 3 if same["next_sentence_label"] else row
-            if i // BATCH < FIRST:
-                one = other = "en"
-            first, second = self.pairs[one][1][row], self.pairs[one if rng.integers(2) else other][1][shown]
-        elif kind < COMPARED + PASSAGES + TRANSLATIONS and kind >= COMPARED + PASSAGES:
-            second = self.pairs[other][0][row]
+        if KINDS["passages"] <= kind < sum(KINDS.values()):
+            first, second = columns[side][row], self.pairs[other][side][row]
         start, end = self.tokenizer.cls_token_id, self.tokenizer.sep_token_id
         types = [0] * (len(first) + 2) + [1] * (len(second) + 1)
-        return {"input_ids": [start, *first, end, *second, end][:LENGTH], "token_type_ids": types[:LENGTH], **same}
+        return {"input_ids": [start, *first, end, *second, end][:LENGTH], "token_type_ids": types[:LENGTH]}
 
 
 def _encoded(corpus: Dataset, columns: Sequence[str], tokenizer: Any) -> _Columns:
@@ -177,23 +167,17 @@ def pretrain(out: str | Path, seed: int = 0, steps: int = STEPS) -> float:
     parallel = [[columns[1][row] for row in chosen] for columns in pairs.values()]
     model = new_model(word_vectors(parallel, len(tokenizer), 96, seed), seed)
 
-    mask = DataCollatorForLanguageModeling(tokenizer, mlm_probability=MASKED, seed=seed)
+    class MaskedOnly(Trainer):
+        def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+            return super().create_scheduler(STEPS, optimizer)
 
-    def together(examples: list[dict[str, Any]]) -> dict[str, Tensor]:
-        compared = "next_sentence_label" in examples[0]
-        return dict(tokenizer.pad(examples, return_tensors="pt") if compared else mask(examples))
-
-    class TwoLosses(Trainer):
         def compute_loss(self, model: Any, inputs: dict[str, Tensor], **_: Any) -> Tensor:
-            """Cross-entropy of the comparison, or of the masked words, scored at their positions alone."""
-            same, labels = inputs.pop("next_sentence_label", None), inputs.pop("labels", None)
-            hidden, pooled = model.bert(**inputs).to_tuple()[:2]
-            if same is not None:
-                return nn.functional.cross_entropy(model.cls.seq_relationship(pooled), same)
-            chosen = labels != -100
-            return nn.functional.cross_entropy(model.cls.predictions(hidden[chosen]), labels[chosen])
+            """Cross-entropy of the masked words; the vocabulary is scored at their positions alone."""
+            labels = inputs.pop("labels")
+            hidden = model.bert(**inputs).last_hidden_state[labels != -100]
+            return nn.functional.cross_entropy(model.cls(hidden), labels[labels != -100])
 
-    trainer = TwoLosses(
+    trainer = MaskedOnly(
         model,
         TrainingArguments(
             output_dir=str(out),
@@ -210,7 +194,7 @@ def pretrain(out: str | Path, seed: int = 0, steps: int = STEPS) -> float:
             disable_tqdm=True,
             seed=seed,
         ),
-        data_collator=together,
+        data_collator=DataCollatorForLanguageModeling(tokenizer, mlm_probability=MASKED, seed=seed),
         train_dataset=_Examples(pairs, passages, tokenizer, steps * BATCH, seed),
     )
     loss = trainer.train().training_loss

@@ -241,14 +241,25 @@ def test_what_a_hypothesis_gives_away_would_be_found(drawn):
 
 
 def test_a_neutral_hypothesis_differs_by_one_phrase_from_an_entailed_or_a_contradicted_one(drawn):
+    changed = Counter()
     for found in drawn.values():
         near = Counter()
         for _, (entailed, neutral, contradicted) in found:
             for other in (entailed, contradicted):
                 different = [part for part in PARTS if getattr(neutral, part) != getattr(other, part)]
-                near[other is entailed] += len(different) == 1 and neutral.negated == other.negated
-        assert near[True] + near[False] >= len(found)
+                if len(different) == 1 and neutral.negated == other.negated:
+                    near[other is entailed] += 1
+                    changed[different[0]] += 1
+        assert near.total() >= len(found)
         assert 0.3 < near[True] / near.total() < 0.7
+    assert all(changed[part] > 0.03 * changed.total() for part in PARTS), changed
+
+
+def test_phrases_come_about_equally_often(drawn):
+    for part in PARTS:
+        found = [getattr(hypothesis, part) for rows in drawn.values() for _, three in rows for hypothesis in three]
+        counts = Counter(number for number in found if number is not None)
+        assert min(counts.values()) > 0.8 * max(counts.values()), counts
 
 
 @EVERY

@@ -143,7 +143,7 @@ def score(code, texts, labels, groups):
         vectorizer = CountVectorizer(analyzer="char", ngram_range=(1, 4), min_df=5, binary=True)
     else:
         vectorizer = CountVectorizer(token_pattern=r"[^\s.।۔]+", ngram_range=(1, 2), min_df=2, binary=True)
-    model = LogisticRegression(C=0.3, max_iter=30, tol=0.01)
+    model = LogisticRegression(C=0.3, max_iter=30)
     return cross_val_score(model, vectorizer.fit_transform(texts), labels, groups=groups, cv=GroupKFold(2)).mean()
 
 
@@ -151,7 +151,7 @@ def score(code, texts, labels, groups):
 @pytest.mark.filterwarnings("ignore:lbfgs failed to converge")
 def test_the_hypothesis_alone_does_not_tell_the_label(corpus, code):
     table = corpus[code][corpus[code]["split"] != "train"]
-    assert score(code, table["hypothesis"], table["label"], table["premise_id"]) <= 0.4
+    assert score(code, table["hypothesis"], table["label"], table["premise_id"]) <= 0.37
 
 
 @pytest.mark.parametrize("code", ["en", "ru", "tr", "ar", "th", "zh", "hi"])

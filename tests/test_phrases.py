@@ -120,6 +120,14 @@ def test_no_phrase_comes_twice_in_a_slot(code, slot):
 
 
 @EVERY
+def test_someone_and_nobody_differ_from_each_other_and_from_all_persons(code):
+    table = phrases.table(code)
+    persons = {phrase for genre in GENRES for phrase, _ in table.genres[genre, "person"]}
+    assert table.common["someone"] != table.common["nobody"]
+    assert not persons & {table.common["someone"], table.common["nobody"]}
+
+
+@EVERY
 def test_text_is_in_normal_form_and_neatly_spaced(code):
     for row in rows(code):
         for text in row.values():

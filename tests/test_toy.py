@@ -1,0 +1,145 @@
+"""Toy mode: the tiny encoder is what its record says, and every method runs with nothing but the checkout."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+import safetensors.torch
+import small_world
+import torch
+from small_world import complaint
+
+import minimeta.__main__ as cli
+from minimeta import corpora, encoders, finetune, pretrain
+from minimeta.files import data_directory
+from minimeta.recipes import METHODS
+
+TINY, CLASSIFIER = data_directory() / "tiny-encoder", data_directory() / "tiny-encoder-nli"
+
+# Python starts with this when its folder is on PYTHONPATH: no connection leaves the process.
+NO_NETWORK = """
+import socket
+def closed(*_, **__):
+    raise OSError("the network is closed")
+socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = closed
+"""
+
+
+@pytest.mark.parametrize("directory", [TINY, CLASSIFIER], ids=lambda path: path.name)
+def test_the_encoders_are_those_of_their_records(directory):
+    record = json.loads((directory / "made.json").read_text())
+    assert record["command"] == {TINY: "pretrain-tiny", CLASSIFIER: "finetune"}[directory]
+    assert record["seconds"] < {TINY: 300, CLASSIFIER: 60}[directory]
+    assert set(record["versions"]) > {"torch", "transformers", "minimeta"}
+    kept = {path.name for path in directory.iterdir()} - {"made.json", "README.md"}
+    assert kept == set(record["sha256"]) >= {"config.json", "model.safetensors", "tokenizer.json"}
+    for name, digest in record["sha256"].items():
+        assert hashlib.sha256((directory / name).read_bytes()).hexdigest() == digest, name
+
+
+def test_the_tiny_encoder_is_small():
+    assert sum(path.stat().st_size for path in TINY.rglob("*")) <= 4e6
+
+
+def test_the_classifier_loads_without_a_warning(recwarn):
+    encoder = encoders.nli(CLASSIFIER)
+    assert encoder.max_length == 128
+    assert not [warning for warning in recwarn if "no trained" in str(warning.message)]
+
+
+def test_the_first_steps_of_pretraining_repeat_themselves(tmp_path):
+    for name in ("one", "two"):
+        pretrain.pretrain(tmp_path / name, seed=3, steps=50)
+    one, two = (safetensors.torch.load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
+    assert one.keys() == two.keys()
+    assert all(torch.equal(one[key], two[key]) for key in one)
+    assert (tmp_path / "one" / "tokenizer.json").read_bytes() == (tmp_path / "two" / "tokenizer.json").read_bytes()
+
+
+def test_every_language_has_words_and_none_is_unknown():
+    tokenizer = pretrain.train_tokenizer()
+    corpus = corpora.mini_nli(splits=("dev",))
+    ids = tokenizer(corpus["premise"][:] + corpus["hypothesis"][:])["input_ids"]
+    assert max(map(len, ids)) < 64
+    assert not any(tokenizer.unk_token_id in row for row in ids)
+
+
+def test_word_vectors_bring_translations_together():
+    """Two languages say the same thing in words of their own: a word's nearest neighbour is its translation."""
+    rng = torch.Generator().manual_seed(0)
+    said = [torch.randperm(20, generator=rng)[:4].tolist() for _ in range(200)]
+    vectors = pretrain.word_vectors([said, [[20 + word for word in words] for words in said]], 41, 8, seed=0)
+    assert vectors.shape == (41, 8)
+    assert torch.allclose(vectors.norm(dim=1), torch.ones(41))
+    near = (vectors[:20] @ vectors[20:40].T).argmax(1)
+    assert near.tolist() == list(range(20))
+
+
+def test_finetune_trains_what_is_not_frozen(tmp_path):
+    encoder = small_world.write_encoder(tmp_path / "encoder", classifier=False)
+    corpus = corpora.multinli(small_world.write_multinli(tmp_path), ("dev_matched",))
+    finetune.nli(encoder, corpus, tmp_path / "out", finetune.Settings(epochs=2, rate=1e-2, frozen=1))
+    before, after = (safetensors.torch.load_file(path / "model.safetensors") for path in (encoder, tmp_path / "out"))
+    after = {name.removeprefix("bert."): value for name, value in after.items()}
+    for name, value in before.items():
+        frozen = name.startswith(("embeddings", "encoder.layer.0."))
+        assert torch.equal(value, after[name]) == frozen, name
+    assert encoders.nli(tmp_path / "out").learner is not None
+
+
+def test_commands_that_make_a_directory(tmp_path, capsys, monkeypatch):
+    """The directory is there whole, with a record, or not at all; one that is there is not touched."""
+
+    def train(out, seed):
+        out.mkdir()
+        (out / "model.safetensors").write_text(f"weights {seed}")
+
+    monkeypatch.setattr(pretrain, "pretrain", train)
+    monkeypatch.setattr(torch, "set_num_threads", lambda count: None)
+    out = tmp_path / "deep" / "tiny"
+    assert cli.main(["pretrain-tiny", "--out", str(out), "--seed", "7"]) == 0
+    record = json.loads((out / "made.json").read_text())
+    assert (record["command"], record["options"]) == ("pretrain-tiny", {"seed": 7})
+    assert (out / "model.safetensors").read_text() == "weights 7"
+    assert cli.main(["pretrain-tiny", "--out", str(out)]) == 2
+    assert "is there already" in capsys.readouterr().err
+    assert (out / "model.safetensors").read_text() == "weights 7"
+
+    def fail(out, seed):
+        out.mkdir()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pretrain, "pretrain", fail)
+    assert cli.main(["pretrain-tiny", "--out", str(tmp_path / "other")]) == 130
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["deep"]
+
+
+def test_finetuning_what_is_not_there(tmp_path):
+    corpus = corpora.mini_nli(["en"], ["dev"])
+    complaint(lambda: finetune.nli(tmp_path / "none", corpus, tmp_path / "out", finetune.TOY), "none", "config.json")
+    assert not (tmp_path / "out").exists()
+
+
+def test_all_methods_from_a_clean_start_without_network(tmp_path):
+    """One target, every method, one seed, from another directory: under four minutes."""
+    (tmp_path / "sitecustomize.py").write_text(NO_NETWORK)
+    paths = os.pathsep.join([str(tmp_path), str(data_directory().parent)])
+    environment = os.environ | {"PYTHONPATH": paths, "HF_HOME": str(tmp_path / "empty")}
+    environment.pop("MINIMETA_SCALE", None)
+    start = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", "minimeta", "run", *METHODS, "--target", "de", "--seeds", "1"],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=400,
+    )  # fmt: skip
+    seconds = time.perf_counter() - start
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "toy scale, mini-NLI" in done.stdout
+    records = [json.loads(path.read_text()) for path in tmp_path.glob("runs/*/*.json")]
+    assert {record["method"] for record in records} == set(METHODS)
+    for record in records:
+        assert record["results"]["de"]["few-shot"]["n"] == 2880
+    assert seconds < 240
