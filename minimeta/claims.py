@@ -123,7 +123,7 @@ def nli(genre: str, split: str, size: int, seed: int = 0) -> list[tuple[Claim, t
                 found.append((premise, hypotheses))
                 seen |= pairs
         if len(found) < wanted:
-            raise InputError(f"{genre} has too few {split} premises of one kind: {len(pool)}, less than size {size}.")
+            raise InputError(f"{genre} has too few {split} premises of one kind for size {size}; draw a smaller one.")
     return found
 
 
@@ -179,6 +179,8 @@ def passages(genre: str, split: str, size: int, seed: int = 0) -> list[tuple[tup
     rng = np.random.default_rng((seed, GENRES.index(genre), list(SHARES).index(split), 3))
     pool = combinations(genre, split, ("person", "place"), seed)
     pool += combinations(genre, split, ("person", "place", "time"), seed)
+    if size > len(pool):
+        raise InputError(f"{genre} has {len(pool)} {split} combinations to ask about; cannot make {size} passages.")
     found = []
     for i in rng.permutation(len(pool))[:size]:
         asked = pool[i]

@@ -114,25 +114,29 @@ def mini_qa(languages: Sequence[str] | None = None, splits: Sequence[str] = ("de
     """
     from datasets import Dataset
 
+    drawn = [
+        (split, genre, number, said, asked)
+        for split in _splits(splits, MINI_PASSAGES)
+        for genre in claims.GENRES
+        for number, (said, asked) in enumerate(claims.passages(genre, split, MINI_PASSAGES[split]))
+    ]
     rows = []
     for code in check(languages) if languages is not None else LANGUAGES:
-        for split in _splits(splits, MINI_PASSAGES):
-            for genre in claims.GENRES:
-                for number, (said, asked) in enumerate(claims.passages(genre, split, MINI_PASSAGES[split])):
-                    context, sentences = table(code).passage(said)
-                    for word, part in (("who", "subject"), ("where", "place")):
-                        start, end = sentences[asked].spans[part]
-                        rows.append(
-                            {
-                                "language": code,
-                                "genre": genre,
-                                "split": split,
-                                "id": f"{split}/{genre}/{number}/{word}",
-                                "context": context,
-                                "question": table(code).question(word, said[asked]),
-                                "answers": {"text": [context[start:end]], "answer_start": [start]},
-                            }
-                        )
+        for split, genre, number, said, asked in drawn:
+            context, sentences = table(code).passage(said)
+            for word, part in (("who", "subject"), ("where", "place")):
+                start, end = sentences[asked].spans[part]
+                rows.append(
+                    {
+                        "language": code,
+                        "genre": genre,
+                        "split": split,
+                        "id": f"{split}/{genre}/{number}/{word}",
+                        "context": context,
+                        "question": table(code).question(word, said[asked]),
+                        "answers": {"text": [context[start:end]], "answer_start": [start]},
+                    }
+                )
     return Dataset.from_list(rows)
 
 

@@ -51,7 +51,7 @@ def lower(text):
 
 
 def test_columns_are_those_of_xnli(tmp_path):
-    assert corpora.mini_nli(["de"]).features == corpora.xnli(write_xnli(tmp_path, dev=1, test=1)).features
+    assert corpora.mini_nli(["de"], ["dev"]).features == corpora.xnli(write_xnli(tmp_path, dev=1, test=1)).features
 
 
 def test_all_languages_are_there_in_order_and_have_as_many_rows(corpus):
@@ -154,7 +154,7 @@ def test_the_hypothesis_alone_does_not_tell_the_label(corpus, code):
     assert score(code, table["hypothesis"], table["label"], table["premise_id"]) <= 0.37
 
 
-@pytest.mark.parametrize("code", ["en", "ru", "tr", "ar", "th", "zh", "hi"])
+@pytest.mark.parametrize("code", ["en", "ar", "hi", "zh"])
 @pytest.mark.filterwarnings("ignore:lbfgs failed to converge")
 def test_what_gives_the_label_away_would_be_found(corpus, code):
     table = corpus[code][corpus[code]["split"] != "train"]
