@@ -77,7 +77,7 @@ def mini_nli(languages: Sequence[str] | None = None, splits: Sequence[str] = ("d
     """
     import pandas as pd
 
-    codes = check(languages) if languages is not None else tuple(LANGUAGES)
+    codes = _codes(languages)
     parts = []
     for split in _splits(splits, MINI_SIZES):
         drawn = [found for genre in claims.GENRES for found in claims.nli(genre, split, MINI_SIZES[split])]
@@ -121,7 +121,7 @@ def mini_qa(languages: Sequence[str] | None = None, splits: Sequence[str] = ("de
         for number, (said, asked) in enumerate(claims.passages(genre, split, MINI_PASSAGES[split]))
     ]
     rows = []
-    for code in check(languages) if languages is not None else LANGUAGES:
+    for code in _codes(languages):
         for split, genre, number, said, asked in drawn:
             context, sentences = table(code).passage(said)
             for word, part in (("who", "subject"), ("where", "place")):
@@ -140,7 +140,17 @@ def mini_qa(languages: Sequence[str] | None = None, splits: Sequence[str] = ("de
     return Dataset.from_list(rows)
 
 
+def _codes(languages: Sequence[str] | None) -> tuple[str, ...]:
+    codes = check(languages) if languages is not None else tuple(LANGUAGES)
+    if not codes:
+        raise InputError(f"No language was named; the languages are {', '.join(LANGUAGES)}.")
+    return codes
+
+
 def _splits(splits: Sequence[str], known: Iterable[str]) -> tuple[str, ...]:
+    splits = (splits,) if isinstance(splits, str) else splits
+    if not splits:
+        raise InputError(f"No split was named; mini-NLI and mini-QA have {', '.join(known)}.")
     for split in splits:
         if split not in known:
             raise InputError(f"Mini-NLI and mini-QA have no split {split!r}; they have {', '.join(known)}.")

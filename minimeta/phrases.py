@@ -118,6 +118,11 @@ def read_table(path: Path, language: str) -> Table:
                 raise InputError(f"{where}: {column} is {row[column]!r}; expected {english[column]!r} as in en.csv.")
         if not row["phrase"] or bool(row["negated"]) != (row["slot"] == "verb"):
             raise InputError(f"{where}: every row needs a phrase, and verbs, and only they, a negated one.")
+        parts = (row["phrase"], row["negated"])
+        if row["phrase"] == row["negated"] or any(part.strip("|") != part or part.count("|") > 1 for part in parts):
+            raise InputError(f"{where}: a negation differs from its verb, and a verb is cut by one bar inside it.")
+        if row["genre"] != "all" and re.search("[{}]", "".join(parts)):
+            raise InputError(f"{where}: only the rows for all genres have slots in braces.")
         slots = re.findall(r"\{(\w+)\}", row["phrase"]) if row["genre"] == "all" else []
         if row["slot"] in TEMPLATES and sorted(slots) != sorted(TEMPLATES[row["slot"]]):
             raise InputError(f"{where}: expected each of {', '.join(sorted(TEMPLATES[row['slot']]))} once, in braces.")

@@ -273,3 +273,10 @@ def test_no_passage_is_in_two_splits(questions):
     for rows in questions.values():
         texts = [{row["context"] for row in rows if row["split"] == split} for split in SPLITS]
         assert all(texts) and not any(a & b for a, b in combinations(texts, 2))
+
+
+def test_nothing_named():
+    for corpus in (corpora.mini_nli, corpora.mini_qa):
+        complaint(lambda corpus=corpus: corpus([]), "No language", "en")
+        complaint(lambda corpus=corpus: corpus(["de"], []), "No split", "dev")
+    assert set(corpora.mini_nli(["de"], "dev")["split"]) == {"dev"}

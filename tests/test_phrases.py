@@ -283,6 +283,20 @@ def test_missing_table(tmp_path):
     refused(tmp_path / "de.csv", str(tmp_path), "no ")
 
 
+@pytest.mark.parametrize(
+    ("cells", "part"),
+    [
+        ("schläft,schläft", "differs"),
+        ("schläft |,schläft | nicht", "one bar"),
+        ("schläft,schläft | gar | nicht", "one bar"),
+        ("schläft {time},schläft | nicht", "braces"),
+    ],
+)
+def test_verbs_that_cannot_be_put_together(tmp_path, cells, part):
+    path = changed(tmp_path, lambda text: text.replace("schläft,schläft | nicht", cells))
+    refused(path, f"line {line('schläft,')} ", part)
+
+
 @pytest.mark.parametrize("text", ["all,someone", "fiction,place,in the castle", "telephone,verb,pays the bill"])
 def test_missing_row(tmp_path, text):
     def change(whole):
