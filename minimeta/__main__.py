@@ -86,7 +86,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _pretrain_tiny(options: argparse.Namespace) -> None:
     from . import pretrain
 
-    _make(options, lambda out: pretrain.pretrain(out, options.seed))
+    _make(options, lambda out: pretrain.pretrain(out, options.seed), threads=1)
 
 
 def _finetune(options: argparse.Namespace) -> None:
@@ -95,17 +95,20 @@ def _finetune(options: argparse.Namespace) -> None:
     encoder = options.encoder or data_directory() / "tiny-encoder"
     corpus = corpora.multinli(options.data) if options.data else corpora.mini_nli(["en"], ["train"])
     settings = finetune.PAPER if options.data else finetune.TOY
-    _make(options, lambda out: finetune.nli(encoder, corpus, out, settings, options.seed))
+    _make(options, lambda out: finetune.nli(encoder, corpus, out, settings, options.seed), 4 if options.data else 1)
 
 
-def _make(options: argparse.Namespace, make: Callable[[Path], object]) -> None:
-    """Make a new directory whole or not at all, with a record of how it was made in `made.json`."""
+def _make(options: argparse.Namespace, make: Callable[[Path], object], threads: int) -> None:
+    """Make a new directory whole or not at all, with a record of how it was made in `made.json`.
+
+    The tiny encoder is made on one thread: its matrices are too small for two, and sums stay in one order.
+    """
     from .recipes import versions
 
     out = Path(options.out)
     if out.exists():
         raise InputError(f"{out} is there already; name a new directory with --out.")
-    _threads()
+    _threads(threads)
     out.parent.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as unfinished:
@@ -119,11 +122,11 @@ def _make(options: argparse.Namespace, make: Callable[[Path], object]) -> None:
     print(f"Written to {out} in {record['seconds']} s")
 
 
-def _threads() -> None:
+def _threads(most: int = 4) -> None:
     """As many threads as there are processors, up to four; more cost more than they give."""
     import torch
 
-    torch.set_num_threads(min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4))
+    torch.set_num_threads(min(most, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4))
 
 
 def _methods(options: argparse.Namespace) -> None:

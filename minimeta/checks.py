@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from .grouping import Grouping, no_gradients
+
 
 def inner_step(function: Callable[[float, float, float, float], float], seed: int = 0) -> None:
     """Check `function(w, x, y, rate)`: one gradient step on (w x - y)^2, as in notebook 01."""
@@ -92,12 +94,12 @@ def pooled_step(function: Callable[[np.ndarray, np.ndarray, Sequence[int], float
           f"{np.round((kept[0] - rate * mean)[0], 3)}")  # fmt: skip
 
 
-def everyone_then_alone(function: Callable[[int, Sequence[str], Sequence[int]], Sequence[int]]) -> None:
-    """Check the grouping `function(step, tasks, parents)` of notebook 00: two steps together, then alone."""
+def everyone_then_alone(function: Grouping) -> None:
+    """Check the grouping `function(step, tasks, parents, gradients)` of notebook 00: two steps together, then alone."""
     for count in (3, 7):
         tasks, parents = [f"task {i}" for i in range(count)], [0] * count
         for step in range(1, 5):
-            answer = function(step, tasks, parents)
+            answer = function(step, tasks, parents, no_gradients)
             if answer is None:
                 print("Not yet: your grouping returned None.")
                 return
@@ -114,6 +116,91 @@ def everyone_then_alone(function: Callable[[int, Sequence[str], Sequence[int]], 
                 return
             parents = labels
     print("Right: two steps together, then each task alone.")
+
+
+def within_parents(function: Callable[[Sequence[int], Sequence[int]], Any], seed: int = 0) -> None:
+    """Check `function(found, parents)` of notebook 04: a label per task, equal where both of its labels are equal."""
+    rng = np.random.default_rng(seed)
+    for count in (4, 9):
+        found, parents = rng.integers(0, 3, count).tolist(), rng.integers(0, 2, count).tolist()
+        found[:4], parents[:4] = [0, 0, 1, 1], [0, 1, 1, 1]  # a split, and a pair that stays
+        answer = function(list(found), list(parents))
+        if answer is None:
+            print("Not yet: your function returned None.")
+            return
+        if not isinstance(answer, Iterable):
+            print(f"Not yet: your function returned {answer!r}; expected one label per task.")
+            return
+        labels = list(answer)
+        if len(labels) != count:
+            print(f"Not yet: your function gave {len(labels)} labels for {count} tasks.")
+            return
+        for i in range(count):
+            for j in range(i):
+                together = found[i] == found[j] and parents[i] == parents[j]
+                if (labels[i] == labels[j]) == together:
+                    continue
+                why = (
+                    "were found in one cluster and have the same parent, but you part them"
+                    if together
+                    else "had different parents, but you put them together: clusters never merge"
+                    if parents[i] != parents[j]
+                    else "have the same parent but were found in different clusters, and you leave them together"
+                )
+                print(f"Not yet: tasks {j} and {i} {why}.\n  found {found}, parents {parents}, yours {labels}")
+                return
+    print("Right: the clusters of the gradients, each within its parent.")
+
+
+def omega(function: Callable[[np.ndarray], float], seed: int = 0) -> None:
+    """Check `function(vectors)`: ω of the tasks with these vectors (n, d), as in notebook 03."""
+    rng = np.random.default_rng(seed)
+    for n in (3, 4, 7):
+        vectors = rng.standard_normal((n, 3)) * rng.uniform(0.5, 3.0, (n, 1))
+        products, pairs = vectors @ vectors.T, np.triu_indices(n, 1)
+        cosines = products / np.sqrt(np.outer(products.diagonal(), products.diagonal()))
+        total = cosines[pairs].sum()
+        named = {
+            cosines.mean(): "each task's similarity to itself is in your mean; take pairs of two different tasks",
+            products[pairs].mean(): "these are dot products: bring every vector to length 1 first",
+            total: "this is the sum over the pairs; divide by their number, n (n - 1) / 2",
+            2 * total / n**2: "you divide by n^2, as if each task made a pair with itself too",
+            4 * total / (n * (n - 1)): "every pair is counted twice; divide by n (n - 1) then",
+        }
+        target = 2 * total / (n * (n - 1))
+        if not _compare(function(vectors), target, named, f"{n} vectors in 3 dimensions"):
+            return
+    print("Right: the mean cosine of all pairs.")
+
+
+def pair_gain(function: Callable[[Sequence[float], float, int, float], float], seed: int = 0) -> None:
+    """Check `function(similarities, b, p, gap)`: the score of "pair" less that of "sibling", as in notebook 03.
+
+    At a root whose children are n tasks and nothing else, with p = n (n - 1) / 2 pairs whose similarities add up
+    to b. `similarities` (n,) are the newcomer's; the pair is with the most similar task; `gap` is ξσ.
+    """
+    rng = np.random.default_rng(seed)
+    for n in (2, 3, 4, 5):
+        rows = rng.standard_normal((n + 1, 3))
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+        cosines = rows @ rows.T
+        near, p, gap = cosines[n, :n], n * (n - 1) // 2, float(rng.uniform(0.3, 0.6))
+        b, best, all_of_it = float(cosines[:n, :n].sum() - n) / 2, float(near.max()), float(near.sum())
+        root, sibling = (b + all_of_it - best) ** 2 / (p + n - 1), (b + all_of_it) ** 2 / (p + n)
+        pair = best**2 - gap**2 + root
+        named = {
+            sibling - pair: "the sign is turned: it is the score of the pair less that of the sibling",
+            pair + gap**2 - sibling: "the pair's level is not free: subtract the square of the gap",
+            pair + gap**2 - gap - sibling: "the price of a level is the square of the gap",
+            best**2 - gap**2: "the pair no longer meets at the root: take it out of the root's sum and count",
+            best**2 - gap**2 + (b + all_of_it - best) ** 2 / (p + n) - sibling: "the root has one pair less: p + n - 1",
+            best**2 - gap**2 + root / (p + n - 1) - sibling / (p + n): "a node explains B^2 / P, not the squared mean",
+            pair: "this is the score of the pair; subtract that of the sibling",
+        }
+        given = f"similarities={np.round(near, 3).tolist()}, b={b:.3f}, p={p}, gap={gap:.3f}"
+        if not _compare(function(near.tolist(), b, p, gap), pair - sibling, named, given):
+            return
+    print("Right: above 0 the newcomer makes a pair, below 0 it is a sibling.")
 
 
 def _compare(answer: Any, target: float, named: dict[float, str], given: str) -> bool:

@@ -17,32 +17,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Settings:
-    """The numbers of stage two. `frozen` layers from the bottom, and the embeddings with them, stay as they are."""
+    """The numbers of stage two."""
 
     epochs: int
     rate: float
     batch_size: int = 32
     max_length: int = 128
-    frozen: int = 0
 
 
-TOY = Settings(epochs=5, rate=1e-3, frozen=2)
+TOY = Settings(epochs=2, rate=1e-3)
 PAPER = Settings(epochs=3, rate=2e-5)
 """XLA-MAML, section 4.1: AdamW on MultiNLI."""
 
 
 def nli(encoder: str | Path, corpus: Dataset, out: str | Path, settings: Settings, seed: int = 0) -> None:
-    """Fine-tune a Hugging Face encoder on the rows of an NLI corpus and write it, with its tokenizer, to `out`."""
-    from transformers import DataCollatorWithPadding, Trainer, TrainingArguments
+    """Fine-tune a Hugging Face encoder on the rows of an NLI corpus and write it, with its tokenizer, to `out`.
+
+    It is trained in float32 and written in the precision that it came in.
+    """
+    from transformers import AutoConfig, DataCollatorWithPadding, Trainer, TrainingArguments
 
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*no trained NLI classifier")  # it is trained here
         model, tokenizer = load(str(encoder), seed=seed)
     model.config.id2label = dict(enumerate(LABELS))
     model.config.label2id = {name: number for number, name in enumerate(LABELS)}
-    if settings.frozen:
-        model.base_model.embeddings.requires_grad_(False)
-        model.base_model.encoder.layer[: settings.frozen].requires_grad_(False)
 
     def tokens(rows: dict[str, Sequence[Any]]) -> dict[str, Any]:
         return tokenizer(rows["premise"], rows["hypothesis"], truncation=True, max_length=settings.max_length)
@@ -65,5 +64,5 @@ def nli(encoder: str | Path, corpus: Dataset, out: str | Path, settings: Setting
         data_collator=DataCollatorWithPadding(tokenizer),
         train_dataset=corpus.map(tokens, batched=True, remove_columns=[c for c in corpus.column_names if c != "label"]),
     ).train()
-    model.save_pretrained(out)
+    model.to(AutoConfig.from_pretrained(encoder).dtype).save_pretrained(out)
     tokenizer.save_pretrained(out)

@@ -1,8 +1,9 @@
 """Who shares a gradient at inner step k.
 
-A grouping is a function `(step, tasks, parents) -> labels`: one cluster label per task, where tasks with the
-same label take their step with the mean of their gradients (TreeMAML, eq. 5). `parents` are the labels of the
-step before (all 0 before step 1), and labels must refine them: clusters split, they never merge.
+A grouping is a function `(step, tasks, parents, gradients) -> labels`: one cluster label per task, where tasks
+with the same label take their step with the mean of their gradients (TreeMAML, eq. 5). `parents` are the labels of
+the step before (all 0 before step 1), and labels must refine them: clusters split, they never merge.
+`gradients()` gives a sketch of each task's own gradient at its parent's parameters, for those who ask.
 """
 
 from __future__ import annotations
@@ -12,19 +13,29 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from .errors import InputError, some
+from .otd import XI, grow
 from .trees import TaskTree
 
-Grouping = Callable[[int, Sequence[str], Sequence[int]], Sequence[int]]
+Gradients = Callable[[], np.ndarray]
+"""Sketches (m_s, size) of the gradients of the first m_s tasks, those with support data; computed when called."""
+
+
+def no_gradients() -> np.ndarray:
+    """For groupings that do not ask."""
+    raise InputError("This grouping asks for the tasks' gradients, which it gets in `inner.adapt` alone.")
+
+
+Grouping = Callable[[int, Sequence[str], Sequence[int], Gradients], Sequence[int]]
 
 
 def alone() -> Grouping:
     """Every task its own cluster at every step: MAML (TreeMAML, eq. 3 and 4)."""
-    return lambda step, tasks, parents: range(len(tasks))
+    return lambda step, tasks, parents, gradients=no_gradients: range(len(tasks))
 
 
 def everyone() -> Grouping:
     """One cluster at every step: all tasks end with the same parameters."""
-    return lambda step, tasks, parents: [0] * len(tasks)
+    return lambda step, tasks, parents, gradients=no_gradients: [0] * len(tasks)
 
 
 def fixed_tree(tree: TaskTree) -> Grouping:
@@ -36,7 +47,9 @@ def fixed_tree(tree: TaskTree) -> Grouping:
     """
     leaves = set(tree.leaves)
 
-    def group(step: int, tasks: Sequence[str], parents: Sequence[int]) -> list[int]:
+    def group(
+        step: int, tasks: Sequence[str], parents: Sequence[int], gradients: Gradients = no_gradients
+    ) -> list[int]:
         places = [task if task in leaves else task.split("/")[0] for task in tasks]
         missing = [task for task, place in zip(tasks, places, strict=True) if place not in leaves]
         if missing:
@@ -57,13 +70,51 @@ def random_tree(tree: TaskTree, seed: int) -> Grouping:
     return fixed_tree(tree.rename({leaf: leaves[i] for leaf, i in zip(leaves, shuffled, strict=True)}))
 
 
-def regroup(grouping: Grouping, step: int, tasks: Sequence[str], parents: Sequence[int]) -> tuple[list[int], list[int]]:
+def learned_tree(xi: float = XI, depth: int | None = None) -> Grouping:
+    """Clusters found in the tasks' gradients by online top-down clustering (`otd`): Learned TreeMAML, Algorithm 1.
+
+    At every step each parent cluster is divided by one level of clustering, tasks inserted in their order, so that
+    a target task, which comes last, is placed into the tree of the others. With `depth`, the first step's gradients
+    make one tree of that depth, and step k pools at its level k as in `fixed_tree`. A task without support data
+    (a zero-shot target) or without any gradient has nothing to be placed by: it stays alone.
+    """
+    kept: dict[str, int | TaskTree] = {}
+
+    def group(
+        step: int, tasks: Sequence[str], parents: Sequence[int], gradients: Gradients = no_gradients
+    ) -> list[int]:
+        count = len(tasks)
+        if depth is not None and step > 1:
+            found = kept["tree"].clusters(step) if kept["tree"] else {}
+            return [found.get(str(i), -1 - i) for i in range(count)]
+        vectors = gradients()
+        inside: dict[int, list[int]] = {}
+        for i in np.flatnonzero(vectors.any(1)):
+            inside.setdefault(parents[i], []).append(i)
+        labels = [-1 - i for i in range(count)]
+        trees = {
+            parent: grow(vectors[members], [str(i) for i in members], depth or 2, xi)[0].tree()
+            for parent, members in inside.items()
+        }
+        if depth is not None:
+            kept["tree"] = next(iter(trees.values()), None)
+        for parent, tree in trees.items():
+            for name, cluster in tree.clusters(1 if depth else 2).items():
+                labels[int(name)] = parent * 2 * count + cluster
+        return labels
+
+    return group
+
+
+def regroup(
+    grouping: Grouping, step: int, tasks: Sequence[str], parents: Sequence[int], gradients: Gradients = no_gradients
+) -> tuple[list[int], list[int]]:
     """Ask `grouping` for the labels at `step`, check them, and number the clusters 0, 1, ... as they appear.
 
     Returns the label of each task and the parent cluster of each new cluster. Raises InputError if there is
     not one label per task, or if two tasks that were apart at the step before come together again.
     """
-    given = list(grouping(step, tasks, parents))
+    given = list(grouping(step, tasks, parents, gradients))
     if len(given) != len(tasks):
         raise InputError(f"The grouping gave {len(given)} labels for {len(tasks)} tasks at step {step}.")
     number: dict[int, int] = {}

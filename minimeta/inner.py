@@ -10,7 +10,9 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache, partial
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
@@ -103,7 +105,8 @@ def adapt(
     labels, record = [0] * len(episode.tasks), []
     for k in range(1, steps + 1):
         support = episode.support[k - 1 if len(episode.support) > 1 else 0]
-        labels, origin = regroup(grouping, k, episode.tasks, labels)
+        gradients = partial(task_gradients, learner, theta, labels, support)
+        labels, origin = regroup(grouping, k, episode.tasks, labels, gradients)
         theta = {name: _rows(value, origin) for name, value in theta.items()}
         with torch.enable_grad():
             if not track:
@@ -125,6 +128,46 @@ def adapt(
         if not track:
             theta = {name: value.detach() for name, value in theta.items()}
     return Adapted(theta, labels, record)
+
+
+SKETCH = 1024
+"""Numbers per gradient that a grouping gets to see."""
+
+_AT_ONCE = 2**26  # numbers in the gradients that are held in memory together
+
+
+def task_gradients(learner: nn.Module, theta: dict[str, Tensor], labels: Sequence[int], batch: Batch) -> np.ndarray:
+    """Sketches (tasks, size) of the gradient of each task's mean loss at its cluster's parameters (TreeMAML, eq. 8)."""
+    tasks, numbers = len(next(iter(batch.values()))), sum(value[0].numel() for value in theta.values())
+    rows, count = [], max(1, _AT_ONCE // numbers)
+    for start in range(0, tasks, count):
+        some = slice(start, start + count)
+        own = {name: _rows(value, labels[:tasks][some]).detach().requires_grad_() for name, value in theta.items()}
+        with torch.enable_grad():
+            examples = {name: value[some] for name, value in batch.items()}
+            losses = task_losses(learner, own, range(count), examples).mean(1)
+            rows.append(sketch(torch.autograd.grad(losses.sum(), list(own.values()), materialize_grads=True)))
+    return np.concatenate(rows)
+
+
+def sketch(gradients: Sequence[Tensor]) -> np.ndarray:
+    """Gradients of n tasks, tensors (n, *shape) each, as vectors of at most SKETCH numbers: (n, size).
+
+    Longer ones are folded by a count sketch (Charikar et al. 2002): each number is added to one place with one
+    sign, both drawn once. Inner products stay what they are on average, with an error near |g| |h| / sqrt(SKETCH).
+    """
+    whole = torch.cat([part.detach().flatten(1) for part in gradients], dim=1).cpu()
+    if whole.shape[1] <= SKETCH:
+        return whole.numpy()
+    place, sign = _places(whole.shape[1])
+    return whole.new_zeros(len(whole), SKETCH).index_add_(1, place, whole * sign).numpy()
+
+
+@lru_cache(maxsize=2)
+def _places(size: int) -> tuple[Tensor, Tensor]:
+    drawn = torch.Generator().manual_seed(size)
+    place = torch.randint(SKETCH, (size,), generator=drawn)
+    return place, 2 * torch.randint(2, (size,), generator=drawn) - 1
 
 
 def task_losses(learner: nn.Module, theta: dict[str, Tensor], labels: Sequence[int], batch: Batch) -> Tensor:
@@ -211,17 +254,24 @@ def adapt_with_higher(
     labels = [0] * len(copies)
     for k in range(1, steps + 1):
         support = episode.support[k - 1 if len(episode.support) > 1 else 0]
-        labels, _ = regroup(grouping, k, episode.tasks, labels)
+        own = []
+        for copy, task in zip(copies, range(len(next(iter(support.values())))), strict=False):
+            loss = copy({name: value[task] for name, value in support.items()}).mean()
+            moving = [p for p in copy.parameters() if p.requires_grad]
+            own.append(torch.autograd.grad(loss, moving, create_graph=True, materialize_grads=True))
+        labels, _ = regroup(
+            grouping,
+            k,
+            episode.tasks,
+            labels,
+            lambda own=own: sketch([torch.stack(part) for part in zip(*own, strict=True)]),
+        )
         gradients: dict[int, list[tuple[Tensor, ...]]] = {}
-        for task in range(len(next(iter(support.values())))):
-            loss = copies[task]({name: value[task] for name, value in support.items()}).mean()
-            own = [p for p in copies[task].parameters() if p.requires_grad]
-            gradients.setdefault(labels[task], []).append(
-                torch.autograd.grad(loss, own, create_graph=True, materialize_grads=True)
-            )
+        for label, gradient in zip(labels, own, strict=False):
+            gradients.setdefault(label, []).append(gradient)
         theta = {}
-        for label, own in gradients.items():
-            pooled = iter([sum(parts) / len(parts) for parts in zip(*own, strict=True)])
+        for label, parts in gradients.items():
+            pooled = iter([sum(same) / len(same) for same in zip(*parts, strict=True)])
             before = copies[labels.index(label)].parameters()
             theta[label] = [p - rate * next(pooled) if p.requires_grad else p for p in before]
         for copy, label in zip(copies, labels, strict=True):

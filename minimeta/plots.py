@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
-from .grouping import Grouping, alone
+from .grouping import Grouping, alone, regroup
 from .inner import Learner, adapt, task_outputs
 from .outer import Report
 from .tasks import Batch, Episode
@@ -153,7 +153,7 @@ def pooled_steps(
     last, labels, colours, counts = len(predictions) - 1, [0] * len(episode.tasks), {0: COLOURS[0]}, []
     for k, curves in enumerate(predictions):
         if k:
-            below = list(grouping(k, episode.tasks, labels))
+            below, _ = regroup(grouping, k, episode.tasks, labels)
             colours = _inherit(colours, labels, below)
             labels = below
         counts.append(len(colours))

@@ -1,7 +1,9 @@
-"""The tiny encoder: a BERT of about a million weights, pretrained on the mini world's unlabelled text.
+"""The tiny encoder: a BERT of 1.3 million weights, pretrained on the mini world's unlabelled text.
 
-Word vectors come from latent semantic analysis of a few parallel sentences, which brings translations together;
-masked language modelling, on pairs of sentences, translations and passages, does the rest.
+It reads pairs of texts, the second one often in another language than the first. It learns to fill in masked words,
+and to say of every other word whether the other text has it too (or a translation of it: the two texts exist in both
+languages). This is akin to replaced token detection (ELECTRA, Clark et al. 2020; across languages in XLM-E, Chi et
+al. 2022). Word vectors begin as a latent semantic analysis of a few parallel sentences, so translations begin close.
 """
 
 from __future__ import annotations
@@ -22,14 +24,15 @@ from .phrases import table
 if TYPE_CHECKING:
     from datasets import Dataset
 
-VOCABULARY, LENGTH = 6000, 256
-STEPS, BATCH, RATE = 1200, 32, 2e-3
-MASKED = 0.3
-KINDS = {"passages": 0.05, "translations": 0.4}  # shares of the batches; the others hold pairs in one language
-PARALLEL = 1000
+VOCABULARY, LENGTH = 9000, 256
+STEPS, BATCH, RATE = 1000, 64, 2e-3
+MASKED = 0.15
+CROSSED, PASSAGES = 0.3, 0.1  # shares of the pairs in two languages, and of the batches with questions and passages
+PARALLEL = 500
 """The parallel sentences that the word vectors are made from: the fewer, the less languages have in common."""
 
 _SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+_NONE = -100  # a place without a label
 # The columns of a corpus for each language, as texts or as token ids.
 _Columns = dict[str, list[list[Any]]]
 
@@ -58,7 +61,10 @@ def train_tokenizer() -> Any:
     )
     names = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
     return PreTrainedTokenizerFast(
-        tokenizer_object=made, model_max_length=LENGTH, **dict(zip(names, _SPECIAL, strict=True))
+        tokenizer_object=made,
+        model_max_length=LENGTH,
+        model_input_names=["input_ids", "token_type_ids", "attention_mask"],  # without it, no token types
+        **dict(zip(names, _SPECIAL, strict=True)),
     )
 
 
@@ -74,12 +80,13 @@ def word_vectors(sentences: Sequence[Sequence[list[int]]], words: int, size: int
     stands = {(word, number) for parallel in sentences for number, ids in enumerate(parallel) for word in ids}
     rows, columns = np.array(sorted(stands)).T
     counts = np.bincount(rows, minlength=words)
-    weights = np.log1p(len(sentences[0]) / counts[rows]) / np.sqrt(counts[rows])
+    weights = 1 / np.sqrt(counts[rows])
     rng = np.random.default_rng(seed)
     left, values, _ = svds(
         coo_array((weights, (rows, columns)), shape=(words, columns.max() + 1)).tocsr(), size, rng=rng
     )
     vectors = left * values
+    vectors -= vectors[counts > 0].mean(0)
     vectors[counts == 0] = rng.standard_normal((int((counts == 0).sum()), size))
     return torch.from_numpy(vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).float()
 
@@ -111,7 +118,7 @@ def new_model(vectors: Tensor, seed: int) -> nn.Module:
     )
     with torch.no_grad():
         embeddings = model.bert.embeddings
-        embeddings.word_embeddings.weight.mul_(0.2).add_(0.3 * size**0.5 * vectors)
+        embeddings.word_embeddings.weight.mul_(0.2).add_(0.08 * size**0.5 * vectors)
         embeddings.position_embeddings.weight.mul_(0.2)
         embeddings.token_type_embeddings.weight.mul_(3)
         for layer in model.bert.encoder.layer:
@@ -121,10 +128,10 @@ def new_model(vectors: Tensor, seed: int) -> nn.Module:
 
 
 class _Examples(torch.utils.data.Dataset):
-    """Example `i` is drawn from (seed, i). The examples of a batch are of one kind, so of similar length."""
+    """Example `i` is drawn from (seed, i). A batch holds pairs of sentences, or questions with their passages."""
 
-    def __init__(self, pairs: _Columns, passages: _Columns, tokenizer: Any, count: int, seed: int) -> None:
-        self.pairs, self.passages, self.tokenizer = pairs, passages, tokenizer
+    def __init__(self, sentences: _Columns, passages: _Columns, tokenizer: Any, count: int, seed: int) -> None:
+        self.sentences, self.passages, self.tokenizer = sentences, passages, tokenizer
         self.count, self.seed = count, seed
 
     def __len__(self) -> int:
@@ -133,16 +140,20 @@ class _Examples(torch.utils.data.Dataset):
     def __getitem__(self, i: int) -> dict[str, list[int]]:
         kind = np.random.default_rng((self.seed, i // BATCH, 0, 1)).random()
         rng = np.random.default_rng((self.seed, i, 0, 2))
-        codes = list(self.pairs)
+        texts = self.passages if kind < PASSAGES else self.sentences
+        codes = list(texts)
         one, other = (codes[k] for k in rng.permutation(len(codes))[:2])
-        columns = self.passages[one] if kind < KINDS["passages"] else self.pairs[one]
-        row, side = rng.integers(len(columns[0])), rng.integers(2)
-        first, second = columns[0][row], columns[1][row]
-        if KINDS["passages"] <= kind < sum(KINDS.values()):
-            first, second = columns[side][row], self.pairs[other][side][row]
+        if rng.random() >= CROSSED:
+            other = one
+        row = rng.integers(len(texts[one][0]))
+        first, second = texts[one][0][row], texts[other][1][row]
+        # Each text is compared with the other one in its own language.
+        in_second, in_first = set(texts[one][1][row]), set(texts[other][0][row])
         start, end = self.tokenizer.cls_token_id, self.tokenizer.sep_token_id
+        shared = [_NONE, *(word in in_second for word in first), _NONE, *(word in in_first for word in second), _NONE]
         types = [0] * (len(first) + 2) + [1] * (len(second) + 1)
-        return {"input_ids": [start, *first, end, *second, end][:LENGTH], "token_type_ids": types[:LENGTH]}
+        found = {"input_ids": [start, *first, end, *second, end], "token_type_ids": types, "shared": shared}
+        return {name: values[:LENGTH] for name, values in found.items()}
 
 
 def _encoded(corpus: Dataset, columns: Sequence[str], tokenizer: Any) -> _Columns:
@@ -158,26 +169,39 @@ def pretrain(out: str | Path, seed: int = 0, steps: int = STEPS) -> float:
 
     The rate falls to zero over STEPS steps; fewer `steps` only stop earlier.
     """
+    from torch.nn.utils.rnn import pad_sequence
     from transformers import DataCollatorForLanguageModeling, Trainer, TrainingArguments
 
     tokenizer = train_tokenizer()
-    pairs = _encoded(mini_nli(splits=("train",)), ("premise", "hypothesis"), tokenizer)
+    sentences = _encoded(mini_nli(splits=("train",)), ("premise", "hypothesis"), tokenizer)
     passages = _encoded(mini_qa(splits=("train",)), ("question", "context"), tokenizer)
-    chosen = np.random.default_rng((seed, 0, 3)).permutation(len(pairs["en"][1]))[:PARALLEL]
-    parallel = [[columns[1][row] for row in chosen] for columns in pairs.values()]
+    chosen = np.random.default_rng((seed, 0, 3)).permutation(len(sentences["en"][1]))[:PARALLEL]
+    parallel = [[columns[1][row] for row in chosen] for columns in sentences.values()]
     model = new_model(word_vectors(parallel, len(tokenizer), 96, seed), seed)
+    model.shared = nn.Linear(96, 1)  # scores a word as shared with the other text; not kept
+    masked = DataCollatorForLanguageModeling(
+        tokenizer, mlm_probability=MASKED, mask_replace_prob=1, random_replace_prob=0, seed=seed
+    )
 
-    class MaskedOnly(Trainer):
+    def batch(examples: list[dict[str, list[int]]]) -> dict[str, Tensor]:
+        shared = [torch.tensor(example.pop("shared")) for example in examples]
+        return {**masked(examples), "shared": pad_sequence(shared, batch_first=True, padding_value=_NONE)}
+
+    class Pretraining(Trainer):
         def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
             return super().create_scheduler(STEPS, optimizer)
 
         def compute_loss(self, model: Any, inputs: dict[str, Tensor], **_: Any) -> Tensor:
-            """Cross-entropy of the masked words; the vocabulary is scored at their positions alone."""
-            labels = inputs.pop("labels")
-            hidden = model.bert(**inputs).last_hidden_state[labels != -100]
-            return nn.functional.cross_entropy(model.cls(hidden), labels[labels != -100])
+            """Cross-entropy of the masked words plus that of "is it shared?", over all other words."""
+            words, shared = inputs.pop("labels"), inputs.pop("shared")
+            hidden = model.bert(**inputs).last_hidden_state
+            hide = words != _NONE
+            seen = (shared != _NONE) & ~hide
+            scores = model.shared(hidden[seen]).squeeze(-1)
+            filled = nn.functional.cross_entropy(model.cls(hidden[hide]), words[hide])
+            return filled + nn.functional.binary_cross_entropy_with_logits(scores, shared[seen].float())
 
-    trainer = MaskedOnly(
+    trainer = Pretraining(
         model,
         TrainingArguments(
             output_dir=str(out),
@@ -194,10 +218,11 @@ def pretrain(out: str | Path, seed: int = 0, steps: int = STEPS) -> float:
             disable_tqdm=True,
             seed=seed,
         ),
-        data_collator=DataCollatorForLanguageModeling(tokenizer, mlm_probability=MASKED, seed=seed),
-        train_dataset=_Examples(pairs, passages, tokenizer, steps * BATCH, seed),
+        data_collator=batch,
+        train_dataset=_Examples(sentences, passages, tokenizer, steps * BATCH, seed),
     )
     loss = trainer.train().training_loss
+    del model.shared
     model.half().save_pretrained(out)
     tokenizer.save_pretrained(out)
     return loss

@@ -16,7 +16,7 @@ from .encoders import Features
 from .episodes import encode, encoded, sampler, target_episodes
 from .errors import InputError
 from .files import data_directory
-from .grouping import Grouping, alone, everyone, fixed_tree, random_tree
+from .grouping import Grouping, alone, everyone, fixed_tree, learned_tree, no_gradients, random_tree
 from .inner import Learner
 from .languages import PHYLOGENY, all_but, check
 from .metrics import accuracy
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 class Method:
     """A named recipe. `support`: "same" language as the query, "en", or None; `pools`: who shares a gradient.
 
-    `pools` is "alone", "everyone", "fixed" or "random" (see `grouping`). `by_genre` tells tasks language x
+    `pools` is "alone", "everyone", "fixed", "learned" or "random" (see `grouping`). `by_genre` tells tasks language x
     genre with the languages pooled in one run from tasks that are whole languages. `controls` are the methods
     that a gain has to be measured against.
     """
@@ -56,6 +56,12 @@ METHODS: dict[str, Method] = {
         "TreeMAML, Alg. 1, Fig. 2",
         pools="fixed",
         controls=("baseline", "joint", "maml", "random-tree", "everyone"),
+    ),
+    "learned-treemaml": Method(
+        "Learned TreeMAML",
+        "TreeMAML, Alg. 1 and 2",
+        pools="learned",
+        controls=("baseline", "joint", "maml", "fixed-treemaml", "random-tree", "everyone"),
     ),
     "random-tree": Method("Random tree", "control: permuted tree", pools="random", controls=("joint", "everyone")),
     "everyone": Method("Everyone", "control: one cluster", pools="everyone", controls=("joint", "maml")),
@@ -84,7 +90,7 @@ class Settings:
 _LANGUAGE_TASKS = {"shots": 8, "queries": 8, "genres_per_language": None}  # XLA-MAML, section 4.2
 SCALES: dict[str, dict[str, Settings]] = {}
 for _scale, _settings in {
-    "toy": Settings("toy", outer_steps=20, inner_rate=0.02, outer_rate=1e-3),
+    "toy": Settings("toy", outer_steps=50, inner_rate=0.02, outer_rate=1e-3),
     "small": Settings("small", outer_steps=50, inner_rate=0.02, outer_rate=1e-4),
     # TreeMAML states K, shots and layer 12; the rates, queries and outer steps are ours.
     "full": Settings("full", 500, inner_rate=0.02, outer_rate=1e-4, genres_per_language=None),
@@ -184,6 +190,7 @@ def grouping_for(method: str, seed: int) -> Grouping:
         "alone": alone,
         "everyone": everyone,
         "fixed": lambda: fixed_tree(PHYLOGENY),
+        "learned": learned_tree,
         "random": lambda: random_tree(PHYLOGENY, seed),
     }[METHODS[method].pools]()
 
@@ -210,7 +217,8 @@ def check_cell(cell: Cell, targets: Sequence[str], corpus: Dataset, settings: Se
         target_episodes(corpus, target, settings.target_shots)
     if METHODS[cell.method].trains:
         tasks = (*sampler_for(cell, corpus, settings, 0)(0).tasks, *targets)
-        grouping_for(cell.method, 0)(1, tasks, [0] * len(tasks))
+        if METHODS[cell.method].pools != "learned":
+            grouping_for(cell.method, 0)(1, tasks, [0] * len(tasks), no_gradients)
 
 
 def train(cell: Cell, features: Features, settings: Settings, seed: int) -> tuple[Learner, meta_train]:

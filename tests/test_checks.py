@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from minimeta import checks
+from minimeta.otd import OnlineTree
 
 
 def right_step(w, x, y, rate):
@@ -89,16 +90,118 @@ def test_pooled_step(capsys, answer, words):
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (lambda step, tasks, parents: [0] * len(tasks) if step < 3 else range(len(tasks)), "Right"),
-        (lambda step, tasks, parents: tasks if step > 2 else ["all"] * len(tasks), "Right"),
-        (lambda step, tasks, parents: None, "returned None"),
-        (lambda step, tasks, parents: 0, "expected one label per task"),
-        (lambda step, tasks, parents: [0], "1 labels for 3 tasks"),
-        (lambda step, tasks, parents: [0] * len(tasks), "at step 3 there are 1 clusters of 3 tasks; expected 3"),
-        (lambda step, tasks, parents: range(len(tasks)), "at step 1 there are 3 clusters"),
-        (lambda step, tasks, parents: [0] * len(tasks) if step < 2 else range(len(tasks)), "at step 2 there are 3"),
+        (lambda step, tasks, *_: [0] * len(tasks) if step < 3 else range(len(tasks)), "Right"),
+        (lambda step, tasks, *_: tasks if step > 2 else ["all"] * len(tasks), "Right"),
+        (lambda step, tasks, *_: None, "returned None"),
+        (lambda step, tasks, *_: 0, "expected one label per task"),
+        (lambda step, tasks, *_: [0], "1 labels for 3 tasks"),
+        (lambda step, tasks, *_: [0] * len(tasks), "at step 3 there are 1 clusters of 3 tasks; expected 3"),
+        (lambda step, tasks, *_: range(len(tasks)), "at step 1 there are 3 clusters"),
+        (lambda step, tasks, *_: [0] * len(tasks) if step < 2 else range(len(tasks)), "at step 2 there are 3"),
     ],
 )
 def test_everyone_then_alone(capsys, answer, words):
     checks.everyone_then_alone(answer)
     assert words in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (lambda found, parents: list(zip(found, parents, strict=True)), "Right"),
+        (lambda found, parents: [10 * p + f for f, p in zip(found, parents, strict=True)], "Right"),
+        (lambda found, parents: None, "returned None"),
+        (lambda found, parents: 0, "expected one label per task"),
+        (lambda found, parents: [0], "1 labels for 4 tasks"),
+        (lambda found, parents: found, "clusters never merge"),
+        (lambda found, parents: [f + p for f, p in zip(found, parents, strict=True)], "clusters never merge"),
+        (lambda found, parents: parents, "you leave them together"),
+        (lambda found, parents: range(len(found)), "you part them"),
+    ],
+)
+def test_within_parents(capsys, answer, words):
+    checks.within_parents(answer)
+    assert words in capsys.readouterr().out
+
+
+def cosines(vectors):
+    rows = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return (rows @ rows.T)[np.triu_indices(len(vectors), 1)]
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (lambda v: cosines(v).mean(), "Right"),
+        (lambda v: None, "returned None"),
+        (lambda v: (2 * cosines(v).sum() + len(v)) / len(v) ** 2, "similarity to itself"),
+        (lambda v: (v @ v.T)[np.triu_indices(len(v), 1)].mean(), "dot products"),
+        (lambda v: cosines(v).sum(), "the sum over the pairs"),
+        (lambda v: 2 * cosines(v).sum() / len(v) ** 2, "divide by n^2"),
+        (lambda v: 2 * cosines(v).mean(), "counted twice"),
+        (lambda v: 0.123, "the value is off"),
+    ],
+)
+def test_omega(capsys, answer, words):
+    checks.omega(answer)
+    assert words in capsys.readouterr().out
+
+
+def scores(similarities, b, p, gap):
+    """The scores of pair and sibling."""
+    n, s, best = len(similarities), sum(similarities), max(similarities)
+    return best**2 - gap**2 + (b + s - best) ** 2 / (p + n - 1), (b + s) ** 2 / (p + n)
+
+
+def gain(similarities, b, p, gap):
+    pair, sibling = scores(similarities, b, p, gap)
+    return pair - sibling
+
+
+def means_squared(s, b, p, gap):
+    n, total = len(s), b + sum(s)
+    return max(s) ** 2 - gap**2 + ((total - max(s)) / (p + n - 1)) ** 2 - (total / (p + n)) ** 2
+
+
+def one_pair_too_many(s, b, p, gap):
+    n, total = len(s), b + sum(s)
+    return max(s) ** 2 - gap**2 + (total - max(s)) ** 2 / (p + n) - total**2 / (p + n)
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (gain, "Right"),
+        (lambda *given: None, "returned None"),
+        (lambda *given: -gain(*given), "the sign is turned"),
+        (lambda s, b, p, gap: gain(s, b, p, gap) + gap**2, "not free"),
+        (lambda s, b, p, gap: gain(s, b, p, gap) + gap**2 - gap, "is the square of the gap"),
+        (lambda s, b, p, gap: max(s) ** 2 - gap**2, "no longer meets at the root"),
+        (one_pair_too_many, "one pair less"),
+        (means_squared, "not the squared mean"),
+        (lambda *given: scores(*given)[0], "subtract that of the sibling"),
+        (lambda *given: "pair", "expected a number"),
+    ],
+)
+def test_pair_gain(capsys, answer, words):
+    checks.pair_gain(answer)
+    assert words in capsys.readouterr().out
+
+
+def test_pair_gain_is_the_gain_of_the_tree():
+    """The target agrees with what an online tree says at such a root."""
+    compared = 0
+    for seed in range(10):
+        vectors = np.random.default_rng(seed).standard_normal((4, 3))
+        tree = OnlineTree(depth=2, xi=50)  # too dear for inner nodes ...
+        for i, vector in enumerate(vectors[:3]):
+            tree.insert(vector, str(i))
+        tree.xi = 0.7  # ... until now
+        event = tree.insert(vectors[3], "new")
+        found = {kind: gain for visit in event.visits for kind, gain in visit.numbers.items()}
+        rows = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        near, b = rows[:3] @ rows[3], cosines(vectors[:3]).sum()
+        if "pair" in found:
+            assert gain(near.tolist(), b, 3, event.gap) == pytest.approx(found["pair"] - found["sibling"])
+            compared += 1
+    assert compared >= 5

@@ -174,13 +174,13 @@ def test_clusters_that_merge_raise():
 @pytest.mark.parametrize("labels", [[], [0], [0, 0, 0]])
 def test_the_wrong_number_of_labels_raises(labels):
     with pytest.raises(InputError, match=rf"{len(labels)} labels for 2 tasks"):
-        regroup(lambda step, tasks, parents: labels, 1, ["a", "b"], [0, 0])
+        regroup(lambda step, tasks, parents, gradients: labels, 1, ["a", "b"], [0, 0])
 
 
 def test_regroup_hands_the_grouping_what_it_was_given():
     seen = []
 
-    def grouping(step, tasks, parents):
+    def grouping(step, tasks, parents, gradients):
         seen.append((step, tasks, parents))
         return parents
 
@@ -199,12 +199,12 @@ def test_regroup_numbers_clusters_as_they_appear(parents, data):
     names = data.draw(st.lists(st.integers(-99, 99), unique=True, min_size=12, max_size=12))
     given_labels = [names[3 * parent + split] for parent, split in pairs]
     tasks = [f"task {i}" for i in range(len(parents))]
-    labels, origin = regroup(lambda step, tasks, parents: iter(given_labels), 1, tasks, parents)
+    labels, origin = regroup(lambda step, tasks, parents, gradients: iter(given_labels), 1, tasks, parents)
 
     assert list(dict.fromkeys(labels)) == list(range(len(origin)))
     assert [origin[label] for label in labels] == parents
     assert blocks(tasks, labels) == blocks(tasks, given_labels)
-    assert regroup(lambda step, tasks, parents: labels, 1, tasks, parents) == (labels, origin)
+    assert regroup(lambda step, tasks, parents, gradients: labels, 1, tasks, parents) == (labels, origin)
 
 
 @given(PARENTS, st.data())
@@ -216,9 +216,9 @@ def test_regroup_raises_exactly_when_clusters_merge(parents, data):
     tasks = [f"task {i}" for i in range(len(parents))]
     if merges:
         with pytest.raises(InputError, match="never merge"):
-            regroup(lambda step, tasks, parents: labels, 2, tasks, parents)
+            regroup(lambda step, tasks, parents, gradients: labels, 2, tasks, parents)
     else:
-        assert len(regroup(lambda step, tasks, parents: labels, 2, tasks, parents)[1]) == len(set(labels))
+        assert len(regroup(lambda step, tasks, parents, gradients: labels, 2, tasks, parents)[1]) == len(set(labels))
 
 
 @pytest.mark.parametrize(

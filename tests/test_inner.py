@@ -9,7 +9,7 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from minimeta.encoders import Head
 from minimeta.errors import InputError
-from minimeta.grouping import alone, everyone, fixed_tree, random_tree
+from minimeta.grouping import alone, everyone, fixed_tree, learned_tree, random_tree
 from minimeta.inner import Learner, adapt, adapt_with_higher, cross_entropy, squared_error
 from minimeta.outer import query_losses
 from minimeta.tasks import Episode, balanced_tree, branching_curves, sinusoids
@@ -20,6 +20,8 @@ GROUPINGS = {
     "everyone": everyone(),
     "fixed": fixed_tree(TREE),
     "random": random_tree(TREE, 1),
+    "learned": learned_tree(),
+    "learned, one tree": learned_tree(depth=3),
     "uneven": fixed_tree(TREE.from_newick("(0.0.0,(0.0.1,(0.1.0,0.1.1)),(1.0.0,1.0.1,1.1.0,1.1.1));")),
 }
 
@@ -288,7 +290,7 @@ def one_line(error):
 
 
 def test_labels_that_merge_clusters_raise():
-    def merging(step, tasks, parents):
+    def merging(step, tasks, parents, gradients):
         return range(len(tasks)) if step == 1 else [0] * len(tasks)
 
     with pytest.raises(InputError) as error:
@@ -298,7 +300,7 @@ def test_labels_that_merge_clusters_raise():
 
 def test_too_few_labels_raise():
     with pytest.raises(InputError) as error:
-        adapt(mlp(), branching_curves(TREE)(0), lambda step, tasks, parents: [0], 1, 0.05)
+        adapt(mlp(), branching_curves(TREE)(0), lambda step, tasks, parents, gradients: [0], 1, 0.05)
     assert "1 labels for 8 tasks" in one_line(error)
 
 

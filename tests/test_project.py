@@ -15,8 +15,9 @@ from minimeta.recipes import SMALL_RATES
 
 ROOT = Path(__file__).parents[1]
 ORDER = [
-    "errors", "files", "trees", "grouping", "tasks", "inner", "outer", "languages", "claims", "phrases", "corpora",
-    "encoders", "episodes", "metrics", "pretrain", "finetune", "recipes", "plots", "widgets", "checks", "__main__",
+    "errors", "files", "trees", "otd", "grouping", "tasks", "inner", "outer", "languages", "claims", "phrases",
+    "corpora", "encoders", "episodes", "metrics", "pretrain", "finetune", "recipes", "plots", "treeplots",
+    "widgets", "checks", "__main__",
 ]  # fmt: skip
 
 

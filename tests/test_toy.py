@@ -12,9 +12,10 @@ import safetensors.torch
 import small_world
 import torch
 from small_world import complaint
+from transformers import AutoModel
 
 import minimeta.__main__ as cli
-from minimeta import corpora, encoders, finetune, pretrain
+from minimeta import corpora, encoders, finetune, pretrain, recipes
 from minimeta.files import data_directory
 from minimeta.recipes import METHODS
 
@@ -41,6 +42,31 @@ def test_the_encoders_are_those_of_their_records(directory):
         assert hashlib.sha256((directory / name).read_bytes()).hexdigest() == digest, name
 
 
+def test_the_tiny_encoder_has_learned_english_and_something_of_the_others():
+    """Aims of the recipe: English at 85 % or more, others above chance and below English."""
+    features = encoders.nli(CLASSIFIER).features(corpora.nli())
+    baseline = recipes.cells(["baseline"], ["de"])[0]
+    settings = recipes.settings_for(baseline, "toy")
+    english, german, thai = (
+        recipes.score(baseline, features.encoder.learner, features, language, 0, settings, 0)["accuracy"]
+        for language in ("en", "de", "th")
+    )
+    assert english >= 85
+    assert 40 <= german < english and 40 <= thai < english
+
+
+def test_examples_say_which_words_the_texts_share():
+    """A word is shared if the other text, in the word's own language, has it."""
+    sentences = {"en": [[[10, 11, 12]], [[10, 13]]], "fr": [[[20, 21, 22]], [[20, 23]]]}
+    tokenizer = pretrain.train_tokenizer()
+    for i in range(0, 40 * pretrain.BATCH, pretrain.BATCH):
+        example = pretrain._Examples(sentences, sentences, tokenizer, 10**6, 0)[i]
+        words = [word % 10 if word >= 10 else None for word in example["input_ids"]]
+        shared = [{0: True, 1: False, 2: False, 3: False}.get(word, -100) for word in words]
+        assert example["shared"] == shared
+        assert example["token_type_ids"] == [0] * 5 + [1] * 3
+
+
 def test_the_tiny_encoder_is_small():
     assert sum(path.stat().st_size for path in TINY.rglob("*")) <= 4e6
 
@@ -62,6 +88,8 @@ def test_the_first_steps_of_pretraining_repeat_themselves(tmp_path):
 
 def test_every_language_has_words_and_none_is_unknown():
     tokenizer = pretrain.train_tokenizer()
+    types = tokenizer("someone", "nobody")["token_type_ids"]
+    assert types == sorted(types) and set(types) == {0, 1}
     corpus = corpora.mini_nli(splits=("dev",))
     ids = tokenizer(corpus["premise"][:] + corpus["hypothesis"][:])["input_ids"]
     assert max(map(len, ids)) < 64
@@ -79,15 +107,17 @@ def test_word_vectors_bring_translations_together():
     assert near.tolist() == list(range(20))
 
 
-def test_finetune_trains_what_is_not_frozen(tmp_path):
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
+def test_finetune_trains_and_keeps_the_precision(tmp_path, dtype):
     encoder = small_world.write_encoder(tmp_path / "encoder", classifier=False)
+    AutoModel.from_pretrained(encoder, dtype=dtype).save_pretrained(encoder)
     corpus = corpora.multinli(small_world.write_multinli(tmp_path), ("dev_matched",))
-    finetune.nli(encoder, corpus, tmp_path / "out", finetune.Settings(epochs=2, rate=1e-2, frozen=1))
+    finetune.nli(encoder, corpus, tmp_path / "out", finetune.Settings(epochs=2, rate=1e-2))
     before, after = (safetensors.torch.load_file(path / "model.safetensors") for path in (encoder, tmp_path / "out"))
     after = {name.removeprefix("bert."): value for name, value in after.items()}
-    for name, value in before.items():
-        frozen = name.startswith(("embeddings", "encoder.layer.0."))
-        assert torch.equal(value, after[name]) == frozen, name
+    moved = {name for name, value in before.items() if not torch.equal(value, after[name])}
+    assert {name for name in before if name.endswith("query.weight")} <= moved
+    assert {value.dtype for value in after.values()} == {dtype}
     assert encoders.nli(tmp_path / "out").learner is not None
 
 

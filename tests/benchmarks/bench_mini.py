@@ -24,7 +24,14 @@ from minimeta.languages import LANGUAGES
 TARGETS = ("de", "el", "ru", "th", "ur")
 GAINS = {
     "zero-shot": ("joint genres", "maml genres", "joint languages", "x-maml languages", "xla-maml languages"),
-    "few-shot": ("joint genres", "maml genres", "fixed-treemaml genres", "random-tree genres", "everyone genres"),
+    "few-shot": (
+        "joint genres",
+        "maml genres",
+        "fixed-treemaml genres",
+        "learned-treemaml genres",
+        "random-tree genres",
+        "everyone genres",
+    ),
 }
 DIFFERENCES = (
     ("zero-shot", "x-maml languages", "joint languages"),
@@ -34,6 +41,8 @@ DIFFERENCES = (
     ("few-shot", "fixed-treemaml genres", "maml genres"),
     ("few-shot", "fixed-treemaml genres", "random-tree genres"),
     ("few-shot", "fixed-treemaml genres", "everyone genres"),
+    ("few-shot", "learned-treemaml genres", "fixed-treemaml genres"),
+    ("few-shot", "learned-treemaml genres", "random-tree genres"),
 )
 
 

@@ -1,0 +1,520 @@
+"""Online top-down (OTD) trees: tasks come one at a time, and a tree of bounded depth grows around them.
+
+A task is a vector (its gradient, say); two tasks are as similar as the cosine of their vectors. ω(A) is the mean
+similarity of all pairs of tasks below node A.
+
+The corrected rule asks how well the tree explains the similarities. Two tasks meet at their lowest common ancestor, and
+the tree explains their similarity by the mean over all pairs that meet there: a node where P pairs meet whose
+similarities add up to B explains B²/P of their squared sum. Depth is not free: every pair pays (ξσ)² for each level
+that it shares below the root, so a level must be worth a difference of ξσ in similarity. σ says how much a newcomer's
+similarities to its siblings spread, pooled over all insertions. The tree's score is what it explains less what it pays.
+
+1. Walk from the root to the most similar child, again and again, down to a leaf.
+2. Of all places along this way take the one with the best score that respects the depth: among a node's children
+   (sibling), or below a new node together with a leaf (pair) or with an inner node (wrap).
+3. Mend on the way back up, where the score grows: dissolve a node that is not worth its depth, merge it with its most
+   similar sibling, or split the newcomer's siblings in two.
+4. Take out one earlier task, each in its turn, and place it anew: what came early was placed on little evidence.
+
+This needs only B, P and the sum of the vectors below each node: an insertion costs O(depth × children × dimensions),
+and memory grows linearly with the tasks. `rule="paper"` is Algorithm 2 of the TreeMAML paper, holes and all.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from operator import attrgetter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .errors import InputError
+from .files import write_json
+from .trees import TaskTree
+
+RULES = ("corrected", "paper")
+XI = 0.7  # chosen on planted hierarchies, on other draws than the tests': tests/benchmarks/bench_otd.py --choose
+_EPS = 1e-9  # a smaller growth of the score, for its size, is rounding
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One node on a newcomer's way: what was compared there, and what was decided.
+
+    `similarities`: the newcomer's mean similarity to the tasks below each of `children` (node ids). `numbers` decide:
+    in the corrected rule the growth of the score for each place that the depth allows here (sibling; pair or wrap), in
+    the paper's "ω(A)", "ω(A ∪ x)" and "ω(A) − ξσ". `decision`: sibling, pair, wrap, descend, or look (seen on the way
+    down, but a place further up was better).
+    """
+
+    node: int
+    children: tuple[int, ...]
+    similarities: tuple[float, ...]
+    numbers: dict[str, float]
+    decision: str
+
+
+@dataclass(frozen=True)
+class Move:
+    """One change of the tree; the moves of all events, in order, rebuild it (the first task stands below a root).
+
+    sibling: leaf `node` joins the children of `other`. pair, wrap: `new` takes the place of `other` and has `other` and
+    leaf `node` as children. out: leaf `node` leaves; a node with one child left gives way to it. dissolve: the children
+    of `node` go to its parent. merge: those of `other` go to `node`. split: `children` go from `node` to `new` beside
+    it. `gain` is the growth of the score.
+    """
+
+    kind: str
+    node: int
+    other: int | None = None
+    new: int | None = None
+    children: tuple[int, ...] = ()
+    gain: float = 0.0
+
+
+@dataclass(frozen=True)
+class Event:
+    """One insertion: the way down, then every change. `gap` is ξσ, the similarity that a level must be worth.
+
+    The first of `moves` is the newcomer's place; repairs follow. `moved`: an earlier task that found a better place.
+    """
+
+    name: str
+    visits: tuple[Visit, ...]
+    moves: tuple[Move, ...]
+    gap: float
+    moved: str | None = None
+
+
+class NodeInfo(NamedTuple):
+    """A node for display: its id in the events, its name ("" for inner nodes), the tasks below it and their ω."""
+
+    id: int
+    name: str
+    size: int
+    omega: float
+
+
+@dataclass(eq=False, slots=True)
+class _Node:
+    id: int
+    name: str
+    sum: np.ndarray  # of the unit vectors below
+    size: int = 1
+    b: float = 0.0  # the similarities of the pairs that meet here, added up
+    p: int = 0  # how many these pairs are
+    squares: float = 0.0  # the squared similarities of all pairs below, added up; paper's rule only
+    height: int = 0
+    up: _Node | None = None
+    at: int = 0  # position among the parent's children
+    kids: list[_Node] = field(default_factory=list)
+    rows: np.ndarray | None = None  # the children's sums, with room to grow: one product compares with all of them
+    sizes: np.ndarray | None = None
+
+    @property
+    def pairs(self) -> int:
+        return self.size * (self.size - 1) // 2
+
+    @property
+    def omega(self) -> float:
+        # |sum of unit vectors|² counts each pair twice and each task once.
+        return float(self.sum @ self.sum - self.size) / (2 * self.pairs) if self.pairs else 1.0
+
+    def ids(self) -> tuple[int, ...]:
+        return tuple(map(attrgetter("id"), self.kids))
+
+    def similarities(self, vector: np.ndarray) -> np.ndarray:
+        """The mean similarity of `vector` to the tasks below each child (times n for the sum of n vectors)."""
+        k = len(self.kids)
+        return self.rows[:k] @ vector / self.sizes[:k]
+
+    def adopt(self, kids: list[_Node]) -> _Node:
+        """Have these children and no others, and count them anew."""
+        self.kids, self.rows, self.sizes = kids, np.array([kid.sum for kid in kids]), np.array([k.size for k in kids])
+        for at, kid in enumerate(kids):
+            kid.up, kid.at = self, at
+        self.sum, self.size = self.rows.sum(0), int(self.sizes.sum())
+        self.b = float(self.sum @ self.sum - np.vdot(self.rows, self.rows)) / 2
+        self.p = self.pairs - sum(kid.pairs for kid in kids)
+        self.height = 1 + max(kid.height for kid in kids)
+        if self.up is not None:
+            self.up.put(self.at, self)
+        return self
+
+    def put(self, at: int, kid: _Node) -> None:
+        """Have `kid` in the place `at`."""
+        self.kids[at], self.rows[at], self.sizes[at], kid.up, kid.at = kid, kid.sum, kid.size, self, at
+
+    def attach(self, leaf: _Node) -> None:
+        k = len(self.kids)
+        if k == len(self.rows):
+            room = k // 2 + 2
+            self.rows = np.concatenate([self.rows, np.empty((room, len(leaf.sum)))])
+            self.sizes = np.concatenate([self.sizes, np.empty(room, int)])
+        self._count(leaf, 1)
+        self.kids.append(leaf)
+        self.put(k, leaf)
+
+    def detach(self, leaf: _Node) -> None:
+        last = self.kids.pop()
+        if last is not leaf:
+            self.put(leaf.at, last)
+        self._count(leaf, -1)
+
+    def _count(self, leaf: _Node, sign: int) -> None:
+        """Count `leaf` in (1) or out (-1), here and in all nodes above."""
+        node, below, size_below = self, 0.0, 0
+        while node is not None:
+            if sign < 0:
+                node.sum -= leaf.sum
+                node.size -= 1
+            similarity, size = float(leaf.sum @ node.sum), node.size
+            node.b, node.p = node.b + sign * (similarity - below), node.p + sign * (size - size_below)
+            below, size_below = similarity, size
+            if sign > 0:
+                node.sum += leaf.sum
+                node.size += 1
+            if node.up is not None:
+                node.up.rows[node.at], node.up.sizes[node.at] = node.sum, node.size
+            node = node.up
+
+    def settle(self) -> None:
+        """Correct the heights from here upwards."""
+        node = self
+        while node is not None:
+            node.height, node = 1 + max(kid.height for kid in node.kids), node.up
+
+    def walk(self) -> Iterator[_Node]:
+        """Every node from here down, in the order of `TaskTree.nodes`."""
+        stack = [self]
+        while stack:
+            node = stack.pop()
+            yield node
+            stack.extend(reversed(node.kids))
+
+
+_SAVED = ("id", "name", "size", "b", "p", "squares", "height")
+_STATE = ("_ids", "_spread", "_freedom")
+
+
+class OnlineTree:
+    """A tree that grows by one task at a time, by the rule at the top of this file.
+
+    `depth`: D, the greatest number of edges from the root to a task (only the paper's rule breaks it). `xi`: ξ, how
+    many standard deviations make a difference. Raises InputError unless D is whole and ≥ 1, ξ finite and ≥ 0.
+    """
+
+    def __init__(self, depth: int, xi: float = XI, rule: str = "corrected") -> None:
+        if isinstance(depth, bool) or not isinstance(depth, int) or depth < 1:
+            raise InputError(f"A tree's depth is a whole number of at least 1, not {depth!r}; give the inner steps.")
+        if not isinstance(xi, int | float) or not 0 <= xi < math.inf:
+            raise InputError(f"ξ is a number of standard deviations, finite and at least 0, not {xi!r}.")
+        if rule not in RULES:
+            raise InputError(f"There is no rule {rule!r}; choose one of {', '.join(RULES)}.")
+        self.depth, self.xi, self.rule = depth, float(xi), rule
+        self._root: _Node | None = None
+        self._tasks: dict[str, _Node] = {}
+        self._order: list[_Node] = []
+        self._ids = 0  # the next node's id
+        self._spread, self._freedom = 0.0, 0  # squared deviations of similarities to siblings, and their freedom
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The tasks in the order in which they came."""
+        return tuple(self._tasks)
+
+    def insert(self, vector: Any, name: str) -> Event:
+        """Place a new task. `vector`: array, sequence or tensor of one dimension; only its direction counts.
+
+        Raises InputError, and leaves the tree as it was, if the vector is not finite, has no direction or not the
+        length of those before it, or if the name is empty or taken.
+        """
+        if not isinstance(name, str) or not name:
+            raise InputError(f"A task's name is a text that is not empty, not {name!r}.")
+        if name in self._tasks:
+            raise InputError(f"The tree has a task {name!r} already; give every task its own name.")
+        unit = _unit(vector, name, len(self._order[0].sum) if self._order else None)
+        leaf = self._new(name, unit)
+        self._tasks[name] = leaf
+        self._order.append(leaf)
+        # Before there is any evidence, σ² is that of random directions.
+        gap = self.xi * math.sqrt((1 / len(unit) + self._spread) / (1 + self._freedom))
+        if self._root is None:
+            self._root = self._new("", unit).adopt([leaf])
+            return Event(name, (Visit(self._root.id, (), (), {}, "sibling"),), (Move("sibling", leaf.id, 1),), gap)
+        if self.rule == "paper":
+            visits, moves = self._insert_as_printed(leaf)
+            return Event(name, visits, moves, gap)
+        way, place, kind, gain = self._find(leaf, gap**2)
+        visits = tuple(
+            Visit(
+                node.id,
+                node.ids(),
+                tuple(similarities.tolist()),
+                numbers,
+                "descend" if depth < place else kind if depth == place else "look",
+            )
+            for depth, (node, similarities, numbers) in enumerate(way)
+        )
+        moves = [self._place(leaf, way[place][0], kind, gain)]
+        if kind == "sibling" and len(way[place][1]) > 1:
+            deviations = way[place][1] - way[place][1].mean()
+            self._spread += float(deviations @ deviations)
+            self._freedom += len(deviations) - 1
+        moves += self._mend(leaf, gap**2)
+        # Steps of the golden ratio spread over all tasks, early and late ones alike.
+        earlier = self._order[int(len(self._order) * (len(self._order) * 0.618034 % 1))]
+        again = self._place_anew(earlier, gap**2) if len(self._order) > 3 else []
+        return Event(name, visits, (*moves, *again), gap, earlier.name if again else None)
+
+    def tree(self) -> TaskTree:
+        """The tree as it is now: an edge is ω(child) − ω(parent) long (ω = 1 for a task), and the root's ω(root)."""
+        if self._root is None:
+            raise InputError("The tree has no task yet; insert one first.")
+        made: dict[int, TaskTree] = {}
+        for node in reversed(list(self._root.walk())):
+            length = node.omega - (node.up.omega if node.up else 0.0)
+            made[node.id] = TaskTree(node.name, tuple(made.pop(kid.id) for kid in node.kids), length)
+        return made[self._root.id]
+
+    def nodes(self) -> list[NodeInfo]:
+        """What there is to show of each node, in the order of `tree().nodes`."""
+        found = self._root.walk() if self._root else ()
+        return [NodeInfo(node.id, node.name, node.size, node.omega) for node in found]
+
+    def save(self, path: str | Path) -> None:
+        """Write the tree as JSON, whole or not at all; the tree that `load` reads goes on in exactly the same way."""
+        nodes = self._root.walk() if self._root else ()
+        record = {key: getattr(self, key) for key in ("depth", "xi", "rule", *_STATE)}
+        record["order"] = [leaf.id for leaf in self._order]
+        record["nodes"] = [
+            {**{key: getattr(n, key) for key in _SAVED}, "sum": n.sum.tolist(), "kids": len(n.kids)} for n in nodes
+        ]
+        write_json(Path(path), record)
+
+    @classmethod
+    def load(cls, path: str | Path) -> OnlineTree:
+        """Read what `save` wrote. Raises InputError if the file is missing or holds something else."""
+        try:
+            record = json.loads(Path(path).read_text(encoding="utf-8"))
+            self = cls(record["depth"], record["xi"], record["rule"])
+            made: list[_Node] = []
+            for saved in reversed(record["nodes"]):
+                node = _Node(saved["id"], saved["name"], np.array(saved["sum"], float))
+                if saved["kids"]:
+                    node.adopt([made.pop() for _ in range(saved["kids"])])
+                # Sums that grew task by task differ in the last bits from those counted anew.
+                node.sum = np.array(saved["sum"], float)
+                for key in _SAVED:
+                    setattr(node, key, saved[key])
+                made.append(node)
+            self._root = made.pop() if made else None
+            leaves = {node.id: node for node in self._root.walk() if node.name} if self._root else {}
+            self._order = [leaves[i] for i in record["order"]]
+            for key in _STATE:
+                setattr(self, key, record[key])
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise InputError(f"{path} holds no tree that can be read ({error}); expected what `save` wrote.") from error
+        self._tasks = {leaf.name: leaf for leaf in self._order}
+        return self
+
+    def _new(self, name: str, vector: np.ndarray) -> _Node:
+        self._ids += 1
+        return _Node(self._ids - 1, name, vector)
+
+    def _find(self, leaf: _Node, price: float) -> tuple[list[tuple[_Node, np.ndarray, dict]], int, str, float]:
+        """Steps 1 and 2: the way down, and the best place's position on it, kind and gain; `price` is (ξσ)²."""
+        way, best = [], (0, "", -math.inf)
+        node = self._root
+        here = float(leaf.sum @ node.sum)  # the leaf's similarities to all tasks below the node, added up
+        above = 0.0  # what the nodes passed so far gain if the leaf goes below them
+        left_b, left_p = node.b, node.p  # the pairs at the parent, those of the leaf included, those of `node` not
+        while True:
+            depth, size, numbers = len(way), node.size, {}
+            # Together below a new node: only what fits better than the pairs that it leaves (at the root: worse).
+            if depth + 1 + node.height <= self.depth and left_p and (here * left_p > left_b * size) == bool(depth):
+                shared = node.pairs + size if depth else node.pairs
+                numbers["wrap" if node.kids else "pair"] = above + here**2 / size - price * shared
+            if node.kids:
+                pay = price * size if depth else 0.0
+                numbers["sibling"] = above + _fit(node.b + here, node.p + size) - _fit(node.b, node.p) - pay
+            for kind, gain in numbers.items():
+                if gain > best[2] + _EPS:
+                    best = depth, kind, gain
+            way.append((node, node.similarities(leaf.sum) if node.kids else np.empty(0), numbers))
+            if not node.kids:
+                return way, *best
+            nearest = node.kids[int(way[-1][1].argmax())]
+            there = float(way[-1][1][nearest.at]) * nearest.size
+            left_b, left_p = node.b + here - there, node.p + size - nearest.size
+            above += _fit(left_b, left_p) - _fit(node.b, node.p) - pay
+            node, here = nearest, there
+
+    def _place(self, leaf: _Node, node: _Node, kind: str, gain: float = 0.0) -> Move:
+        """Make `leaf` a child of `node` (sibling), or both children of a new node (pair, wrap)."""
+        if kind == "sibling":
+            node.attach(leaf)
+            return Move(kind, leaf.id, node.id, gain=gain)
+        up, at, new = node.up, node.at, self._new("", leaf.sum)
+        self._stand(new.adopt([node]), up, at)
+        new.squares = node.squares
+        new.attach(leaf)
+        new.settle()
+        return Move(kind, leaf.id, node.id, new.id, gain=gain)
+
+    def _stand(self, node: _Node, up: _Node | None, at: int) -> None:
+        """Put `node` where the child `at` of `up`, or the root, stood."""
+        if up is None:
+            self._root, node.up = node, None
+        else:
+            up.put(at, node)
+
+    def _mend(self, leaf: _Node, price: float) -> list[Move]:
+        """Step 3, from the newcomer's parent up. Every move raises the score, so this ends."""
+        moves: list[Move] = []
+        node = leaf.up
+        while node.up is not None:
+            up, now = node.up, _fit(node.b, node.p) + _fit(node.up.b, node.up.p)
+            # Dissolved, its pairs would meet at the parent and pay for one level less.
+            gain = _fit(up.b + node.b, up.p + node.p) - now + price * node.pairs
+            if gain > _EPS * (1 + now):
+                moves.append(Move("dissolve", node.id, gain=gain))
+                up.adopt([kid for kid in up.kids if kid is not node] + node.kids).settle()
+                node = leaf.up
+                continue
+            if len(up.kids) > 2:
+                similarities = up.similarities(node.sum)
+                similarities[node.at] = -math.inf
+                other = up.kids[int(similarities.argmax())]
+                # Merged, the pairs between the two would meet below the parent and pay for one level more.
+                p = node.size * other.size
+                b = float(similarities[other.at]) * other.size
+                gain = _fit(node.b + other.b + b, node.p + other.p + p) + _fit(up.b - b, up.p - p)
+                gain -= now + _fit(other.b, other.p) + price * p
+                if other.kids and gain > _EPS * (1 + now):
+                    moves.append(Move("merge", node.id, other.id, gain=gain))
+                    node.adopt(node.kids + other.kids)
+                    up.adopt([kid for kid in up.kids if kid is not other]).settle()
+                    continue
+            if node is leaf.up and len(node.kids) > 3:
+                moves += self._split(leaf, price)
+            node = up
+        return moves
+
+    def _split(self, leaf: _Node, price: float) -> list[Move]:
+        """Divide the leaf and its siblings into those near it and the rest, if the two are better apart."""
+        node, up = leaf.up, leaf.up.up
+        rows, sizes = node.rows[: len(node.kids)], node.sizes[: len(node.kids)]
+        similarities = node.similarities(leaf.sum)
+        similarities[leaf.at] = 1.0  # its own, whatever the rounding
+        near = similarities > (similarities.sum() - 1) / (len(similarities) - 1)
+        # Once more with the halves' mean similarities, without the child's own part: a step of 2-means.
+        half, size, own = near @ rows, int(near @ sizes), np.einsum("ij,ij->i", rows, rows)
+        to_near = (rows @ half - near * own) / np.maximum(size - near * sizes, 1)
+        to_rest = (rows @ (node.sum - half) - ~near * own) / np.maximum(node.size - size - ~near * sizes, 1)
+        near = to_near > to_rest
+        if not 2 <= near.sum() <= len(near) - 2:
+            return []
+        half, size = near @ rows, int(near @ sizes)
+        between, between_p = float(half @ (node.sum - half)), size * (node.size - size)
+        b, p = float(half @ half - own @ near) / 2, (size**2 - int(sizes**2 @ near)) // 2
+        now = _fit(node.b, node.p) + _fit(up.b, up.p)
+        gain = _fit(b, p) + _fit(node.b - b - between, node.p - p - between_p)
+        gain += _fit(up.b + between, up.p + between_p) - now + price * between_p
+        if gain <= _EPS * (1 + now):
+            return []
+        new = self._new("", half).adopt([kid for kid in node.kids if near[kid.at]])
+        node.adopt([kid for kid in node.kids if kid.up is node])
+        up.adopt([*up.kids, new]).settle()
+        return [Move("split", node.id, new=new.id, children=new.ids(), gain=gain)]
+
+    def _place_anew(self, leaf: _Node, price: float) -> list[Move]:
+        """Step 4. There is nothing to tell if the leaf comes back to the siblings that it had."""
+        up, siblings = leaf.up, {kid.id for kid in leaf.up.kids}
+        up.detach(leaf)
+        if len(up.kids) == 1 and (up.up or up.kids[0].kids):
+            self._stand(up.kids[0], up.up, up.at)
+            if up.up:
+                up.up.settle()
+        way, place, kind, gain = self._find(leaf, price)
+        move = self._place(leaf, way[place][0], kind, gain)
+        if {kid.id for kid in leaf.up.kids} == siblings:
+            leaf.up.id = up.id  # a pair that is made again is the node that it was
+            return []
+        return [Move("out", leaf.id), move]
+
+    def _insert_as_printed(self, leaf: _Node) -> tuple[tuple[Visit, ...], tuple[Move, ...]]:
+        """Algorithm 2 of the TreeMAML paper, read so that it runs; A are the tasks below node C, x is the newcomer.
+
+        The first two tasks become children of the root. Then, if ω(A ∪ x) > ω(A): where C's depth + 1 = D, x is a
+        sibling; else go on in the most similar child (printed: argmin, the least similar), and a leaf, which has no
+        children to test, makes a pair. If ω(A ∪ x) < ω(A) − ξσ, C and x become the children of a new node (printed: of
+        C itself), and all of C sinks by a level, whatever D says. Else x is a sibling. σ is the standard deviation of
+        the similarities of the pairs in A. Compares with every task: meant for up to about 1,000.
+        """
+        visits: list[Visit] = []
+        node, kind = self._root, ""
+        while not kind:
+            to_all = np.array([leaf.sum @ other.sum for other in node.walk() if other.name])
+            to_kids = node.similarities(leaf.sum) if node.kids else np.empty(0)
+            mean, numbers, kind = node.omega, {}, "sibling" if node.kids else "pair"
+            if len(node.kids) > 1:
+                sd = math.sqrt(max(0.0, node.squares / node.pairs - mean**2))
+                joined = (mean * node.pairs + float(to_all.sum())) / (node.pairs + node.size)
+                numbers = {"ω(A)": mean, "ω(A ∪ x)": joined, "ω(A) − ξσ": mean - self.xi * sd}
+                if joined > mean and len(visits) + 1 < self.depth:
+                    kind = "descend"
+                elif joined < mean - self.xi * sd:
+                    kind = "wrap"
+            visits.append(Visit(node.id, node.ids(), tuple(to_kids.tolist()), numbers, kind))
+            if kind == "descend":
+                node.squares += float(to_all @ to_all)
+                node, kind = node.kids[int(to_kids.argmax())], ""
+        move = self._place(leaf, node, kind)
+        leaf.up.squares += float(to_all @ to_all)
+        return tuple(visits), (move,)
+
+
+def grow(
+    vectors: Sequence[Any], names: Sequence[str], depth: int, xi: float = XI, rule: str = "corrected"
+) -> tuple[OnlineTree, list[Event]]:
+    """The tree after inserting `vectors` in their order, and each one's event; the same input gives the same tree.
+
+    Raises InputError if there is not one name per vector, and where `OnlineTree` does.
+    """
+    if len(vectors) != len(names):
+        raise InputError(f"There are {len(vectors)} vectors and {len(names)} names; give every vector one name.")
+    tree = OnlineTree(depth, xi, rule)
+    return tree, [tree.insert(vector, name) for vector, name in zip(vectors, names, strict=True)]
+
+
+def _fit(b: float, p: int) -> float:
+    """What a node explains where `p` pairs meet with similarities that add up to `b`."""
+    return b * b / p if p else 0.0
+
+
+def _unit(vector: Any, name: str, length: int | None) -> np.ndarray:
+    """The direction of a task's vector, which must have `length` numbers (None: any)."""
+    if hasattr(vector, "detach"):
+        vector = vector.detach().cpu().double().numpy()
+    try:
+        array = np.asarray(vector)
+    except ValueError:
+        array = np.array(None)
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"The vector of {name!r} is not a list of real numbers; expected one dimension of them.")
+    array = array.astype(float)
+    if array.ndim != 1 or array.size != (length or max(array.size, 1)):
+        expected = f"({length},)" if length else "one dimension"
+        raise InputError(f"The vector of {name!r} has the shape {array.shape}; expected {expected}.")
+    largest = np.abs(array).max()
+    if not np.isfinite(largest):
+        raise InputError(f"The vector of {name!r} has entries that are not finite; leave this task out.")
+    if largest == 0:
+        raise InputError(f"The vector of {name!r} is all zeros and has no direction; leave this task out.")
+    array /= largest  # so that squares neither overflow nor vanish
+    return array / np.linalg.norm(array)
