@@ -203,6 +203,25 @@ def pair_gain(function: Callable[[Sequence[float], float, int, float], float], s
     print("Right: above 0 the newcomer makes a pair, below 0 it is a sibling.")
 
 
+def agreement(function: Callable[[np.ndarray], float], seed: int = 0) -> None:
+    """Check `function(gradients)`: |mean g| / mean |g| of gradients (m, d), as in notebook 05."""
+    rng = np.random.default_rng(seed)
+    for m, d in ((2, 3), (5, 4), (1, 6)):
+        gradients = rng.standard_normal((m, d)) * rng.uniform(0.5, 2, (m, 1))
+        lengths = np.linalg.norm(gradients, axis=1)
+        mean, unit = np.linalg.norm(gradients.mean(0)), gradients / lengths[:, None]
+        named = {
+            m * mean / lengths.mean(): "you took the length of the sum; take that of the mean",
+            mean: "this is the length of the mean; divide it by the mean length",
+            lengths.mean() / mean: "it is upside down",
+            mean / np.linalg.norm(gradients): "divide by the mean of the lengths, not by the length of the whole array",
+            np.linalg.norm(unit.mean(0)): "you took directions: leave the gradients their lengths",
+        }
+        if not _compare(function(gradients.copy()), mean / lengths.mean(), named, f"gradients of shape ({m}, {d})"):
+            return
+    print("Right: that is how far the gradients agree.")
+
+
 def _compare(answer: Any, target: float, named: dict[float, str], given: str) -> bool:
     """Compare one answer with the target; print what is wrong, by name where the mistake is known."""
     if answer is None:

@@ -205,3 +205,24 @@ def test_pair_gain_is_the_gain_of_the_tree():
             assert gain(near.tolist(), b, 3, event.gap) == pytest.approx(found["pair"] - found["sibling"])
             compared += 1
     assert compared >= 5
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        (lambda g: np.linalg.norm(g.mean(0)) / np.linalg.norm(g, axis=1).mean(), "Right"),
+        (lambda g: np.sqrt((g.mean(0) ** 2).sum()) * len(g) / sum(np.sqrt((row**2).sum()) for row in g), "Right"),
+        (lambda g: np.linalg.norm(g.sum(0)) / np.linalg.norm(g, axis=1).mean(), "length of the sum"),
+        (lambda g: np.linalg.norm(g.mean(0)), "divide it by the mean length"),
+        (lambda g: np.linalg.norm(g, axis=1).mean() / np.linalg.norm(g.mean(0)), "upside down"),
+        (lambda g: np.linalg.norm(g.mean(0)) / np.linalg.norm(g), "not by the length of the whole array"),
+        (
+            lambda g: np.linalg.norm((g / np.linalg.norm(g, axis=1)[:, None]).mean(0)),
+            "leave the gradients their lengths",
+        ),
+        (lambda g: None, "returned None"),
+    ],
+)
+def test_agreement_names_the_mistake(capsys, function, words):
+    checks.agreement(function)
+    assert words in capsys.readouterr().out

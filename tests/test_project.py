@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 ORDER = [
     "errors", "files", "trees", "otd", "grouping", "tasks", "inner", "outer", "languages", "claims", "phrases",
     "corpora", "encoders", "episodes", "metrics", "pretrain", "finetune", "recipes", "plots", "treeplots",
-    "widgets", "checks", "__main__",
+    "widgets", "treewidgets", "checks", "__main__",
 ]  # fmt: skip
 
 

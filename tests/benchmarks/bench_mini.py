@@ -21,7 +21,7 @@ from minimeta import corpora, encoders, finetune, pretrain, recipes
 from minimeta.files import write_json
 from minimeta.languages import LANGUAGES
 
-TARGETS = ("de", "el", "ru", "th", "ur")
+TARGETS = ("de", "el", "vi", "ur", "zh")  # of the phylogeny, and not those that the rates were chosen on
 GAINS = {
     "zero-shot": ("joint genres", "maml genres", "joint languages", "x-maml languages", "xla-maml languages"),
     "few-shot": (

@@ -1,0 +1,389 @@
+"""The tree widgets without a browser: what they draw and say, and that scrubbing back is exact."""
+
+import html
+import json
+import re
+import time
+
+import numpy as np
+import pytest
+import torch
+from scipy.cluster.hierarchy import cophenet, linkage
+from scipy.spatial.distance import squareform
+from test_treeplots import nodes_drawn, planted
+
+from minimeta import treewidgets
+from minimeta.errors import InputError
+from minimeta.grouping import alone, everyone
+from minimeta.inner import Learner, adapt, squared_error
+from minimeta.otd import grow
+from minimeta.outer import query_losses
+from minimeta.tasks import Episode, FourierRegression, balanced_tree, branching_curves
+from minimeta.treeplots import dendrogram_data, similarities
+from minimeta.trees import TaskTree
+from minimeta.treewidgets import OTDReplay, TreeExplorer, average_linkage, mean_similarity, with_omega
+
+TREE = balanced_tree((2, 2, 2))
+EPISODE = branching_curves(TREE)(0)
+LABELS = {"branch": {task: task[0] for task in TREE.leaves}, "twig": {task: task[:3] for task in TREE.leaves}}
+ODD = "<b>x</b> & $y$"
+
+
+def learner():
+    torch.manual_seed(0)
+    return Learner(FourierRegression(), squared_error)
+
+
+def explorer(**more):
+    return TreeExplorer(learner(), EPISODE, LABELS, trees={"true": TREE}, rate=0.1, **more)
+
+
+def replay(shape=(2, 3, 3), spread=0.6, **more):
+    """A replay of planted clusters, mixed, and their vectors and names."""
+    vectors, names, _ = planted(shape, spread, 0)
+    mixed = np.random.default_rng(1).permutation(len(names))
+    vectors, names = vectors[mixed], [names[i] for i in mixed]
+    return OTDReplay({"one": (vectors, names)}, {"one": {n: n[:2] for n in names}}, **more), vectors, names
+
+
+def look(widget):
+    """All that a replay shows."""
+    traces = [(t.name, *(np.array(v, float).round(9).tolist() for v in (t.x, t.y))) for t in widget.figure.data]
+    return repr((traces, widget.figure.layout.title.text, widget.live.value, widget.words.value))
+
+
+def ringed(widget):
+    """The positions in `TaskTree.nodes` of the nodes that have a ring, in the order of their rings."""
+    tree = widget.tree if isinstance(widget, TreeExplorer) else widget.state(widget.step.value)[0]
+    data, ring = dendrogram_data(tree), widget.figure.data[0]
+    places = {place: i for i, place in enumerate(zip(data.x, data.y, strict=True))}
+    return [places[place] for place in zip(ring.x, ring.y, strict=True)]
+
+
+def plain(text):
+    return html.unescape(re.sub("<[^>]*>", "", text))
+
+
+def table(text):
+    """The rows of numbers in an explorer's table, by name."""
+    rows = re.findall(r"<tr><td>(.*?)</td>(.*?)</tr>", text)
+    return {html.unescape(name): [float(v) for v in re.findall(r">([\d.]+)</td>", row)] for name, row in rows}
+
+
+def test_every_step_shows_the_tree_grown_so_far():
+    widget, vectors, names = replay()
+    for step in (1, 2, 7, 18, 5):
+        widget.step.value = step
+        online, events = grow(vectors[:step], names[:step], 3)
+        tree = online.tree()
+        drawn, data = nodes_drawn(widget.figure), dendrogram_data(tree)
+        assert sorted(drawn) == list(range(len(data.x)))
+        np.testing.assert_array_equal([drawn[i][:2] for i in sorted(drawn)], np.c_[data.x, data.y])
+        moved = [events[-1].moved] if events[-1].moved else []
+        assert [list(tree.nodes)[i].name for i in ringed(widget)] == [names[step - 1], *moved]
+        omega = mean_similarity(similarities(vectors[:step]), range(step))
+        said = (
+            f"purity {tree.purity({n: n[:2] for n in names}):.2f} · ω of the root {omega:.2f} · height {tree.depth} of"
+        )
+        assert plain(widget.live.value).startswith(said)
+        assert plain(widget.live.value).endswith(f"{len(data.x)} nodes")
+        assert plain(widget.words.value).startswith(f"{names[step - 1]} arrives")
+
+
+def test_scrubbing_back_is_exact_and_so_is_a_setting_that_comes_back():
+    widget, _, _ = replay()
+    seen = {}
+    for step in range(1, 19):
+        widget.step.value = step
+        seen[step] = look(widget)
+    assert len(set(seen.values())) == 18
+    for step in (17, 9, 10, 3, 1, 18):
+        widget.step.value = step
+        assert look(widget) == seen[step]
+    for control, value in ((widget.order, 4), (widget.xi, 2.5), (widget.depth, 2), (widget.rule, "paper")):
+        before = control.value
+        control.value = value
+        assert look(widget) != seen[18]
+        control.value = before
+        assert look(widget) == seen[18]
+
+
+def test_the_controls_of_the_replay_move_one_another():
+    widget, _, _ = replay()
+    widget.back.click()
+    assert widget.step.value == 1
+    widget.forward.click()
+    assert (widget.step.value, widget.play.value) == (2, 2)
+    widget.play.value = 18  # what the browser sends while it plays
+    assert widget.step.value == 18
+    widget.forward.click()
+    assert widget.step.value == 18
+    widget.back.click()
+    assert widget.figure.layout.title.text == "The tree after 17 of 18 tasks"
+
+
+def test_another_data_set_brings_its_own_ends_and_colours():
+    (_, vectors, names), (_, few, called) = replay(), replay((4, 2))
+    labels = {"many": {n: n[:2] for n in names}, "few": {n: n[:2] for n in called}}
+    widget = OTDReplay({"many": (vectors, names), "few": (few, called)}, labels)
+    widget.step.value = 18
+    widget.data_set.value = "few"
+    assert (widget.step.max, widget.play.max, widget.step.value) == (8, 8, 8)
+    assert {t.name for t in widget.figure.data if t.visible is not False} >= {"t0", "t1", "t2", "t3"}
+    assert len(nodes_drawn(widget.figure)) == len(widget.state(8)[1])
+
+
+def test_a_plot_sends_the_figure_and_plotly_once_it_is_asked(monkeypatch):
+    widget, _, _ = replay()
+    widget.step.value = 5
+    sent = json.loads(widget.plot.shown)
+    assert sent["layout"]["title"]["text"] == "The tree after 5 of 18 tasks"
+    assert [trace["type"] for trace in sent["data"]] == ["scatter"] * len(widget.figure.data)
+    answers = []
+    monkeypatch.setattr(widget.plot, "send", lambda content, buffers: answers.extend(buffers))
+    widget.plot.hear(None, {"want": "plotly.js"})
+    assert b"plotly.js v" in answers[0][:200]
+    widget.plot.hear(None, {"node": 3})  # a click means nothing here
+
+
+def test_the_order_is_drawn_from_the_seed():
+    (one, _, names), (two, _, _), (other, _, _) = replay(seed=1), replay(seed=1), replay(seed=2)
+    for widget in (one, two, other):
+        widget.order.value = 3
+    orders = [[widget.state(step)[2].name for step in range(1, 19)] for widget in (one, two, other)]
+    assert orders[0] == orders[1]
+    assert len({tuple(order) for order in (*orders, names)}) == 3
+    assert all(sorted(order) == sorted(names) for order in orders)
+
+
+@pytest.mark.parametrize("rule", ["corrected", "paper"])
+def test_the_words_give_the_numbers_of_every_decision(rule):
+    widget, _, _ = replay(spread=1.0)
+    widget.rule.value = rule
+    kinds, repairs = set(), set()
+    for step in range(2, 19):
+        widget.step.value = step
+        event, words = widget.state(step)[2], plain(widget.words.value)
+        lines = re.findall("<li>(.*?)</li>", widget.words.value)
+        assert len(lines) == len(event.visits)
+        assert (f"ξσ = {event.gap:.3f}" in words) == (rule == "corrected")
+        for visit, line in zip(event.visits, lines, strict=True):
+            kinds.add(visit.decision)
+            shown = [f"{value:.2f}" for value in sorted(visit.similarities, reverse=True)[:3]]
+            assert re.findall(r"(-?\d\.\d\d) to", plain(line)) == shown
+            for name, value in visit.numbers.items():
+                assert (f"{name} {value:+.3f}" if rule == "corrected" else f"{name} = {value:.3f}") in plain(line)
+        repairs |= {move.kind for move in event.moves[1:]}
+        assert words.count("(score") == sum(move.kind != "out" for move in event.moves[1:])
+        assert ("(grey ring)" in words) == bool(event.moved)
+    assert kinds == {"sibling", "pair", "descend", "look" if rule == "corrected" else "wrap"}
+    assert bool(repairs) == (rule == "corrected")
+    assert "above D" not in widget.live.value
+    widget.depth.value, widget.xi.value = 1, 0.1  # only the paper's rule goes deeper
+    assert ("above D = 1" in widget.live.value) == (rule == "paper")
+
+
+def test_every_kind_of_repair_has_its_words():
+    """Over many draws every kind of move happens; none of them is told with a node that nobody knows."""
+    told = set()
+    for draw in range(6):
+        vectors = np.random.default_rng(draw).standard_normal((60, 6))
+        names = [f"t{i}" for i in range(60)]
+        widget = OTDReplay({"x": (vectors, names)}, {"x": dict.fromkeys(names, "y")}, xi=0.5)
+        for step in range(2, 61):
+            _, before, _ = widget.state(step - 1)
+            event = widget.state(step)[2]
+            words = plain(treewidgets.explain(event, before, "corrected"))
+            assert "None" not in words
+            told |= {move.kind for move in event.moves}
+    assert told == set(treewidgets._MOVES)
+
+
+def test_a_step_on_150_leaves_is_quick():
+    widget, _, _ = replay((5, 5, 6))
+    widget.step.value = 150
+    times = []
+    for step in (149, 148, 147, 148, 149, 150, 149):
+        start = time.process_time()
+        widget.step.value = step
+        times.append(time.process_time() - start)
+    print(f"a step on 150 leaves: {1000 * np.median(times):.0f} ms")
+    assert np.median(times) < 0.3  # 0.08 measured on a busy machine
+
+
+def test_the_explorer_shows_the_trees_of_the_gradients():
+    widget = explorer()
+    gradients = []
+    for task in range(8):
+        own = learner()
+        own({name: value[task] for name, value in EPISODE.support[0].items()}).mean().backward()
+        gradients.append(next(own.parameters()).grad.flatten().numpy())
+    np.testing.assert_allclose(widget.gradients, gradients, atol=1e-6)
+    for depth, xi in ((3, 0.7), (2, 0.7), (3, 1.5)):
+        widget.depth.value, widget.xi.value = depth, xi
+        expected = grow(widget.gradients, TREE.leaves, depth, xi)[0].tree()
+        assert widget.tree.robinson_foulds(expected) == 0 and widget.tree.leaves == expected.leaves
+        np.testing.assert_allclose(dendrogram_data(widget.tree).x, dendrogram_data(expected).x, atol=1e-6)
+    for name, expected in (("true", TREE), ("average linkage", average_linkage(widget.gradients, TREE.leaves))):
+        widget.shown.value = name
+        assert widget.tree.robinson_foulds(expected) == 0
+        assert f"twig <b>{expected.purity(LABELS['twig']):.2f}</b>" in widget.live.value
+    widget.other.value = "random tree"
+    drawn = widget.tree_of("random tree")
+    assert sorted(drawn.leaves) == sorted(TREE.leaves) and drawn.leaves != widget.tree.leaves
+    assert drawn == widget.tree_of("random tree") != explorer(seed=1).tree_of("random tree")
+    subtitle = widget.second.layout.title.subtitle.text
+    assert f"distance {widget.tree.robinson_foulds(drawn):.2f}" in subtitle and "(random tree)" in subtitle
+
+
+def test_a_selected_node_shows_what_a_pooled_step_does_there():
+    widget = explorer(sentences={task: [f"{task} {i}" for i in range(2)] for task in TREE.leaves})
+    widget.shown.value = "true"
+    for position, node in enumerate(widget.tree.nodes):
+        widget.select(position)
+        assert ringed(widget) == [position]
+        rows, words = [TREE.leaves.index(leaf) for leaf in node.leaves], plain(widget.details.value)
+        chosen = widget.gradients[rows]
+        ratio = np.linalg.norm(chosen.mean(0)) / np.linalg.norm(chosen, axis=1).mean()
+        assert f"|mean g| / mean |g| = {ratio:.2f}" in words
+        pairs = similarities(chosen)[np.triu_indices(len(rows), 1)]
+        assert f"ω = {pairs.mean() if len(pairs) else 1:.2f} " in words
+        count = max(sum(leaf.startswith(twig) for leaf in node.leaves) for twig in LABELS["twig"].values())
+        assert f"purity by twig: {count / len(rows):.2f} ({count} of {len(rows)} are" in words
+        shown = [f"{leaf}: {leaf} 0" for leaf in node.leaves] + [f"{leaf}: {leaf} 1" for leaf in node.leaves]
+        assert [line in words for line in shown] == [True] * len(shown[:3]) + [False] * len(shown[3:])
+        support, query = ({k: v[rows] for k, v in batch.items()} for batch in (EPISODE.support[0], EPISODE.query))
+        part, own, losses = Episode(node.leaves, (support,), query), learner(), []
+        with torch.no_grad():
+            for grouping, steps in ((alone(), 0), (everyone(), 1), (alone(), 1)):
+                losses.append(query_losses(own, adapt(own, part, grouping, steps, 0.1), part).mean(1))
+        found = table(widget.details.value)
+        assert list(found) == [f"mean of {len(rows)}", *node.leaves]
+        np.testing.assert_allclose(list(found.values())[1:], torch.stack(losses, 1), atol=6e-4)
+        np.testing.assert_allclose(next(iter(found.values())), torch.stack(losses).mean(1), atol=6e-4)
+
+
+def test_a_click_selects_and_the_selection_stays_with_its_tasks():
+    widget = explorer()
+    widget.shown.value = "true"
+    trace = next(t for t in widget.figure.data if t.name == "inner nodes")
+    widget.plot.hear(None, {"node": None})  # a click on a line
+    assert ringed(widget) == [0]
+    widget.plot.hear(None, {"node": trace.customdata[1]})
+    assert ringed(widget) == [trace.customdata[1]]
+    held = set(list(widget.tree.nodes)[trace.customdata[1]].leaves)
+    widget.shown.value = "average linkage"
+    (at,) = ringed(widget)
+    nodes = list(widget.tree.nodes)
+    assert held <= set(nodes[at].leaves)
+    assert not any(held <= set(child.leaves) for child in nodes[at].children)
+    widget.shown.value = "true"
+    assert ringed(widget) == [trace.customdata[1]]
+    with pytest.raises(InputError, match="no node 15"):
+        widget.select(15)
+
+
+def test_colours_and_the_heat_map_follow_the_menus():
+    widget = explorer()
+    names = lambda: [t.name for t in widget.figure.data if t.visible is not False and t.showlegend is not False]  # noqa: E731
+    assert names() == ["0", "1"]
+    widget.colour.value = "twig"
+    assert names() == ["0.0", "0.1", "1.0", "1.1"]
+    widget.colour.value = "branch"
+    assert names() == ["0", "1"]
+    widget.below.value = "heat map"
+    at = [TREE.leaves.index(leaf) for leaf in widget.tree.leaves]
+    np.testing.assert_allclose(widget.second.data[0].z, similarities(widget.gradients)[np.ix_(at, at)])
+    widget.below.value = "two trees"
+    assert "Robinson–Foulds" in widget.second.layout.title.subtitle.text
+
+
+def test_a_slow_pooled_step_waits_for_its_button(monkeypatch):
+    assert explorer().run.layout.display == "none"
+    monkeypatch.setattr(treewidgets, "_PATIENCE", 0)
+    widget = explorer()
+    assert widget.run.layout.display == "none" and table(widget.details.value)  # of all tasks: taken at the start
+    widget.select(1)
+    assert widget.run.layout.display == "" and not table(widget.details.value)
+    widget.run.click()
+    assert widget.run.layout.display == "none" and table(widget.details.value)
+
+
+def test_steps_that_run_away_are_said_in_words():
+    with pytest.raises(InputError, match="lower the inner rate"):
+        TreeExplorer(learner(), EPISODE, LABELS, rate=1e38)
+
+
+def test_the_learner_stays_as_it_was():
+    own = learner().train()
+    before = [p.clone() for p in own.parameters()]
+    TreeExplorer(own, EPISODE, LABELS, rate=0.1).select(1)
+    assert own.training and all(map(torch.equal, before, own.parameters()))
+    assert all(p.grad is None for p in own.parameters())
+
+
+def test_text_from_data_is_escaped():
+    names = [f"{ODD}{task}" for task in TREE.leaves]
+    labels = {ODD: {name: ODD for name in names}}
+    tree = TREE.rename(dict(zip(TREE.leaves, names, strict=True)))
+    episode = Episode(tuple(names), EPISODE.support, EPISODE.query)
+    widget = TreeExplorer(learner(), episode, labels, {name: [ODD] for name in names}, {ODD: tree}, 0.1)
+    widget.shown.value = ODD
+    seen = OTDReplay({ODD: (widget.gradients, names)}, {ODD: labels[ODD]})
+    seen.step.value = 8
+    for text in (widget.live.value, widget.details.value, seen.words.value):
+        assert "&lt;b&gt;x&lt;/b&gt; &amp; $y$" in text and "<b>x" not in text
+    for figure in (widget.figure, widget.second, seen.figure):
+        drawn = repr(figure.to_dict())
+        assert "&lt;b&gt;x&lt;/b&gt;" in drawn and "<b>x" not in drawn and "$y$" not in drawn
+
+
+def test_average_linkage_is_that_of_scipy():
+    vectors = np.random.default_rng(0).standard_normal((9, 4))
+    names = [f"t{i}" for i in range(9)]
+    tree = average_linkage(vectors, names)
+    heights = squareform(cophenet(linkage(vectors, "average", metric="cosine")))
+    for clade in tree.clades():
+        rows = [names.index(name) for name in clade]
+        rest = [i for i in range(9) if i not in rows]
+        assert heights[np.ix_(rows, rows)].max() < heights[np.ix_(rows, rest)].min()
+    assert len(tree.clades()) == 7
+
+
+def test_omega_along_a_tree_is_the_mean_similarity_below_each_node():
+    vectors, names, _ = planted((2, 3, 3), 0.6, 0)
+    tree = with_omega(average_linkage(vectors, names), similarities(vectors), names)
+    data = dendrogram_data(tree)
+    assert data.scale == "ω"
+    for x, node in zip(data.x, tree.nodes, strict=True):
+        pairs = similarities(vectors[[names.index(leaf) for leaf in node.leaves]])
+        assert x == pytest.approx(pairs[np.triu_indices(len(pairs), 1)].mean() if len(pairs) > 1 else 1)
+    deep = average_linkage(np.c_[np.ones(1500), np.arange(1500.0) ** 3], [str(i) for i in range(1500)])
+    assert deep.depth > 12
+
+
+DATA = {"one": (np.eye(3), ["a", "b", "c"])}
+KEYED = {"one": {"a": "x", "b": "x", "c": "y"}}
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: OTDReplay({}, {}), "at least one data set"),
+        (lambda: OTDReplay(DATA, {}), "labels under the name"),
+        (lambda: OTDReplay(DATA, {"one": {"a": "x"}}), "b, c has none"),
+        (lambda: OTDReplay({"one": (np.eye(3), ["a", "b"])}, KEYED), "3 vectors and 2 names"),
+        (lambda: OTDReplay({"one": ([], [])}, KEYED), "no task yet"),
+        (lambda: OTDReplay(DATA, KEYED, depth=0), "depth"),
+        (lambda: TreeExplorer(learner(), Episode(EPISODE.tasks, (), EPISODE.query), LABELS), "support and query"),
+        (lambda: TreeExplorer(learner(), Episode(("a",), EPISODE.support, EPISODE.query), LABELS), "two tasks or more"),
+        (lambda: TreeExplorer(learner(), EPISODE, {}), "labels of at least one kind"),
+        (lambda: TreeExplorer(learner(), EPISODE, {"x": {"0.0.0": "a"}}), "has none"),
+        (lambda: TreeExplorer(learner(), EPISODE, LABELS, trees={"random tree": TREE}), "names of their own"),
+        (lambda: TreeExplorer(learner(), EPISODE, LABELS, trees={"x": TaskTree("a")}), "same leaves"),
+    ],
+)
+def test_what_cannot_be_shown_is_said_in_one_sentence(make, words):
+    with pytest.raises(InputError, match=words) as raised:
+        make()
+    assert len(str(raised.value).splitlines()) == 1
