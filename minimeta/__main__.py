@@ -123,7 +123,7 @@ def _make(options: argparse.Namespace, make: Callable[[Path], object], threads: 
 
 
 def _threads(most: int = 4) -> None:
-    """As many threads as there are processors, up to four; more cost more than they give."""
+    """As many threads as there are processors, up to `most`; more cost more than they give. (One for toy models.)"""
     import torch
 
     torch.set_num_threads(min(most, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4))
@@ -156,7 +156,7 @@ def _run(options: argparse.Namespace) -> None:
             "and --encoder DIR (a BERT or XLM-R classifier fine-tuned on English NLI)."
         )
     targets = list(dict.fromkeys(options.target))
-    _threads()
+    _threads(1 if options.scale == "toy" else 4)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     corpus = corpora.nli(data)
     features = {
@@ -219,7 +219,7 @@ def table(records: dict[Any, list[dict[str, Any]]], targets: Sequence[str]) -> s
         for target in targets:
             lines += ["", f"{target}, {kind}: test accuracy in %, mean ± sd over seeds (the paper's is mBERT's)"]
             lines += [
-                f"  {'method':15} {'auxiliaries':14} {'tasks':9} {'accuracy':13} {'rows':>5} {'seconds':>8}  paper"
+                f"  {'method':16} {'auxiliaries':14} {'tasks':9} {'accuracy':13} {'rows':>5} {'seconds':>8}  paper"
             ]
             for cell, runs in records.items():
                 values = [run["results"][target][kind]["accuracy"] for run in runs]
@@ -227,7 +227,7 @@ def table(records: dict[Any, list[dict[str, Any]]], targets: Sequence[str]) -> s
                 paper = paper_figure(cell, kind, target)
                 seconds = statistics.mean(run["train_seconds"] for run in runs)
                 lines.append(
-                    f"  {METHODS[cell.method].title:15} {_short(cell.auxiliaries):14} {_tasks(cell):9} "
+                    f"  {METHODS[cell.method].title:16} {_short(cell.auxiliaries):14} {_tasks(cell):9} "
                     f"{statistics.mean(values):5.2f} ± {sd}  {runs[0]['results'][target][kind]['n']:5d} "
                     f"{seconds:8.1f}  {'–' if paper is None else f'{paper:.2f}'}"
                 )
@@ -256,7 +256,7 @@ def _against_controls(records: dict[Any, list[dict[str, Any]]], target: str, kin
             gain, low, high = paired_difference(correct(runs), correct(control), groups)
             verdict = "better" if low > 0 else "worse" if high < 0 else "no difference shown"
             lines.append(
-                f"  {METHODS[cell.method].title:15} - {METHODS[other.method].title:15} {gain:+5.2f} "
+                f"  {METHODS[cell.method].title:16} - {METHODS[other.method].title:16} {gain:+5.2f} "
                 f"[{low:+5.2f}, {high:+5.2f}]  {verdict} ({_tasks(cell)})"
             )
     return ["  difference in points, 95 % interval over premises, paired by seed:", *lines] if lines else []

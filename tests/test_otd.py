@@ -408,9 +408,9 @@ def test_the_first_tasks(rule):
     tree = OnlineTree(3, rule=rule)
     assert tree.nodes() == [] and tree.names == ()
     assert tree.insert([1, 0], "a").visits[0].decision == "sibling"
-    assert tree.tree() == TaskTree("", (TaskTree("a", (), 0.0),))
+    assert tree.tree() == TaskTree("", (TaskTree("a", (), 0.0),), 1.0)
     tree.insert([0, 2], "b")
-    assert tree.tree() == TaskTree("", (TaskTree("a", (), 1.0), TaskTree("b", (), 1.0)))
+    assert tree.tree() == TaskTree("", (TaskTree("a", (), 1.0), TaskTree("b", (), 1.0)), 0.0)
     assert [info.omega for info in tree.nodes()] == [0.0, 1.0, 1.0]
 
 
