@@ -59,7 +59,7 @@ def lab(tmp_path_factory):
             yield address
         finally:
             server.terminate()
-            server.wait(20)
+            server.wait(60)
 
 
 def wait(ready, seconds):
