@@ -64,5 +64,5 @@ def nli(encoder: str | Path, corpus: Dataset, out: str | Path, settings: Setting
         data_collator=DataCollatorWithPadding(tokenizer),
         train_dataset=corpus.map(tokens, batched=True, remove_columns=[c for c in corpus.column_names if c != "label"]),
     ).train()
-    model.to(AutoConfig.from_pretrained(encoder).dtype).save_pretrained(out)
+    model.to(AutoConfig.from_pretrained(encoder).dtype or model.dtype).save_pretrained(out)
     tokenizer.save_pretrained(out)

@@ -78,14 +78,15 @@ def learned_tree(xi: float = XI, depth: int | None = None) -> Grouping:
     make one tree of that depth, and step k pools at its level k as in `fixed_tree`. A task without support data
     (a zero-shot target) or without any gradient has nothing to be placed by: it stays alone.
     """
-    kept: dict[str, int | TaskTree] = {}
+    kept: dict[str, TaskTree | None] = {}
 
     def group(
         step: int, tasks: Sequence[str], parents: Sequence[int], gradients: Gradients = no_gradients
     ) -> list[int]:
         count = len(tasks)
         if depth is not None and step > 1:
-            found = kept["tree"].clusters(step) if kept["tree"] else {}
+            tree = kept["tree"]
+            found = tree.clusters(step) if tree else {}
             return [found.get(str(i), -1 - i) for i in range(count)]
         vectors = gradients()
         inside: dict[int, list[int]] = {}
