@@ -219,7 +219,7 @@ def table(records: dict[Any, list[dict[str, Any]]], targets: Sequence[str]) -> s
         for target in targets:
             lines += ["", f"{target}, {kind}: test accuracy in %, mean ± sd over seeds (the paper's is mBERT's)"]
             lines += [
-                f"  {'method':16} {'auxiliaries':14} {'tasks':9} {'accuracy':13} {'rows':>5} {'seconds':>8}  paper"
+                f"  {'method':17} {'auxiliaries':14} {'tasks':9} {'accuracy':13} {'rows':>5} {'seconds':>8}  paper"
             ]
             for cell, runs in records.items():
                 values = [run["results"][target][kind]["accuracy"] for run in runs]
@@ -227,7 +227,7 @@ def table(records: dict[Any, list[dict[str, Any]]], targets: Sequence[str]) -> s
                 paper = paper_figure(cell, kind, target)
                 seconds = statistics.mean(run["train_seconds"] for run in runs)
                 lines.append(
-                    f"  {METHODS[cell.method].title:16} {_short(cell.auxiliaries):14} {_tasks(cell):9} "
+                    f"  {METHODS[cell.method].title:17} {_short(cell.auxiliaries):14} {_tasks(cell):9} "
                     f"{statistics.mean(values):5.2f} ± {sd}  {runs[0]['results'][target][kind]['n']:5d} "
                     f"{seconds:8.1f}  {'–' if paper is None else f'{paper:.2f}'}"
                 )
