@@ -100,11 +100,7 @@ def everyone_then_alone(function: Grouping) -> None:
         tasks, parents = [f"task {i}" for i in range(count)], [0] * count
         for step in range(1, 5):
             answer = function(step, tasks, parents, no_gradients)
-            if answer is None:
-                print("Not yet: your grouping returned None.")
-                return
-            if not isinstance(answer, Iterable):
-                print(f"Not yet: your grouping returned {answer!r}; expected one label per task.")
+            if not _are_labels(answer, "grouping"):
                 return
             labels, wanted = list(answer), 1 if step < 3 else count
             found = len(set(labels))
@@ -125,11 +121,7 @@ def within_parents(function: Callable[[Sequence[int], Sequence[int]], Any], seed
         found, parents = rng.integers(0, 3, count).tolist(), rng.integers(0, 2, count).tolist()
         found[:4], parents[:4] = [0, 0, 1, 1], [0, 1, 1, 1]  # a split, and a pair that stays
         answer = function(list(found), list(parents))
-        if answer is None:
-            print("Not yet: your function returned None.")
-            return
-        if not isinstance(answer, Iterable):
-            print(f"Not yet: your function returned {answer!r}; expected one label per task.")
+        if not _are_labels(answer, "function"):
             return
         labels = list(answer)
         if len(labels) != count:
@@ -220,6 +212,15 @@ def agreement(function: Callable[[np.ndarray], float], seed: int = 0) -> None:
         if not _compare(function(gradients.copy()), mean / lengths.mean(), named, f"gradients of shape ({m}, {d})"):
             return
     print("Right: that is how far the gradients agree.")
+
+
+def _are_labels(answer: Any, what: str) -> bool:
+    """Can `answer` be labels at all? Print what is wrong with what the reader's `what` returned."""
+    if answer is None:
+        print(f"Not yet: your {what} returned None.")
+    elif not isinstance(answer, Iterable):
+        print(f"Not yet: your {what} returned {answer!r}; expected one label per task.")
+    return isinstance(answer, Iterable)
 
 
 def _compare(answer: Any, target: float, named: dict[float, str], given: str) -> bool:

@@ -10,11 +10,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.cluster.hierarchy import linkage
 from small_world import complaint
 
 from minimeta.otd import RULES, XI, OnlineTree, grow
 from minimeta.trees import TaskTree
+from minimeta.treewidgets import average_linkage
 
 DRAWS = range(20)  # ξ was chosen on others
 
@@ -41,14 +41,6 @@ def planted(shape, spread, draw, dimensions=64):
         names = [f"{name}/{i}" for name in names for i in range(n)]
     order = rng.permutation(len(vectors))
     return vectors[order], [names[i] for i in order]
-
-
-def average_linkage(vectors, names):
-    """scipy's average linkage with cosine distances, as a binary tree."""
-    nodes = [TaskTree(name) for name in names]
-    for a, b, *_ in linkage(vectors, "average", metric="cosine"):
-        nodes.append(TaskTree("", (nodes[int(a)], nodes[int(b)])))
-    return nodes[-1]
 
 
 def purities(tree):

@@ -12,7 +12,6 @@ import argparse
 
 import numpy as np
 import torch
-from scipy.cluster.hierarchy import linkage, to_tree
 
 from minimeta import corpora, encoders
 from minimeta.files import data_directory
@@ -20,6 +19,7 @@ from minimeta.inner import task_gradients
 from minimeta.languages import FAMILIES, LANGUAGES
 from minimeta.otd import grow
 from minimeta.trees import TaskTree
+from minimeta.treewidgets import average_linkage
 
 
 def main() -> None:
@@ -77,15 +77,6 @@ def gradient(features: encoders.Features, rows: torch.Tensor) -> np.ndarray:
     learner = features.encoder.learner
     theta = {name: p.detach()[None] for name, p in learner.named_parameters() if p.requires_grad}
     return task_gradients(learner, theta, [0], features[rows])
-
-
-def average_linkage(vectors: np.ndarray, names: list[str]) -> TaskTree:
-    nodes = to_tree(linkage(vectors, "average", metric="cosine"), rd=True)[1]
-    made: dict[int, TaskTree] = {}
-    for node in nodes:
-        below = () if node.is_leaf() else (made.pop(node.left.id), made.pop(node.right.id))
-        made[node.id] = TaskTree(names[node.id] if node.is_leaf() else "", below)
-    return made[nodes[-1].id]
 
 
 def against_chance(tree: TaskTree, labels: dict[str, str]) -> str:
