@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
-import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -53,22 +52,42 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     methods.set_defaults(command=_methods)
     run = commands.add_parser("run", help="train methods, score them on target languages, print a table")
     run.set_defaults(command=_run)
-    run.add_argument("methods", nargs="+", metavar="METHOD", help="see 'python -m minimeta methods'")
-    run.add_argument("--target", nargs="+", action="extend", required=True, metavar="LANGUAGE")
-    run.add_argument("--aux", nargs="+", action="extend", default=[], metavar="LANGUAGE", help="auxiliary languages")
-    run.add_argument(
-        "--scale", default=os.environ.get("MINIMETA_SCALE", "toy"), help="toy, small or full (default: toy)"
-    )
-    run.add_argument(
-        "--data",
-        help="a directory with XNLI-1.0.zip, the archive, or its unpacked directory (default at toy: mini-NLI)",
-    )
-    run.add_argument(
-        "--encoder",
-        help="a Hugging Face directory or name of an NLI classifier, BERT or XLM-R (default at toy: the tiny encoder)",
-    )
-    run.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds 0 to N - 1 (default: 3)")
     run.add_argument("--out", default="runs", help="where a folder for this run is made (default: runs)")
+    grid = commands.add_parser("study", help="a grid of runs that can be stopped and started again")
+    grids = grid.add_subparsers(required=True, metavar="GRID")
+    one_out = grids.add_parser("leave-one-out", help="each target left out in turn (TreeMAML, Table 1)")
+    one_out.set_defaults(command=_leave_one_out)
+    moved = grids.add_parser("transfer", help="each auxiliary, scored on every target (XLA-MAML, Figure 2)")
+    moved.set_defaults(command=_transfer)
+    for parser_of in (one_out, moved):
+        parser_of.add_argument("--out", required=True, metavar="FOLDER", help="where the results are kept, run by run")
+        parser_of.add_argument("--kinds", nargs="+", metavar="KIND", help="tests: zero-shot, few-shot, fine-tuned")
+    for parser_of in (run, one_out, moved):
+        parser_of.add_argument("methods", nargs="+", metavar="METHOD", help="see 'python -m minimeta methods'")
+        every = parser_of is moved
+        parser_of.add_argument(
+            "--target",
+            nargs="+",
+            action="extend",
+            required=not every,
+            metavar="LANGUAGE",
+            help="languages to score" + (" (default: all that have test rows)" if every else ""),
+        )
+        if parser_of is not one_out:
+            parser_of.add_argument(
+                "--aux",
+                nargs="+",
+                action="extend",
+                required=every,
+                default=None if every else [],
+                metavar="LANGUAGE",
+                help="auxiliary languages" + (", one run for each; a pair is written bg+de" if every else ""),
+            )
+        _shared(parser_of)
+    shown = commands.add_parser("results", help="print the tables of a study's folder")
+    shown.set_defaults(command=_results)
+    shown.add_argument("folder", metavar="FOLDER")
+    shown.add_argument("--csv", metavar="NAME", help="also write NAME.csv (differences) and NAME_accuracies.csv")
     tiny = commands.add_parser("pretrain-tiny", help="pretrain the tiny encoder on the mini world's text")
     tiny.set_defaults(command=_pretrain_tiny, name="pretrain-tiny")
     tiny.add_argument("--out", required=True, metavar="DIR", help="a new directory for the encoder")
@@ -81,6 +100,24 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     stage_two.add_argument("--data", help="a directory with multinli_1.0.zip (default: mini-NLI's English)")
     stage_two.add_argument("--seed", type=int, default=0)
     return parser.parse_args(arguments)
+
+
+def _shared(parser: argparse.ArgumentParser) -> None:
+    """The options that all runs have."""
+    parser.add_argument(
+        "--scale", default=os.environ.get("MINIMETA_SCALE", "toy"), help="toy, small or full (default: toy)"
+    )
+    parser.add_argument(
+        "--data",
+        help="a directory with XNLI-1.0.zip, the archive, or its unpacked directory (default at toy: mini-NLI)",
+    )
+    parser.add_argument(
+        "--encoder",
+        help="a Hugging Face directory or name of an NLI classifier, BERT or XLM-R (default at toy: the tiny encoder)",
+    )
+    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds 0 to N - 1 (default: 3)")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="runs at a time (default: 1)")
+    parser.add_argument("--threads", type=int, metavar="N", help="threads of each (default: 1, or up to 4 if alone)")
 
 
 def _pretrain_tiny(options: argparse.Namespace) -> None:
@@ -134,141 +171,139 @@ def _methods(options: argparse.Namespace) -> None:
 
     for name, method in METHODS.items():
         controls = f"  controls: {', '.join(method.controls)}" if method.controls else ""
-        print(f"{name:15} {method.title:15} {method.source}{controls}")
+        print(f"{name:17} {method.title:15} {method.source}{controls}")
 
 
 def _run(options: argparse.Namespace) -> None:
-    import torch
-    from tqdm.auto import tqdm
+    from . import recipes, study
 
-    from . import corpora, encoders, recipes
+    targets = list(dict.fromkeys(options.target))
+    chosen = recipes.cells(options.methods, targets, options.aux)
+    runs = [
+        study.Run(cell, seed, (cell.target,) if cell.target else tuple(targets))
+        for seed in range(_seeds(options))
+        for cell in chosen
+    ]
+    _study(options, runs, targets, _new_folder(Path(options.out)))
 
-    cells = recipes.cells(options.methods, options.target, options.aux)
-    settings = [recipes.settings_for(cell, options.scale) for cell in cells]
+
+def _leave_one_out(options: argparse.Namespace) -> None:
+    from . import study
+
+    runs = _of_kinds(study.leave_one_out(options.methods, options.target, range(_seeds(options))), options)
+    _study(options, runs, options.target, Path(options.out))
+
+
+def _transfer(options: argparse.Namespace) -> None:
+    from . import study
+
+    auxiliaries = [tuple(code.split("+")) for code in options.aux]
+    targets = options.target or study.tested(options.data)
+    runs = _of_kinds(study.transfer(options.methods, auxiliaries, targets, range(_seeds(options))), options)
+    _study(options, runs, targets, Path(options.out))
+
+
+def _of_kinds(runs: Sequence[Any], options: argparse.Namespace) -> list[Any]:
+    """The runs with the tests that were asked for."""
+    from .recipes import KINDS
+
+    unknown = [kind for kind in options.kinds or () if kind not in KINDS]
+    if unknown:
+        raise InputError(f"Unknown kind of test {unknown[0]!r}; the kinds are {', '.join(KINDS)}.")
+    kinds = tuple(options.kinds or KINDS)
+    return [replace(run, kinds=kinds) for run in runs if set(kinds) & set(run.cell.kinds)]
+
+
+def _seeds(options: argparse.Namespace) -> int:
     if options.seeds < 1:
         raise InputError(f"--seeds is {options.seeds}; it must be 1 or more.")
-    data, encoder = options.data, options.encoder
-    if options.scale == "toy" and not data:
-        encoder = encoder or data_directory() / "tiny-encoder-nli"
-    if not encoder or (options.scale != "toy" and not data):
-        raise InputError(
-            f"There is no corpus or encoder to use at {options.scale} scale: name them with --data DIR (XNLI-1.0.zip) "
-            "and --encoder DIR (a BERT or XLM-R classifier fine-tuned on English NLI)."
-        )
-    targets = list(dict.fromkeys(options.target))
-    _threads(1 if options.scale == "toy" else 4)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    corpus = corpora.nli(data)
-    features = {
-        kind: encoders.nli(encoder, kind[0], kind[1]).to(device).features(corpus)
-        for kind in dict.fromkeys((s.adapt, s.max_length) for s in settings)
-    }
-    for cell, setting in zip(cells, settings, strict=True):  # what cannot work should fail before training
-        recipes.check_cell(cell, targets, corpus, setting)
+    return options.seeds
+
+
+def _study(options: argparse.Namespace, runs: Sequence[Any], targets: Sequence[str], folder: Path) -> None:
+    """Check everything, do the runs, print the tables: also of a study that was stopped, as far as it got."""
+    from tqdm.auto import tqdm
+
+    from . import recipes, study
+
+    world = study.World(options.scale, options.data, options.encoder)
     seen = [code for code in targets if code in recipes.RATES_CHOSEN_ON]
     if options.scale == "small" and seen:
         print(f"minimeta: the rates of small scale were chosen on {', '.join(seen)}; choose others to be fair to it.")
-    folder = _new_folder(Path(options.out))
-    what = f"{options.scale} scale, {data or 'mini-NLI'}"
-    print(f"{what}, targets {', '.join(targets)}, seeds 0 to {options.seeds - 1}, {device}")
-    records: dict[recipes.Cell, list[dict[str, Any]]] = {cell: [] for cell in cells}
-    name = ""
+    what = f"{options.scale} scale, {options.data or 'mini-NLI'}"
+    print(f"{what}, targets {', '.join(targets)}, seeds 0 to {options.seeds - 1}")
+    complete = False
     try:
-        for seed in range(options.seeds):
-            for cell, setting in zip(cells, settings, strict=True):
-                name = f"{cell.method} {_short(cell.auxiliaries)} seed {seed}"
-                bar = partial(tqdm, desc=name, leave=False, disable=None)
-                encoded = features[setting.adapt, setting.max_length]
-                record = recipes.run(cell, targets, encoded, options.scale, seed, bar)
-                records[cell].append(record)
-                record |= {"data": str(data or "mini-NLI"), "device": device, "threads": torch.get_num_threads()}
-                write_json(folder / f"{cell.name.replace(' ', '-')}-seed{seed}.json", record)
-    except (InputError, KeyboardInterrupt) as error:
-        finished = {cell: runs for cell, runs in records.items() if runs}
-        if finished:
-            seeds = min(map(len, finished.values()))
-            print(table({cell: runs[:seeds] for cell, runs in finished.items()}, targets))
-            print(f"\nUnfinished: these are the runs until {name}; one file per run in {folder}")
-        if isinstance(error, InputError):
-            raise InputError(f"{name}: {error}") from None
-        raise
+        study.run(runs, folder, world, options.workers, options.threads, partial(tqdm, desc="runs", disable=None))
+        complete = True
     finally:
-        if not any(folder.iterdir()):
-            folder.rmdir()
-    print(table(records, targets))
-    print(f"\nOne file per run in {folder}")
+        if not any(folder.glob("cells/*.json")):
+            study.remove_empty(folder)
+        else:
+            print(table(study.load(folder)))
+            unfinished = "" if complete else "Unfinished: these are the runs that were done. "
+            print(f"\n{unfinished}One file per run in {folder}")
+
+
+def _results(options: argparse.Namespace) -> None:
+    from . import study
+
+    found = study.load(options.folder)
+    print(table(found))
+    if options.csv:
+        for path, lines in (
+            (Path(f"{options.csv}.csv"), study.differences(found)),
+            (Path(f"{options.csv}_accuracies.csv"), study.accuracies(found).drop(columns="seconds")),
+        ):
+            lines.round(3).to_csv(path, index=False, lineterminator="\n")
+            print(f"Written to {path}")
 
 
 def _new_folder(out: Path) -> Path:
-    """A folder of its own for this run, named by the time in UTC."""
-    out.mkdir(parents=True, exist_ok=True)
+    """A folder of its own for this run, named by the time in UTC; it is made when there is something to put in."""
     name = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    for suffix in ("", *(f"-{i}" for i in range(2, 100))):
-        with suppress(FileExistsError):
-            (out / (name + suffix)).mkdir()
-            return out / (name + suffix)
-    raise InputError(f"{out} already has 99 folders for this very second; choose another --out.")
+    names = (name, *map(f"{name}-{{}}".format, range(2, 100)))
+    return next(folder for folder in map(out.joinpath, names) if not folder.exists())
 
 
-def table(records: dict[Any, list[dict[str, Any]]], targets: Sequence[str]) -> str:
-    """Accuracies, and each method against its controls, as text."""
-    from .recipes import METHODS, paper_figure
+def table(results: Any) -> str:
+    """Accuracies, and each method against its controls, as text (`results`: a `study.Results`)."""
+    from .study import accuracies, differences
 
+    found, gains = accuracies(results), differences(results)
     lines = []
-    for kind in ("zero-shot", "few-shot"):
-        for target in targets:
-            lines += ["", f"{target}, {kind}: test accuracy in %, mean ± sd over seeds (the paper's is mBERT's)"]
-            lines += [
-                f"  {'method':17} {'auxiliaries':14} {'tasks':9} {'accuracy':13} {'rows':>5} {'seconds':>8}  paper"
-            ]
-            for cell, runs in records.items():
-                values = [run["results"][target][kind]["accuracy"] for run in runs]
-                sd = f"{statistics.stdev(values):4.2f}" if len(values) > 1 else "   –"
-                paper = paper_figure(cell, kind, target)
-                seconds = statistics.mean(run["train_seconds"] for run in runs)
-                lines.append(
-                    f"  {METHODS[cell.method].title:17} {_short(cell.auxiliaries):14} {_tasks(cell):9} "
-                    f"{statistics.mean(values):5.2f} ± {sd}  {runs[0]['results'][target][kind]['n']:5d} "
-                    f"{seconds:8.1f}  {'–' if paper is None else f'{paper:.2f}'}"
-                )
-            lines += _against_controls(records, target, kind)
+    for (kind, target), part in found.groupby(["kind", "target"], sort=False):
+        lines += ["", f"{target}, {kind}: test accuracy in %, mean ± sd over seeds (the paper's is mBERT's)"]
+        lines += [f"  {'method':17} {'auxiliaries':18} {'tasks':9} {'accuracy':13} {'rows':>5} {'seconds':>8}  paper"]
+        for row in part.itertuples():
+            sd = "   –" if row.seeds < 2 else f"{row.sd:4.2f}"
+            paper = f"{row.paper:.2f}" if row.paper == row.paper and row.paper else "–"
+            lines.append(
+                f"  {row.method:17} {_short(row.auxiliaries):18} {row.tasks:9} {row.accuracy:5.2f} ± {sd}  "
+                f"{row.rows:5d} {row.seconds:8.1f}  {paper}"
+            )
+        lines += _differences(gains, kind, target)
+    for kind in dict.fromkeys(gains["kind"] if len(gains) else ()):
+        lines += [f"\nall targets together, {kind}:"] if len(_differences(gains, kind, "all")) else []
+        lines += _differences(gains, kind, "all")
     return "\n".join(lines)
 
 
-def _against_controls(records: dict[Any, list[dict[str, Any]]], target: str, kind: str) -> list[str]:
-    """Paired differences with intervals, for the controls that were run with the same auxiliaries."""
-    import numpy as np
-
-    from .metrics import paired_difference
-    from .recipes import METHODS
-
-    def correct(runs: list[dict[str, Any]]) -> np.ndarray:
-        scores = [run["results"][target][kind] for run in runs]
-        return np.array([np.equal(score["predicted"], score["label"]) for score in scores])
-
-    lines = []
-    for cell, runs in records.items():
-        for other, control in records.items():
-            same = not other.auxiliaries or (other.auxiliaries, other.by_genre) == (cell.auxiliaries, cell.by_genre)
-            if other.method not in METHODS[cell.method].controls or not same:
-                continue
-            groups = runs[0]["results"][target][kind]["premise_id"]
-            gain, low, high = paired_difference(correct(runs), correct(control), groups)
-            verdict = "better" if low > 0 else "worse" if high < 0 else "no difference shown"
-            lines.append(
-                f"  {METHODS[cell.method].title:16} - {METHODS[other.method].title:16} {gain:+5.2f} "
-                f"[{low:+5.2f}, {high:+5.2f}]  {verdict} ({_tasks(cell)})"
-            )
+def _differences(gains: Any, kind: str, target: str) -> list[str]:
+    """The lines of `study.differences` for one kind and target."""
+    if not len(gains):
+        return []
+    lines = [
+        f"  {row.method:17} - {row.control:17} {row.gain:+6.2f} [{row.low:+5.2f}, {row.high:+5.2f}]  {row.verdict} "
+        f"({row.tasks}{', ' + _short(row.auxiliaries) if row.auxiliaries else ''})"
+        for row in gains[(gains["kind"] == kind) & (gains["target"] == target)].itertuples()
+    ]
     return ["  difference in points, 95 % interval over premises, paired by seed:", *lines] if lines else []
 
 
-def _tasks(cell: Any) -> str:
-    """What a task of the cell is: a genre of a language, or a language."""
-    return "–" if not cell.auxiliaries else "genres" if cell.by_genre else "languages"
-
-
-def _short(auxiliaries: tuple[str, ...]) -> str:
-    return "+".join(auxiliaries) if len(auxiliaries) < 4 else f"{len(auxiliaries)} languages"
+def _short(auxiliaries: str) -> str:
+    """The auxiliaries, or how many they are if they are many."""
+    return auxiliaries if auxiliaries.count("+") < 3 else f"{auxiliaries.count('+') + 1} languages"
 
 
 if __name__ == "__main__":

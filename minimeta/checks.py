@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
+from .corpora import mini_nli
+from .episodes import sampler
+from .errors import InputError
 from .grouping import Grouping, no_gradients
+from .tasks import Sampler
+from .trees import TaskTree
 
 
 def inner_step(function: Callable[[float, float, float, float], float], seed: int = 0) -> None:
@@ -212,6 +218,138 @@ def agreement(function: Callable[[np.ndarray], float], seed: int = 0) -> None:
         if not _compare(function(gradients.copy()), mean / lengths.mean(), named, f"gradients of shape ({m}, {d})"):
             return
     print("Right: that is how far the gradients agree.")
+
+
+def difference_error(function: Callable[[float, float, int], float], seed: int = 0) -> None:
+    """Check `function(one, other, n)` of notebook 07: the standard error of a difference of two accuracies, in points.
+
+    `one` and `other` are percentages, each of n answers, and the answers are independent.
+    """
+    rng = np.random.default_rng(seed)
+    for n in (150, 450, 5010):
+        one, other = (round(float(value), 2) for value in rng.uniform(55, 85, 2))
+        v, w = (share * (1 - share) / n for share in (one / 100, other / 100))
+        named = {
+            (v + w) ** 0.5: "this is in shares; a point is a hundredth of it",
+            100 * (v + w): "this is a variance; take the square root",
+            1e4 * (v + w): "this is a variance; take the square root",
+            100 * (v**0.5 + w**0.5): "add the variances, not the standard errors",
+            100 * abs(v - w) ** 0.5: "variances add, also when the accuracies are subtracted",
+            100 * v**0.5: "this is the error of the first accuracy alone",
+            100 * w**0.5: "this is the error of the second accuracy alone",
+            100 * (n * (v + w)) ** 0.5: "this is the error for a single answer each; divide the variances by n",
+            100 * ((v + w) / 2) ** 0.5: "the variances of both add; you took their mean",
+        }
+        if not _compare(function(one, other, n), 100 * (v + w) ** 0.5, named, f"one={one}, other={other}, n={n}"):
+            return
+    print("Right: that is how far two accuracies differ by chance alone.")
+
+
+def tree_by_label(function: Callable[[dict[str, str]], TaskTree], seed: int = 0) -> None:
+    """Check `function(labels)` of notebook 07: a tree of tasks in which those with the same label share step 2."""
+    rng = np.random.default_rng(seed)
+    for count in (5, 8):
+        labels = {f"task {i}": "xyz"[int(rng.integers(3))] for i in range(count)}
+        answer, given = function(dict(labels)), ", ".join(f"{task}: {label}" for task, label in labels.items())
+        if not isinstance(answer, TaskTree):
+            print(f"Not yet: your function returned {answer!r}; expected a TaskTree.")
+            return
+        if set(answer.leaves) != set(labels):
+            print(f"Not yet: the leaves are {', '.join(answer.leaves)}; expected one for each of {', '.join(labels)}.")
+            return
+        wanted = {1: dict.fromkeys(labels), 2: labels, 3: {task: task for task in labels}}
+        for step, together in wanted.items():
+            clusters = answer.clusters(step)
+            for a, b in itertools.combinations(labels, 2):
+                if (clusters[a] == clusters[b]) != (together[a] == together[b]):
+                    now = "share a cluster" if clusters[a] == clusters[b] else "are apart"
+                    print(f"Not yet: at step {step}, {a} and {b} {now}, and they should not.\n  for {given}")
+                    return
+    print("Right: all together, then by label, then each alone.")
+
+
+def few_shot_sampler(function: Callable[[Any, str, str], Sampler]) -> None:
+    """Check `function(corpus, auxiliary, target)` of notebook 06: the episodes of few-shot XLA-MAML, 8 + 8 rows."""
+    corpus = mini_nli(("en", "de", "hi"), ["dev"])
+    languages = corpus["language"][:]
+    for auxiliary, target in (("hi", "de"), ("de", "hi")):
+        try:
+            draw = function(corpus, auxiliary, target)
+            if not callable(draw):
+                print(f"Not yet: your function returned {draw!r}; expected a sampler.")
+                return
+            episode = draw(0)
+        except InputError as error:
+            print(f"Not yet: {error}")
+            return
+        rows = [batch["row"].flatten().tolist() for batch in (*episode.support, episode.query)]
+        found = tuple("+".join(dict.fromkeys(languages[i] for i in row)) for row in rows)
+        named = {
+            (auxiliary, auxiliary): "support and query are both in the auxiliary: that is X-MAML",
+            ("en", auxiliary): "the support is English: that is zero-shot XLA-MAML",
+            (auxiliary, target): "it is the wrong way round: the target's rows may be support, never query",
+            (target, target): "the query is in the target, which must stay unseen there",
+        }
+        if found != (target, auxiliary):
+            hint = named.get(found, "these are not the languages of few-shot XLA-MAML")
+            print(f"Not yet: {hint}.\n  auxiliary {auxiliary}, target {target}: support and query are {found}")
+            return
+        if [len(row) for row in rows] != [8, 8]:
+            print(f"Not yet: there are {len(rows[0])} support and {len(rows[1])} query rows; expected 8 and 8.")
+            return
+    print("Right: the step is taken in the target language and judged in the auxiliary.")
+
+
+def rows_used(function: Callable[[Sampler, int], int]) -> None:
+    """Check `function(draw, steps)` of notebook 06: how many different query rows the first episodes have."""
+    corpus = mini_nli(("en", "hi"), ["dev"])
+    corpus = corpus.select([i for i, genre in enumerate(corpus["genre"]) if genre == "fiction"])
+    for covering, steps in ((False, 5), (False, 30), (True, 12), (True, 30)):
+        draw = sampler(corpus, "hi", support="en", shots=8, queries=8, covering=covering)
+        episodes = [draw(i) for i in range(steps + 1)]
+        queries = [episode.query["row"].flatten().tolist() for episode in episodes]
+        support = {row for episode in episodes[:-1] for row in episode.support[0]["row"].flatten().tolist()}
+        drawn = [row for rows in queries[:-1] for row in rows]
+        named = {
+            len(drawn): "rows that come again are counted again; count different ones",
+            len({*drawn, *support}): "the support rows are in your count; take the query's",
+            len(support): "these are the support rows; take the query's",
+            8: "that is one episode; there are as many as there are steps",
+            len({row for rows in queries[1:] for row in rows}): (
+                "outer steps are numbered from 0: the first episode is draw(0)"
+            ),
+        }
+        given = f"{steps} episodes of 8 query rows out of 144, {'covering' if covering else 'at random'}"
+        if not _compare(function(draw, steps), len(set(drawn)), named, given):
+            return
+    print("Right: that is how many different rows the query has shown.")
+
+
+def cross_lingual_loss(
+    function: Callable[[float, tuple[float, float], tuple[float, float], float], float], seed: int = 0
+) -> None:
+    """Check `function(w, english, hindi, rate)` of notebook 06: XLA-MAML's query loss for (w x - y)^2, by eq. 5."""
+    rng = np.random.default_rng(seed)
+    for _ in range(5):
+        w, x, y, u, v, rate = (float(n) for n in rng.uniform(0.2, 1.5, 6))
+
+        def step(x: float, y: float, w: float = w, rate: float = rate) -> float:
+            return w - rate * 2 * x * (w * x - y)
+
+        theta, own = step(x, y), step(u, v)
+        named = {
+            (w * u - v) ** 2: "no step was taken: this is the query loss at w",
+            (own * u - v) ** 2: "the step is taken on the Hindi row: that is X-MAML (with the query as its support)",
+            (own * x - y) ** 2: "it is the wrong way round: step in English, judge in Hindi",
+            (theta * x - y) ** 2: "this is the loss of the support after the step; judge on the Hindi row",
+            ((2 * w - theta) * u - v) ** 2: "your step goes uphill: subtract the gradient",
+            ((w + theta) / 2 * u - v) ** 2: "the factor 2 of the square's derivative is missing",
+            theta: "these are the adapted parameters; the answer is the query loss there",
+        }
+        given = f"w={w:.3f}, english=({x:.3f}, {y:.3f}), hindi=({u:.3f}, {v:.3f}), rate={rate:.3f}"
+        if not _compare(function(w, (x, y), (u, v), rate), (theta * u - v) ** 2, named, given):
+            return
+    print("Right: the step is taken in English, the loss in Hindi.")
 
 
 def _are_labels(answer: Any, what: str) -> bool:

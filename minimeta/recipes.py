@@ -18,7 +18,7 @@ from .errors import InputError
 from .files import data_directory
 from .grouping import Grouping, alone, everyone, fixed_tree, learned_tree, no_gradients, random_tree
 from .inner import Learner
-from .languages import PHYLOGENY, all_but, check
+from .languages import FAMILIES, LANGUAGES, PHYLOGENY, all_but, check
 from .metrics import accuracy
 from .outer import evaluate, meta_train
 from .tasks import Sampler
@@ -29,11 +29,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Method:
-    """A named recipe. `support`: "same" language as the query, "en", or None; `pools`: who shares a gradient.
+    """A named recipe: where the support comes from, who shares a gradient, and what a task is.
 
-    `pools` is "alone", "everyone", "fixed", "learned" or "random" (see `grouping`). `by_genre` tells tasks language x
-    genre with the languages pooled in one run from tasks that are whole languages. `controls` are the methods
-    that a gain has to be measured against.
+    `support` is the "same" language as the query, "en", the "other" of two auxiliaries, the "target", or None.
+    `pools` is "alone", "everyone", "fixed", "families", "learned" or "random" (see `grouping_for`). `by_genre` tells
+    tasks language x genre from tasks that are whole languages. `controls` are the methods that a gain has to be
+    measured against.
     """
 
     title: str
@@ -51,11 +52,23 @@ METHODS: dict[str, Method] = {
     "maml": Method("MAML", "Finn et al. 2017", controls=("baseline", "joint")),
     "x-maml": Method("X-MAML", "Nooralahzadeh et al. 2020", by_genre=False, controls=("baseline", "joint")),
     "xla-maml": Method("XLA-MAML", "XLA-MAML, Alg. 1", "en", by_genre=False, controls=("baseline", "joint", "x-maml")),
+    "xla-maml-pair": Method(
+        "XLA-MAML bi-pair", "XLA-MAML, sec. 4.3", "other", by_genre=False, controls=("baseline", "joint", "x-maml")
+    ),
+    "xla-maml-few-shot": Method(
+        "XLA-MAML few-shot", "XLA-MAML, sec. 4.3", "target", by_genre=False, controls=("baseline", "joint", "x-maml")
+    ),
     "fixed-treemaml": Method(
         "Fixed TreeMAML",
         "TreeMAML, Alg. 1, Fig. 2",
         pools="fixed",
         controls=("baseline", "joint", "maml", "random-tree", "everyone"),
+    ),
+    "families-treemaml": Method(
+        "Families TreeMAML",
+        "TreeMAML, Alg. 1; vi, th, zh apart",
+        pools="families",
+        controls=("baseline", "joint", "maml", "fixed-treemaml", "everyone"),
     ),
     "learned-treemaml": Method(
         "Learned TreeMAML",
@@ -70,7 +83,10 @@ METHODS: dict[str, Method] = {
 
 @dataclass(frozen=True)
 class Settings:
-    """The numbers of a run. Rates and steps are for SGD in the inner loop and Adam in the outer loop."""
+    """The numbers of a run. Rates and steps are for SGD in the inner loop and Adam in the outer loop.
+
+    Fine-tuning on the target's dev rows is one epoch of Adam with `tune_rate` and batches of `tune_batch` rows.
+    """
 
     scale: str
     outer_steps: int
@@ -85,17 +101,20 @@ class Settings:
     weight_decay: float = 0.0
     linear_decay: bool = False
     target_shots: int = 3
+    tune_rate: float = 1e-4
+    tune_batch: int = 32
 
 
 _LANGUAGE_TASKS = {"shots": 8, "queries": 8, "genres_per_language": None}  # XLA-MAML, section 4.2
 SCALES: dict[str, dict[str, Settings]] = {}
 for _scale, _settings in {
-    "toy": Settings("toy", outer_steps=50, inner_rate=0.02, outer_rate=1e-3),
-    "small": Settings("small", outer_steps=50, inner_rate=0.02, outer_rate=1e-4),
+    "toy": Settings("toy", outer_steps=50, inner_rate=0.02, outer_rate=1e-3, tune_rate=1e-3),
+    "small": Settings("small", outer_steps=60, inner_rate=0.02, outer_rate=1e-4),
     # TreeMAML states K, shots and layer 12; the rates, queries and outer steps are ours.
     "full": Settings("full", 500, inner_rate=0.02, outer_rate=1e-4, genres_per_language=None),
 }.items():
     SCALES[_scale] = {"genres": _settings, "languages": replace(_settings, **_LANGUAGE_TASKS)}
+SCALES["small"]["languages"] = replace(SCALES["small"]["languages"], tune_rate=1e-3)  # see small_rates.csv
 # On held-out rows 0.02 was as good as any for tasks by genre, 0.005 a little better for X-MAML (RESULTS.md).
 SCALES["toy"]["languages"] = replace(SCALES["toy"]["languages"], inner_rate=0.005)
 SCALES["full"]["languages"] = Settings(
@@ -110,6 +129,7 @@ SCALES["full"]["languages"] = Settings(
     adapt="all",
     weight_decay=0.01,
     linear_decay=True,
+    tune_rate=2e-5,  # that of MNLI fine-tuning; the paper states one epoch and no rate
 )
 
 # Inner and outer rate of each method at small scale: the best of data/results/small_rates.csv, which
@@ -121,32 +141,61 @@ SMALL_RATES = {
     "maml": (0.02, 1e-4),
     "x-maml": (0.005, 1e-4),
     "xla-maml": (0.005, 3e-4),
+    "xla-maml-pair": (0.005, 3e-4),  # as XLA-MAML
+    "xla-maml-few-shot": (0.005, 3e-4),  # as XLA-MAML
     "fixed-treemaml": (0.02, 1e-4),
+    "families-treemaml": (0.02, 1e-4),  # as Fixed TreeMAML
+    "learned-treemaml": (0.08, 1e-4),
     "random-tree": (0.02, 1e-4),
     "everyone": (0.005, 1e-4),
 }
 
 
+KINDS = {
+    "zero-shot": "no target row before the test",
+    "few-shot": "K steps on a few shots of the target's dev rows (TreeMAML)",
+    "fine-tuned": "one epoch on all of the target's dev rows (the few-shot test of XLA-MAML)",
+}
+"""How a trained model is tested on a target."""
+
+
 @dataclass(frozen=True)
 class Cell:
-    """One thing to train: a method on auxiliary languages, with tasks by genre or by language."""
+    """One thing to train: a method on auxiliary languages, with tasks by genre or by language.
+
+    `target` is the language whose dev rows are the support (few-shot XLA-MAML). `covering` and `parallel` say how
+    rows are drawn (see `episodes.sampler`).
+    """
 
     method: str
     auxiliaries: tuple[str, ...]
     by_genre: bool
+    target: str | None = None
+    covering: bool = False
+    parallel: bool = False
 
     @property
     def name(self) -> str:
         """A short name for files and tables."""
-        return f"{self.method} {'+'.join(self.auxiliaries) or 'none'} {'genres' if self.by_genre else 'languages'}"
+        target = [f"to {self.target}"] if self.target else []
+        drawn = [name for name in ("covering", "parallel") if getattr(self, name)]
+        kind = "genres" if self.by_genre else "languages"
+        return " ".join([self.method, "+".join(self.auxiliaries) or "none", kind, *target, *drawn])
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """How it is tested, each paper in its own way: see KINDS."""
+        if METHODS[self.method].support == "target":
+            return ("fine-tuned",)
+        return ("zero-shot", "few-shot" if self.by_genre else "fine-tuned")
 
 
 def cells(methods: Sequence[str], targets: Sequence[str], auxiliaries: Sequence[str] = ()) -> list[Cell]:
     """What to train for these methods and targets, controls with the same auxiliaries as what they control.
 
     Without `auxiliaries`, methods with tasks by genre take all languages of the phylogeny but the targets
-    (TreeMAML) and X-MAML and XLA-MAML take hi (the auxiliary of XLA-MAML's Table 3), or de if hi is a target.
-    Joint is trained once for each of these two kinds of episodes that another method uses.
+    (TreeMAML), X-MAML and XLA-MAML take hi (the auxiliary of XLA-MAML's Table 3), or de if hi is a target, and the
+    bi-pair takes two of bg, de, hi, fr. Baseline and Joint have a cell for each kind of tasks that another method has.
     """
     for name in methods:
         if name not in METHODS:
@@ -157,22 +206,53 @@ def cells(methods: Sequence[str], targets: Sequence[str], auxiliaries: Sequence[
         raise InputError(f"{both[0]} is both a target and an auxiliary language; a target must stay unseen.")
     auxiliaries = tuple(dict.fromkeys(auxiliaries))
     by_genre = auxiliaries or all_but(*targets)
-    by_language = auxiliaries or tuple(code for code in ("hi", "de", *all_but("en")) if code not in targets)[:1]
-    others = {METHODS[name].by_genre for name in methods if name not in ("baseline", "joint")} or {True}
+    one = auxiliaries or tuple(code for code in ("hi", "de", *all_but("en")) if code not in targets)[:1]
+    two = auxiliaries or tuple(code for code in ("bg", "de", "hi", "fr", *all_but("en")) if code not in targets)[:2]
+    named = [name for name in dict.fromkeys(methods) if name not in _EACH_KIND]
+    pairs = any(METHODS[name].support == "other" for name in named)
+    lone = any(not METHODS[name].by_genre and METHODS[name].support != "other" for name in named)
+    kinds = [(by_genre, True)] if not named or any(METHODS[name].by_genre for name in named) else []
+    kinds += ([(one, False)] if lone else []) + ([(two, False)] if pairs and (two != one or not lone) else [])
     found = []
     for name in dict.fromkeys(methods):
-        kinds = sorted(others, reverse=True) if name == "joint" else [METHODS[name].by_genre]
-        for kind in kinds:
-            languages = (by_genre if kind else by_language) if METHODS[name].trains else ()
-            if METHODS[name].trains and not languages:
-                raise InputError("No language is left to train on beside the targets; name auxiliary ones with --aux.")
-            if METHODS[name].support == "en" and "en" in (*languages, *targets):
-                raise InputError(
-                    f"{METHODS[name].title} takes its support from en, so en can be neither its auxiliary (that would "
-                    "be X-MAML) nor its target."
-                )
-            found.append(Cell(name, tuple(languages), kind))
-    return found
+        method = METHODS[name]
+        if name in _EACH_KIND:
+            each = kinds
+        else:
+            each = [(by_genre if method.by_genre else two if method.support == "other" else one, method.by_genre)]
+        for languages, genres in each:
+            _check_auxiliaries(method, languages, targets)
+            given = languages if method.trains else ()
+            supports = dict.fromkeys(targets) if method.support == "target" else [None]
+            found += [Cell(name, given, genres, target) for target in supports]
+    return list(dict.fromkeys(found))
+
+
+_EACH_KIND = ("baseline", "joint")
+
+
+def _check_auxiliaries(method: Method, auxiliaries: Sequence[str], targets: Sequence[str]) -> None:
+    if method.trains and not auxiliaries:
+        raise InputError("No language is left to train on beside the targets; name auxiliary ones with --aux.")
+    if method.support == "en" and "en" in (*auxiliaries, *targets):
+        raise InputError(
+            f"{method.title} takes its support from en, so en can be neither its auxiliary (that would "
+            "be X-MAML) nor its target."
+        )
+    if method.support == "other" and len(auxiliaries) != 2:
+        raise InputError(
+            f"{method.title} takes two auxiliary languages, each the other's support; there are {len(auxiliaries)}."
+        )
+
+
+def scored_on(cell: Cell, languages: Sequence[str]) -> tuple[str, ...]:
+    """Those of `languages` that the cell may be scored on: unseen in training, and with a place in its tree."""
+    method = METHODS[cell.method]
+    if cell.target:
+        return (cell.target,)
+    seen = cell.auxiliaries + (("en",) if method.support == "en" else ())
+    places = PHYLOGENY.leaves if method.pools in ("fixed", "random") else tuple(LANGUAGES)
+    return tuple(code for code in check(languages) if code not in seen and code in places)
 
 
 def settings_for(cell: Cell, scale: str) -> Settings:
@@ -192,23 +272,28 @@ def grouping_for(method: str, seed: int) -> Grouping:
         "alone": alone,
         "everyone": everyone,
         "fixed": lambda: fixed_tree(PHYLOGENY),
+        "families": lambda: fixed_tree(FAMILIES),
         "learned": learned_tree,
         "random": lambda: random_tree(PHYLOGENY, seed),
     }[METHODS[method].pools]()
 
 
-def sampler_for(cell: Cell, corpus: Dataset, settings: Settings, seed: int) -> Sampler:
+def sampler_for(cell: Cell, corpus: Dataset, settings: Settings, seed: int, targets: Sequence[str] = ()) -> Sampler:
     """The training episodes of a cell (row numbers). Joint sees the rows of support and query alike."""
     method = METHODS[cell.method]
     shots, queries = settings.shots, settings.queries
+    support = {"en": "en", "other": cell.auxiliaries[::-1], "target": cell.target}.get(method.support or "")
     return sampler(
         corpus,
         cell.auxiliaries,
-        support=None if method.support == "same" else method.support,
+        support=support,
         by="genre" if cell.by_genre else None,
         shots=shots if method.support else 0,
         queries=queries if method.support else shots + queries,
         per_language=settings.genres_per_language if cell.by_genre else None,
+        covering=cell.covering,
+        parallel=cell.parallel,
+        target=targets,
         seed=seed,
     )
 
@@ -216,18 +301,27 @@ def sampler_for(cell: Cell, corpus: Dataset, settings: Settings, seed: int) -> S
 def check_cell(cell: Cell, targets: Sequence[str], corpus: Dataset, settings: Settings) -> None:
     """Raise InputError, before any training, if the corpus or the tree cannot give what the cell needs."""
     for target in targets:
-        target_episodes(corpus, target, settings.target_shots)
+        target_episodes(corpus, target, settings.target_shots if "few-shot" in cell.kinds else 0)
+        if "fine-tuned" in cell.kinds:
+            sampler(corpus, target, shots=0, queries=settings.tune_batch)
     if METHODS[cell.method].trains:
-        tasks = (*sampler_for(cell, corpus, settings, 0)(0).tasks, *targets)
+        tasks = (*sampler_for(cell, corpus, settings, 0, targets)(0).tasks, *targets)
         if METHODS[cell.method].pools != "learned":
             grouping_for(cell.method, 0)(1, tasks, [0] * len(tasks), no_gradients)
 
 
-def train(cell: Cell, features: Features, settings: Settings, seed: int) -> tuple[Learner, meta_train]:
-    """A fresh copy of the encoder's learner and its meta-training, not yet begun; iterate to train."""
+def train(
+    cell: Cell, features: Features, settings: Settings, seed: int, targets: Sequence[str] = ()
+) -> tuple[Learner, meta_train]:
+    """A fresh copy of the encoder's learner and its meta-training, not yet begun; iterate to train.
+
+    No row of `targets` will be drawn, but for the support of few-shot XLA-MAML.
+    """
     learner = copy.deepcopy(features.encoder.learner)
     trains = METHODS[cell.method].trains
-    draw = encoded(sampler_for(cell, features.corpus, settings, seed), features.__getitem__) if trains else _nothing
+    draw = _nothing
+    if trains:
+        draw = encoded(sampler_for(cell, features.corpus, settings, seed, targets), features.__getitem__)
     return learner, meta_train(
         learner,
         draw,
@@ -241,22 +335,54 @@ def train(cell: Cell, features: Features, settings: Settings, seed: int) -> tupl
     )
 
 
+def fine_tune(learner: Learner, features: Features, target: str, settings: Settings, seed: int) -> Learner:
+    """A copy of the learner after one epoch of ordinary training on the target's dev rows (XLA-MAML, section 4.2).
+
+    That is `meta_train` without inner steps, on batches that cover the rows; the last one is filled up with rows
+    of a second pass.
+    """
+    learner, corpus = copy.deepcopy(learner), features.corpus
+    draw = sampler(corpus, target, shots=0, queries=settings.tune_batch, covering=True, seed=seed)
+    rows = len(_rows(corpus, target, "dev"))
+    batches, rate = -(-rows // settings.tune_batch), settings.tune_rate
+    tuning = meta_train(
+        learner,
+        encoded(draw, features.__getitem__),
+        alone(),
+        0,
+        0.0,
+        batches,
+        rate,
+        settings.weight_decay,
+        settings.linear_decay,
+    )
+    for _ in tuning:
+        pass
+    return learner
+
+
 def score(
     cell: Cell,
     learner: Learner,
     features: Features,
     target: str,
-    shots: int,
+    kind: str,
     settings: Settings,
     seed: int,
     split: str = "test",
 ) -> dict[str, Any]:
-    """Predictions for every row of the target in `split`, genre by genre, zero-shot if `shots` is 0.
+    """Test a trained learner on every row of the target in `split`; `kind` is one of KINDS.
 
-    Methods that pool take their inner steps with a batch of training tasks beside the target's shots; the
-    others with the target's shots alone, and zero-shot with none. All draws are paired by seed.
+    Few-shot, methods that pool take their inner steps with a batch of training tasks beside the target's shots; the
+    others with the target's shots alone, and zero-shot with none. All draws are paired by seed. `predicted` has one
+    digit for each row, a position in `corpora.LABELS`, in the order of `scored_rows`.
     """
-    corpus, pools = features.corpus, METHODS[cell.method].pools != "alone"
+    if kind not in KINDS:
+        raise InputError(f"Unknown kind of test {kind!r}; the kinds are {', '.join(KINDS)}.")
+    corpus, pools = features.corpus, METHODS[cell.method].pools != "alone" and kind != "fine-tuned"
+    if kind == "fine-tuned":
+        learner = fine_tune(learner, features, target, settings, seed)
+    shots = settings.target_shots if kind == "few-shot" else 0
     companions = sampler_for(cell, corpus, settings, seed) if pools else None
     rows, predicted = [], []
     episodes = target_episodes(corpus, target, shots, companions, split, seed)
@@ -270,39 +396,46 @@ def score(
     for episode, result in zip(episodes, results, strict=True):
         rows += episode.query["row"].flatten().tolist()
         predicted += result.outputs.argmax(-1).flatten().tolist()
-    chosen = corpus.select(rows)
-    return {
-        "accuracy": accuracy(predicted, chosen["label"][:]),
-        "n": len(rows),
-        "pair": chosen["pair"][:],
-        "premise_id": chosen["premise_id"][:],
-        "label": chosen["label"][:],
-        "predicted": predicted,
-    }
+    rows, predicted = zip(*sorted(zip(rows, predicted, strict=True)), strict=True)
+    labels = corpus.select(rows)["label"][:]
+    return {"accuracy": accuracy(predicted, labels), "n": len(rows), "predicted": "".join(map(str, predicted))}
+
+
+def scored_rows(corpus: Dataset, target: str, split: str = "test") -> dict[str, Any]:
+    """The `pair`, `premise_id` and `label` (one digit each) of the target's rows in `split`, in their order."""
+    chosen = corpus.select(_rows(corpus, target, split))
+    labels = "".join(map(str, chosen["label"][:]))
+    return {"pair": chosen["pair"][:], "premise_id": chosen["premise_id"][:], "label": labels}
+
+
+def _rows(corpus: Dataset, language: str, split: str) -> list[int]:
+    """The numbers of a language's rows in a split."""
+    columns = zip(corpus["language"][:], corpus["split"][:], strict=True)
+    return [row for row, found in enumerate(columns) if found == (language, split)]
 
 
 def run(
     cell: Cell,
     targets: Sequence[str],
     features: Features,
-    scale: str,
+    settings: Settings,
     seed: int,
+    kinds: Sequence[str] = tuple(KINDS),
     progress: Any = lambda reports: reports,
 ) -> dict[str, Any]:
-    """Train one cell with one seed and score it, zero-shot and few-shot, on each target: a JSON-ready record.
+    """Train one cell with one seed and score it on each target, in those of its kinds that are in `kinds`.
 
+    Returns a record that can be kept as JSON.
     `progress` wraps the iterator of reports (`tqdm.auto.tqdm`, say).
     """
-    settings = settings_for(cell, scale)
     torch.manual_seed(seed)
     start, encoding = time.perf_counter(), features.seconds
-    learner, training = train(cell, features, settings, seed)
+    learner, training = train(cell, features, settings, seed, targets)
     losses = [report.outer_loss for report in progress(training)]
     trained, encoding = time.perf_counter(), features.seconds - encoding
     results = {
         target: {
-            kind: score(cell, learner, features, target, shots, settings, seed)
-            for kind, shots in (("zero-shot", 0), ("few-shot", settings.target_shots))
+            kind: score(cell, learner, features, target, kind, settings, seed) for kind in cell.kinds if kind in kinds
         }
         for target in targets
     }
@@ -331,13 +464,19 @@ def versions() -> dict[str, str]:
 
 def paper_figure(cell: Cell, kind: str, target: str) -> float | None:
     """The accuracy that a paper prints for the same method, auxiliaries, target and kind of test (mBERT)."""
-    name = METHODS[cell.method].title
+    name, hindi, swahili = METHODS[cell.method].title, cell.auxiliaries == ("hi",), cell.auxiliaries == ("sw",)
+    setting = {"zero-shot": "zero-shot", "fine-tuned": "few-shot"}.get(kind, "")
     if kind == "few-shot" and cell.by_genre and set(cell.auxiliaries) == set(all_but(target)):
         rows = _table("paper_treemaml_table1.csv", auxiliary_languages="all", method=name)
-    elif kind == "zero-shot" and cell.method == "baseline":
-        rows = _table("paper_xla_maml_table3_xnli.csv", setting=kind, method="mBERT (Ours)")
-    elif kind == "zero-shot" and cell.method in ("x-maml", "xla-maml") and cell.auxiliaries == ("hi",):
-        rows = _table("paper_xla_maml_table3_xnli.csv", setting=kind, method=f"{name} hi → X")
+    elif cell.covering or cell.parallel:
+        return None
+    elif cell.method == "baseline":
+        rows = _table("paper_xla_maml_table3_xnli.csv", setting=setting, method="mBERT (Ours)")
+    elif kind == "zero-shot" and cell.method in ("x-maml", "xla-maml") and hindi:
+        rows = _table("paper_xla_maml_table3_xnli.csv", setting=setting, method=f"{name} hi → X")
+    elif kind == "fine-tuned" and cell.method in ("x-maml", "xla-maml-few-shot") and swahili:
+        method = "X-MAML" if cell.method == "x-maml" else "XLA-MAML"
+        rows = _table("paper_xla_maml_table3_xnli.csv", setting=setting, method=f"{method} sw → X")
     else:
         return None
     value = rows[0].get(target, "-") if rows else "-"

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from minimeta import checks
+from minimeta.episodes import sampler
 from minimeta.otd import OnlineTree
+from minimeta.trees import TaskTree
 
 
 def right_step(w, x, y, rate):
@@ -225,4 +227,123 @@ def test_pair_gain_is_the_gain_of_the_tree():
 )
 def test_agreement_names_the_mistake(capsys, function, words):
     checks.agreement(function)
+    assert words in capsys.readouterr().out
+
+
+def variances(one, other, n):
+    return [share * (1 - share) / n for share in (one / 100, other / 100)]
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        (lambda a, b, n: 100 * sum(variances(a, b, n)) ** 0.5, "Right"),
+        (lambda a, b, n: np.hypot(*(np.sqrt(share * (100 - share) / n) for share in (a, b))), "Right"),
+        (lambda a, b, n: None, "returned None"),
+        (lambda a, b, n: sum(variances(a, b, n)) ** 0.5, "in shares"),
+        (lambda a, b, n: 100 * sum(variances(a, b, n)), "square root"),
+        (lambda a, b, n: 1e4 * sum(variances(a, b, n)), "square root"),
+        (lambda a, b, n: 100 * sum(v**0.5 for v in variances(a, b, n)), "add the variances"),
+        (lambda a, b, n: 100 * abs(np.subtract(*variances(a, b, n))) ** 0.5, "variances add"),
+        (lambda a, b, n: 100 * variances(a, b, n)[0] ** 0.5, "the first accuracy alone"),
+        (lambda a, b, n: 100 * variances(a, b, n)[1] ** 0.5, "the second accuracy alone"),
+        (lambda a, b, n: 100 * sum(variances(a, b, 1)) ** 0.5, "divide the variances by n"),
+        (lambda a, b, n: 100 * (sum(variances(a, b, n)) / 2) ** 0.5, "you took their mean"),
+    ],
+)
+def test_difference_error_names_the_mistake(capsys, function, words):
+    checks.difference_error(function)
+    assert words in capsys.readouterr().out
+
+
+def by_label(labels):
+    return TaskTree.nest("", {v: [task for task in labels if labels[task] == v] for v in labels.values()})
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        (by_label, "Right"),
+        (lambda labels: TaskTree("", by_label(labels).children[::-1]), "Right"),
+        (lambda labels: None, "expected a TaskTree"),
+        (lambda labels: {"x": list(labels)}, "expected a TaskTree"),
+        (lambda labels: TaskTree.nest("", set(labels.values())), "expected one for each of task 0"),
+        (lambda labels: TaskTree.nest("", list(labels)), "at step 2, task 1 and task 2 are apart"),
+        (lambda labels: TaskTree.nest("", {"all": list(labels)}), "share a cluster, and they should not"),
+        (lambda labels: TaskTree("", (by_label(labels),)), "at step 2"),
+    ],
+)
+def test_tree_by_label_names_the_mistake(capsys, function, words):
+    checks.tree_by_label(function)
+    assert words in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (lambda c, a, t: sampler(c, a, support=t, shots=8, queries=8, target=t), "Right"),
+        (lambda c, a, t: sampler(c, a, support=t, shots=8, queries=8, covering=True), "Right"),
+        (lambda c, a, t: None, "expected a sampler"),
+        (lambda c, a, t: sampler(c, a, shots=8, queries=8, target=t), "that is X-MAML"),
+        (lambda c, a, t: sampler(c, a, support="en", shots=8, queries=8, target=t), "zero-shot XLA-MAML"),
+        (lambda c, a, t: sampler(c, t, support=a, shots=8, queries=8), "wrong way round"),
+        (lambda c, a, t: sampler(c, t, support=a, shots=8, queries=8, target=t), "a target must stay unseen"),
+        (lambda c, a, t: sampler(c, t, shots=8, queries=8), "the query is in the target"),
+        (lambda c, a, t: sampler(c, "en", support=t, shots=8, queries=8), "not the languages"),
+        (lambda c, a, t: sampler(c, a, support=t, shots=3, queries=6), "3 support and 6 query rows"),
+    ],
+)
+def test_few_shot_sampler(capsys, answer, words):
+    checks.few_shot_sampler(answer)
+    assert words in capsys.readouterr().out
+
+
+def query_rows(draw, steps, first=0):
+    return [row for i in range(first, first + steps) for row in draw(i).query["row"].flatten().tolist()]
+
+
+def support_rows(draw, steps):
+    return [row for i in range(steps) for row in draw(i).support[0]["row"].flatten().tolist()]
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (lambda draw, steps: len(set(query_rows(draw, steps))), "Right"),
+        (lambda draw, steps: None, "returned None"),
+        (lambda draw, steps: len(query_rows(draw, steps)), "count different ones"),
+        (lambda draw, steps: len({*query_rows(draw, steps), *support_rows(draw, steps)}), "are in your count"),
+        (lambda draw, steps: len(set(support_rows(draw, steps))), "these are the support rows"),
+        (lambda draw, steps: len(query_rows(draw, 1)), "that is one episode"),
+        (lambda draw, steps: len(set(query_rows(draw, steps, 1))), "numbered from 0"),
+        (lambda draw, steps: 8 * steps + 1, "the value is off"),
+    ],
+)
+def test_rows_used(capsys, answer, words):
+    checks.rows_used(answer)
+    assert words in capsys.readouterr().out
+
+
+def judged(w, step_on, judge_on, rate, factor=2):
+    adapted = w - factor * rate * step_on[0] * (w * step_on[0] - step_on[1])
+    return (adapted * judge_on[0] - judge_on[1]) ** 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (judged, "Right"),
+        (lambda w, en, hi, rate: None, "returned None"),
+        (lambda w, en, hi, rate: judged(w, en, hi, 0), "no step was taken"),
+        (lambda w, en, hi, rate: judged(w, hi, hi, rate), "that is X-MAML"),
+        (lambda w, en, hi, rate: judged(w, hi, en, rate), "wrong way round"),
+        (lambda w, en, hi, rate: judged(w, en, en, rate), "judge on the Hindi row"),
+        (lambda w, en, hi, rate: judged(w, en, hi, -rate), "uphill"),
+        (lambda w, en, hi, rate: judged(w, en, hi, rate, 1), "factor 2"),
+        (lambda w, en, hi, rate: w - 2 * rate * en[0] * (w * en[0] - en[1]), "these are the adapted parameters"),
+        (lambda w, en, hi, rate: 7.5, "the value is off"),
+    ],
+)
+def test_cross_lingual_loss(capsys, answer, words):
+    checks.cross_lingual_loss(answer)
     assert words in capsys.readouterr().out

@@ -18,7 +18,7 @@ import torch
 
 import minimeta.__main__ as cli
 from minimeta import recipes
-from minimeta.recipes import METHODS, Cell
+from minimeta.recipes import METHODS
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def call(data, encoder, tmp_path, capfd):
     def run(*arguments, **options):
         given = {"data": data, "encoder": encoder, "out": tmp_path / "out"} | options
         named = [str(part) for name, value in given.items() if value is not None for part in (f"--{name}", value)]
-        status = cli.main([*map(str, arguments), *(named if "run" in arguments[:1] else [])])
+        status = cli.main([*map(str, arguments), *(named if arguments[0] in ("run", "study") else [])])
         return (status, *capfd.readouterr())
 
     return run
@@ -67,7 +67,7 @@ def complaint(call, tmp_path):
         assert status == 2
         assert "Traceback" not in said
         assert said.startswith("minimeta: "), said
-        assert said.endswith(".\n") and len(said.splitlines()) == 1, said
+        assert said.rstrip("\n").rstrip(")").endswith(".") and len(said.splitlines()) == 1, said
         for part in parts:
             assert str(part) in said, said
         assert files(tmp_path / "out") == []
@@ -77,6 +77,11 @@ def complaint(call, tmp_path):
 
 def files(directory):
     return sorted(path for path in directory.rglob("*") if path.is_file())
+
+
+def records(directory):
+    """The records of a run, file by file."""
+    return [path for path in files(directory) if path.parent.name == "cells"]
 
 
 def strict(path):
@@ -111,16 +116,17 @@ def finished(data, encoder, tmp_path_factory):
         patch.setattr(torch, "set_num_threads", lambda count: None)
         with contextlib.redirect_stdout(io.StringIO()) as printed:
             assert cli.main([*arguments, "--data", str(data), "--encoder", str(encoder), "--out", str(out)]) == 0
-    return printed.getvalue(), {path: strict(path) for path in files(out)}
+    return printed.getvalue(), {path: strict(path) for path in records(out)}
 
 
 def test_a_run_leaves_one_file_per_cell_and_seed(finished):
     said, records = finished
-    cells = [(name, True) for name in METHODS if METHODS[name].by_genre]
-    cells += [(name, False) for name in ("joint", "x-maml", "xla-maml")]
-    found = [(record["method"], record["by_genre"], record["seed"]) for record in records.values()]
-    assert sorted(found) == sorted((name, kind, seed) for name, kind in cells for seed in (0, 1))
-    (folder,) = {path.parent for path in records}
+    cells = [(name, True, None) for name in METHODS if METHODS[name].by_genre]
+    cells += [(name, False, None) for name in ("baseline", "joint", "x-maml", "xla-maml", "xla-maml-pair")]
+    cells += [("xla-maml-few-shot", False, target) for target in ("de", "zh")]
+    found = [(record["method"], record["by_genre"], record["target"], record["seed"]) for record in records.values()]
+    assert sorted(found, key=str) == sorted(((*cell, seed) for cell in cells for seed in (0, 1)), key=str)
+    (folder,) = {path.parent.parent for path in records}
     assert str(folder) in said
     assert all(path.suffix == ".json" for path in records)
 
@@ -130,37 +136,43 @@ def test_the_table_says_scale_targets_and_seeds(finished):
     first = said.splitlines()[0]
     assert "toy scale" in first and "de, zh" in first and "seeds 0 to 1" in first
     for target in ("de", "zh"):
-        for kind in ("zero-shot", "few-shot"):
+        for kind in recipes.KINDS:
             assert f"{target}, {kind}: test accuracy in %, mean ± sd over seeds" in said
 
 
 def test_the_table_has_the_accuracies_of_the_files(finished):
     said, records = finished
-    blocks = re.split(r"\n(?=\w\w, (?:zero|few)-shot)", said)[1:]
-    assert len(blocks) == 4
+    blocks = re.split(r"\n(?=\w\w, [a-z-]+: test accuracy)", said)[1:]
+    assert len(blocks) == 6
     for block in blocks:
         target, kind = re.match(r"(\w\w), ([a-z-]+):", block).groups()
         rows = [line for line in block.splitlines() if "±" in line][1:]
-        assert len(rows) == len(records) / 2
+        tested = [record for record in records.values() if kind in record["results"].get(target, ())]
+        assert len(rows) == len(tested) / 2
         for name, method in METHODS.items():
-            mine = [record for record in records.values() if record["method"] == name]
+            mine = [record for record in tested if record["method"] == name]
             for by_genre in {record["by_genre"] for record in mine}:
                 values = [r["results"][target][kind]["accuracy"] for r in mine if r["by_genre"] == by_genre]
                 figure = f"{statistics.mean(values):5.2f} ± {statistics.stdev(values):4.2f}"
-                assert any(row.split("  ")[1].strip() == method.title and figure in row for row in rows), (name, figure)
+                assert any(row[2:19].strip() == method.title and figure in row for row in rows), (name, figure)
 
 
 def test_every_effect_stands_beside_its_controls(finished):
-    said, _ = finished
+    said, records = finished
     compared = re.findall(r"^  (\S.*?) +- (\S.*?) +[+-]\d+\.\d\d \[ *[+-]\d+\.\d\d, *[+-]\d+\.\d\d\]  \w", said, re.M)
+    kinds = {}  # of each method, by kind of tasks
+    for record in records.values():
+        for results in record["results"].values():
+            kinds.setdefault(record["method"], {}).setdefault(record["by_genre"], set()).update(results)
     expected = [
         (METHODS[name].title, METHODS[control].title)
-        for name in METHODS
+        for name, found in kinds.items()
         for control in METHODS[name].controls
-        for _ in range(2 if (name, control) == ("joint", "baseline") else 1)
+        for by_genre in found
+        for _ in found[by_genre] & kinds[control].get(by_genre, set())
     ]
-    assert sorted(compared) == sorted(expected * 4)
-    assert said.count("95 % interval over premises, paired by seed") == 4
+    assert sorted(compared) == sorted(expected * 3)  # de, zh and both together
+    assert said.count("95 % interval over premises, paired by seed") == 9
 
 
 def test_a_target_named_twice_is_scored_once(call):
@@ -195,7 +207,7 @@ def test_full_scale_adapts_the_head_and_the_whole(call, tmp_path):
     status, said, _ = call(*arguments)
     assert status == 0
     assert "full scale" in said
-    adapted = {record["method"]: record["settings"]["adapt"] for record in map(strict, files(tmp_path / "out"))}
+    adapted = {record["method"]: record["settings"]["adapt"] for record in map(strict, records(tmp_path / "out"))}
     assert adapted == {"maml": "head", "x-maml": "all"}
 
 
@@ -208,7 +220,7 @@ def test_two_runs_in_the_same_second_are_both_kept(call, tmp_path, monkeypatch):
     monkeypatch.setattr(cli, "datetime", Frozen)
     for _ in range(2):
         assert call("run", "baseline", "--target", "de", "--seeds", "1")[0] == 0
-    assert len(files(tmp_path / "out")) == 2
+    assert len(records(tmp_path / "out")) == 2
 
 
 def test_an_interrupted_run_keeps_what_was_finished(call, tmp_path, monkeypatch):
@@ -224,57 +236,40 @@ def test_an_interrupted_run_keeps_what_was_finished(call, tmp_path, monkeypatch)
     status, _, said = call("run", "baseline", "joint", "--target", "de", "--aux", "fr", "--seeds", "2")
     assert status == 130
     assert said == "minimeta: stopped; the runs that were finished have been kept.\n"
-    assert [strict(path)["method"] for path in files(tmp_path / "out")] == ["baseline"]
+    assert [strict(path)["method"] for path in records(tmp_path / "out")] == ["baseline"]
 
 
-# The table, from records made by hand
+# Studies
 
 
-def record(right, seconds=1.0):
-    """A run on 60 rows of 20 premises with these rows right, for de."""
-    score = {
-        "accuracy": 100 * sum(right) / len(right),
-        "n": len(right),
-        "label": [1] * len(right),
-        "predicted": [1 if hit else 2 for hit in right],
-        "premise_id": [f"test/{i // 3}" for i in range(len(right))],
-        "pair": [f"test/{i}" for i in range(len(right))],
-    }
-    return {"train_seconds": seconds, "results": {"de": {"zero-shot": score, "few-shot": score}}}
+def test_a_study_goes_on_where_it_stopped(call, tmp_path):
+    arguments = ("study", "leave-one-out", "baseline", "maml", "--target", "de", "zh", "--seeds", "1")
+    status, said, _ = call(*arguments)
+    assert status == 0
+    before = {path: path.read_bytes() for path in records(tmp_path / "out")}
+    assert len(before) == 3  # the baseline's record holds both targets
+    status, again, _ = call(*arguments)
+    assert (status, again) == (0, said)
+    assert {path: path.read_bytes() for path in records(tmp_path / "out")} == before
+    assert call("results", tmp_path / "out")[1] in said
 
 
-@pytest.mark.parametrize(
-    ("mine", "other", "verdict"),
-    [
-        ([True] * 60, [False] * 60, "+100.00 [+100.00, +100.00]  better"),
-        ([False] * 60, [True] * 60, "-100.00 [-100.00, -100.00]  worse"),
-        ([True, False] * 30, [True, False] * 30, "+0.00 [+0.00, +0.00]  no difference shown"),
-    ],
-)
-def test_the_verdict_follows_the_interval(mine, other, verdict):
-    cells = {Cell("maml", ("fr",), True): [record(mine)] * 2, Cell("joint", ("fr",), True): [record(other)] * 2}
-    lines = cli.table(cells, ["de"]).splitlines()
-    said = [line.split(" - ")[1].split(maxsplit=1)[1] for line in lines if " - " in line]
-    assert said == [f"{verdict} (genres)"] * 2
-
-
-def test_an_interval_has_a_width_and_holds_its_gain():
-    mine, other = [i % 4 != 0 for i in range(60)], [i % 3 != 0 for i in range(60)]
-    cells = {Cell("maml", ("fr",), True): [record(mine)], Cell("joint", ("fr",), True): [record(other)]}
-    (found, _) = re.findall(r"([+-][\d.]+) \[([+-][\d.]+), ([+-][\d.]+)\]  (.*)", cli.table(cells, ["de"]))
-    gain, low, high = map(float, found[:3])
-    assert gain == pytest.approx(100 * (45 - 40) / 60, abs=0.01)
-    assert low < gain < high
-    assert found[3].removesuffix(" (genres)") == (
-        "better" if low > 0 else "worse" if high < 0 else "no difference shown"
+def test_a_study_of_transfer_takes_pairs_and_kinds(call, tmp_path):
+    status, said, _ = call(
+        *("study", "transfer", "baseline", "x-maml", "xla-maml", "xla-maml-pair", "--aux", "hi", "bg+de"),
+        *("--target", "fr", "hi", "en", "--seeds", "1", "--kinds", "zero-shot"),
     )
-
-
-def test_controls_need_the_same_auxiliaries_and_episodes():
-    runs = [record([True] * 60)]
-    for control in (Cell("joint", ("es",), True), Cell("joint", ("fr",), False)):
-        assert " - " not in cli.table({Cell("maml", ("fr",), True): runs, control: runs}, ["de"])
-    assert " - " in cli.table({Cell("maml", ("fr",), True): runs, Cell("baseline", (), True): runs}, ["de"])
+    assert status == 0
+    found = {path.stem: strict(path)["results"] for path in records(tmp_path / "out")}
+    assert {name: list(results) for name, results in found.items()} == {
+        "baseline-none-languages-seed-0": ["en", "fr", "hi"],
+        "x-maml-hi-languages-seed-0": ["en", "fr"],
+        "x-maml-bg+de-languages-seed-0": ["en", "fr", "hi"],
+        "xla-maml-hi-languages-seed-0": ["fr"],
+        "xla-maml-pair-bg+de-languages-seed-0": ["en", "fr", "hi"],
+    }
+    assert all(list(kinds) == ["zero-shot"] for results in found.values() for kinds in results.values())
+    assert "fine-tuned" not in said
 
 
 # Files
@@ -442,7 +437,7 @@ def test_a_run_from_a_shell(data, encoder, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "±" in done.stdout and "Baseline" in done.stdout
-    assert [strict(path)["seed"] for path in files(tmp_path)] == [0, 1]
+    assert [strict(path)["seed"] for path in records(tmp_path)] == [0, 1]
 
 
 def test_an_encoder_that_no_hub_can_give(data, tmp_path):

@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 import small_world
 import torch
+from datasets import Dataset
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from small_world import complaint
 
-from minimeta import corpora
+from minimeta import corpora, episodes
 from minimeta.episodes import encode, encoded, sampler, target_episodes, task_name
+from minimeta.errors import InputError
 
 few = settings(max_examples=40, deadline=None, derandomize=True, database=None, phases=[Phase.explicit, Phase.generate])
 language_lists = st.lists(st.sampled_from(small_world.LANGUAGES), min_size=1, max_size=4, unique=True)
@@ -346,3 +348,205 @@ def test_shots_from_a_corpus_without_dev_rows(corpus, columns):
 @pytest.mark.parametrize("by", [None, "genre"])
 def test_no_language_at_all(corpus, by):
     complaint(lambda: sampler(corpus, [], by=by)(0), "language")
+
+
+# Who gives the support
+
+
+def test_a_bi_pair_is_each_others_support(corpus, columns):
+    episode = sampler(corpus, ("bg", "de"), support=("de", "bg"), shots=6, queries=6)(0)
+    assert episode.tasks == ("bg", "de")
+    for task, (query, support) in enumerate((("bg", "de"), ("de", "bg"))):
+        check_task(episode, task, columns, 6, 6, 1, support)
+        assert set(columns["language"][rows_of(episode.query, task)]) == {query}
+
+
+def test_the_same_language_by_name_is_the_same_as_by_default(corpus):
+    named, default = sampler(corpus, "fr", support="fr")(3), sampler(corpus, "fr")(3)
+    assert torch.equal(named.query["row"], default.query["row"])
+    assert torch.equal(named.support[0]["row"], default.support[0]["row"])
+
+
+def test_support_can_come_from_another_split(corpus):
+    table = corpus.to_pandas()
+    table.loc[(table["language"] == "en") & (table["genre"] == "travel"), "split"] = "train"
+    moved = Dataset.from_pandas(table, preserve_index=False)
+    episode = sampler(moved, ["fr", "en"], support="en", support_split="train", shots=3, queries=3)(0)
+    for task, language in enumerate(("fr", "en")):
+        given_rows, asked = moved.select(support_rows(episode, task)), moved.select(rows_of(episode.query, task))
+        assert set(given_rows["split"]) == {"train"} and set(given_rows["language"]) == {"en"}
+        assert set(asked["split"]) == {"dev"} and set(asked["language"]) == {language}
+
+
+def test_support_languages_go_with_the_tasks(corpus):
+    complaint(lambda: sampler(corpus, ["fr", "hi", "de"], support=["en", "fr"]), "2 support languages", "3 tasks")
+
+
+# Covering
+
+
+def uses(draw, task, count):
+    """The rows that a task's first episodes use, support before query."""
+    drawn = [draw(step) for step in range(count)]
+    names = drawn[0].tasks
+    return [(support_rows(episode, names.index(task)), rows_of(episode.query, names.index(task))) for episode in drawn]
+
+
+@few
+@given(
+    shots=st.integers(0, 7),
+    queries=st.integers(1, 7),
+    support=st.sampled_from([None, "en"]),
+    by=by_genre,
+    seed=seeds,
+)
+def test_covering_uses_every_row_once_before_any_of_its_class_comes_again(
+    corpus, columns, shots, queries, support, by, seed
+):
+    draw = sampler(corpus, "fr", support, by, shots, queries, covering=True, seed=seed)
+    task = "fr/travel" if by else "fr"
+    used = uses(draw, task, 80)
+    same = support is None
+    streams = [[row for given_rows, asked in used for row in (given_rows + asked if same else asked)]]
+    streams += [] if same else [[row for given_rows, _ in used for row in given_rows]]
+    for stream, language in zip(streams, ("fr", "en"), strict=False):
+        mine = (columns["language"] == language) & (columns["split"] == "dev")
+        mine &= (columns["genre"] == "travel") | (not by)
+        for label in range(3):
+            pool = set(np.flatnonzero(mine & (columns["label"] == label)).tolist())
+            drawn = [row for row in stream if columns["label"][row] == label]
+            for start in range(0, len(drawn) - len(pool) + 1, len(pool)):
+                assert set(drawn[start : start + len(pool)]) == pool
+            rest = drawn[len(drawn) // len(pool) * len(pool) :]
+            assert len(set(rest)) == len(rest) and set(rest) <= pool
+    for step, (given_rows, asked) in enumerate(used):
+        assert len(set(given_rows + asked)) == shots + queries, step  # also where one pass ends and the next begins
+        assert balanced(columns["label"][asked], queries) or same
+        assert balanced(columns["label"][given_rows + asked], shots + queries) or not same
+
+
+@few
+@given(per_language=st.integers(1, 2), seed=seeds)
+def test_covering_gives_each_genre_its_turn(corpus, columns, per_language, seed):
+    draw = sampler(corpus, ["fr", "hi"], by="genre", per_language=per_language, covering=True, seed=seed)
+    drawn = [draw(step) for step in range(12)]
+    for language in ("fr", "hi"):
+        named = [task for episode in drawn for task in episode.tasks if task.startswith(language)]
+        for start in range(0, len(named), 2):
+            assert set(named[start : start + 2]) == {f"{language}/{genre}" for genre in small_world.GENRES}
+        rows = [
+            row
+            for episode in drawn
+            for task, name in enumerate(episode.tasks)
+            if name == f"{language}/travel"
+            for row in support_rows(episode, task) + rows_of(episode.query, task)
+        ]
+        assert len(set(rows[:36])) == 36  # 12 rows of each class at least: four episodes of nine rows
+
+
+def test_covering_episodes_are_the_same_in_any_order(corpus):
+    one, other = (sampler(corpus, ["fr", "hi"], "en", covering=True, seed=5) for _ in range(2))
+    late = other(40)
+    for step in (0, 7, 40):
+        first, second = one(step), other(step)
+        assert torch.equal(first.query["row"], second.query["row"])
+        assert torch.equal(first.support[0]["row"], second.support[0]["row"])
+    assert torch.equal(one(40).query["row"], late.query["row"])
+    different = sampler(corpus, ["fr", "hi"], "en", covering=True, seed=6)(0)
+    assert not torch.equal(one(0).query["row"], different.query["row"])
+
+
+# Parallel
+
+
+@few
+@given(
+    shots=st.integers(1, 8),
+    batches=st.integers(1, 2),
+    covering=st.booleans(),
+    by=by_genre,
+    support=st.sampled_from(["en", "zh"]),
+    seed=seeds,
+    step=steps,
+)
+def test_parallel_rows_are_translations(corpus, columns, shots, batches, covering, by, support, seed, step):
+    draw = sampler(
+        corpus, ["fr", "hi"], support, by, shots, shots * batches, None, batches, covering, parallel=True, seed=seed
+    )
+    episode = draw(step)
+    pairs = np.array(corpus["pair"])
+    for task in range(len(episode.tasks)):
+        check_task(episode, task, columns, shots, shots * batches, batches, support)
+        assert pairs[support_rows(episode, task)].tolist() == pairs[rows_of(episode.query, task)].tolist()
+
+
+def test_episodes_that_are_not_parallel_are_drawn_apart(corpus):
+    episode = sampler(corpus, "fr", "en", shots=6, queries=6)(0)
+    pairs = np.array(corpus["pair"])
+    assert pairs[support_rows(episode, 0)].tolist() != pairs[rows_of(episode.query, 0)].tolist()
+
+
+def test_what_cannot_be_parallel(corpus):
+    complaint(lambda: sampler(corpus, "fr", "en", shots=3, queries=6, parallel=True), "translation", "3 and 6")
+    complaint(lambda: sampler(corpus, "fr", shots=6, queries=6, parallel=True), "two different languages")
+    table = corpus.to_pandas()
+    table.loc[table["language"] == "en", "pair"] += "x"
+    other = Dataset.from_pandas(table, preserve_index=False)
+    complaint(lambda: sampler(other, "fr", "en", shots=6, queries=6, parallel=True), "translated", "there are 0")
+
+
+# Leaks
+
+
+@few
+@given(
+    codes=language_lists,
+    support=st.sampled_from([None, "en", "de", "fr"]),
+    target=st.sampled_from(["de", "fr", "zh"]),
+    by=by_genre,
+    covering=st.booleans(),
+    parallel=st.booleans(),
+    split=st.sampled_from(["dev", "test", "held-out"]),
+    support_split=st.sampled_from([None, "dev", "test"]),
+    seed=seeds,
+)
+def test_no_setting_leaks_the_target_or_a_test_row(
+    corpus, columns, codes, support, target, by, covering, parallel, split, support_split, seed
+):
+    """Whatever is asked for: an error, or no test row and no row of the target but as the support that was named."""
+    try:
+        draw = sampler(
+            corpus, codes, support, by, 3, 3, None, 1, covering, parallel, target, split, support_split, seed
+        )
+    except InputError:
+        return
+    for step in range(3):
+        episode = draw(step)
+        drawn = episode.query["row"].flatten().tolist()
+        assert target not in columns["language"][drawn]
+        given_rows = episode.support[0]["row"].flatten().tolist()
+        assert support == target or target not in columns["language"][given_rows]
+        assert "test" not in columns["split"][drawn + given_rows]
+
+
+def test_a_target_that_would_leak_is_named(corpus):
+    complaint(lambda: sampler(corpus, ["fr", "de"], target="de"), "de is a target", "unseen")
+    complaint(lambda: sampler(corpus, ["fr", "de"], "en", target=["hi", "de"]), "de is a target")
+    complaint(lambda: sampler(corpus, "fr", split="test"), "Test rows are for scoring")
+    complaint(lambda: sampler(corpus, "fr", "en", support_split="test"), "Test rows are for scoring")
+    few_shot = sampler(corpus, "fr", support="de", target="de")(0)
+    assert set(corpus.select(support_rows(few_shot, 0))["language"]) == {"de"}
+
+
+def test_the_last_guard_sees_a_row_of_another_language(corpus, monkeypatch):
+    """Even if the pools were wrong, no episode would leave the sampler with such a row."""
+    real = episodes._pools
+
+    def mixed(corpus, split, by):
+        pools = dict(real(corpus, split, by))
+        pools["fr", None] = pools["de", None]
+        return pools
+
+    monkeypatch.setattr(episodes, "_pools", mixed)
+    with pytest.raises(AssertionError, match="not all dev rows in fr"):
+        sampler(corpus, "fr")(0)

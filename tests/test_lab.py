@@ -55,7 +55,7 @@ def lab(tmp_path_factory):
         server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         try:
             address = f"http://127.0.0.1:{port}"
-            wait(lambda: urllib.request.urlopen(f"{address}/api/status?token={TOKEN}").status == 200, 120)
+            wait(lambda: urllib.request.urlopen(f"{address}/api/status?token={TOKEN}").status == 200, 600)
             yield address
         finally:
             server.terminate()

@@ -22,6 +22,9 @@ DESIGN = {
     "x-maml": ("same", "alone", False, True, True),
     "xla-maml": ("en", "alone", False, True, True),
     "fixed-treemaml": ("same", "fixed", True, True, True),
+    "xla-maml-pair": ("other", "alone", False, True, True),
+    "xla-maml-few-shot": ("target", "alone", False, True, True),
+    "families-treemaml": ("same", "families", True, True, True),
     "random-tree": ("same", "random", True, True, True),
     "everyone": ("same", "everyone", True, True, True),
 }
@@ -50,11 +53,12 @@ def two_outer_steps(monkeypatch):
 
 
 def cell_of(method, auxiliaries=AUXILIARIES, target="de"):
-    return cells([method], [target], auxiliaries)[0]
+    return cells([method], [target], auxiliaries[:2] if method == "xla-maml-pair" else auxiliaries)[0]
 
 
 def run(method, corpus, features, seed=0, targets=("de",), auxiliaries=AUXILIARIES):
-    return recipes.run(cell_of(method, auxiliaries, targets[0]), targets, features, "toy", seed)
+    cell = cell_of(method, auxiliaries, targets[0])
+    return recipes.run(cell, targets, features, recipes.settings_for(cell, "toy"), seed)
 
 
 def predictions(record):
@@ -101,13 +105,15 @@ def row_languages(corpus, rows):
 def test_episodes_are_those_of_the_method(name, corpus):
     support, _, by_genre, adapts, _ = DESIGN[name]
     episode = recipes.sampler_for(cell_of(name), corpus, recipes.settings_for(cell_of(name), "toy"), 0)(0)
-    assert [task.split("/")[0] for task in episode.tasks] == list(AUXILIARIES)
+    auxiliaries = cell_of(name).auxiliaries
+    assert [task.split("/")[0] for task in episode.tasks] == list(auxiliaries)
     assert all(("/" in task) == by_genre for task in episode.tasks)
     assert bool(episode.support) == adapts
-    for i, language in enumerate(AUXILIARIES):
+    sources = {"same": auxiliaries, "en": ["en"] * 3, "other": auxiliaries[::-1], "target": ["de"] * 3}
+    for i, language in enumerate(auxiliaries):
         assert row_languages(corpus, episode.query["row"][i]) == {language}
         if adapts:
-            expected = {language} if support == "same" else {support}
+            expected = {sources[support][i]}
             assert row_languages(corpus, episode.support[0]["row"][i]) == expected
 
 
@@ -163,11 +169,36 @@ def test_a_random_tree_is_a_new_draw_per_seed():
 
 def test_defaults_of_cells():
     found = cells(["baseline", "maml", "x-maml", "xla-maml"], ["de"])
-    assert [cell.method for cell in found] == ["baseline", "maml", "x-maml", "xla-maml"]
-    assert found[0].auxiliaries == ()
-    assert found[1] == Cell("maml", languages.all_but("de"), True)
-    assert found[2:] == [Cell("x-maml", ("hi",), False), Cell("xla-maml", ("hi",), False)]
+    assert found[:2] == [Cell("baseline", (), True), Cell("baseline", (), False)]
+    assert found[2] == Cell("maml", languages.all_but("de"), True)
+    assert found[3:] == [Cell("x-maml", ("hi",), False), Cell("xla-maml", ("hi",), False)]
     assert cells(["x-maml"], ["hi"])[0].auxiliaries == ("de",)
+    assert cells(["xla-maml-pair"], ["de"]) == [Cell("xla-maml-pair", ("bg", "hi"), False)]
+
+
+def test_few_shot_xla_maml_is_trained_for_each_target():
+    found = cells(["joint", "x-maml", "xla-maml-few-shot"], ["de", "fr"])
+    assert found[2:] == [Cell("xla-maml-few-shot", ("hi",), False, code) for code in ("de", "fr")]
+    assert found[:2] == [Cell("joint", ("hi",), False), Cell("x-maml", ("hi",), False)]
+    assert {cell.kinds for cell in found[2:]} == {("fine-tuned",)}
+
+
+def test_controls_of_a_pair_have_its_auxiliaries():
+    found = cells(["baseline", "joint", "x-maml", "xla-maml-pair"], ["fr"], ["bg", "de"])
+    assert [(cell.method, cell.auxiliaries) for cell in found] == [
+        ("baseline", ()),
+        *((name, ("bg", "de")) for name in ("joint", "x-maml", "xla-maml-pair")),
+    ]
+    assert not any(cell.by_genre for cell in found)
+
+
+def test_a_cell_is_scored_on_what_it_has_not_seen():
+    every = tuple(languages.LANGUAGES)
+    assert recipes.scored_on(Cell("x-maml", ("hi",), False), every) == tuple(code for code in every if code != "hi")
+    assert set(every) - set(recipes.scored_on(Cell("xla-maml", ("hi",), False), every)) == {"hi", "en"}
+    assert set(every) - set(recipes.scored_on(Cell("fixed-treemaml", ("hi",), True), every)) == {"hi", "tr", "ar", "sw"}
+    assert set(every) - set(recipes.scored_on(Cell("families-treemaml", ("hi",), True), every)) == {"hi"}
+    assert recipes.scored_on(Cell("xla-maml-few-shot", ("hi",), False, "de"), every) == ("de",)
 
 
 def test_auxiliaries_can_be_named():
@@ -234,6 +265,7 @@ def test_cells_that_cannot_be_trained():
     complaint(lambda: cells(["maml"], ["xx"]), "'xx'")
     complaint(lambda: cells(["maml"], ["de"], ["xx"]), "'xx'")
     complaint(lambda: cells(["xla-maml"], ["de"], ["en"]), "X-MAML", "support from en")
+    complaint(lambda: cells(["xla-maml-pair"], ["de"], ["fr"]), "two auxiliary languages", "there are 1")
 
 
 # Settings
@@ -247,6 +279,23 @@ def test_unknown_scale():
 def test_settings_say_their_scale(scale):
     for method in METHODS:
         assert recipes.settings_for(cell_of(method), scale).scale == scale
+
+
+def test_the_target_is_nowhere_in_training_but_as_support_of_few_shot_xla_maml(corpus):
+    for method in METHODS:
+        if METHODS[method].trains:
+            cell = cell_of(method)
+            numbers = recipes.settings_for(cell, "toy")
+            for step in range(5):
+                episode = recipes.sampler_for(cell, corpus, numbers, 0, ["de"])(step)
+                assert "de" not in row_languages(corpus, episode.query["row"])
+                given = row_languages(
+                    corpus, torch.cat([batch["row"] for batch in episode.support] or [episode.query["row"]])
+                )
+                assert given == {"de"} if METHODS[method].support == "target" else "de" not in given
+            if METHODS[method].support != "target":
+                leaking = replace(cell, auxiliaries=("de", *cell.auxiliaries[1:]))
+                complaint(lambda c=leaking, n=numbers: recipes.sampler_for(c, corpus, n, 0, ["de"]), "must stay unseen")
 
 
 def test_full_scale_has_the_papers_numbers():
@@ -285,23 +334,21 @@ def test_a_record_can_be_kept_as_json(records, corpus, directory, method):
     assert record["versions"]["torch"] == torch.__version__
     assert len(record["outer_losses"]) == (2 if METHODS[method].trains else 0)
     assert set(record["results"]) == {"de"}
-    assert set(record["results"]["de"]) == {"zero-shot", "few-shot"}
+    assert tuple(record["results"]["de"]) == cell.kinds
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_record_scores_every_test_row_of_the_target(records, corpus, method):
-    expected = {
-        row["pair"]: (row["label"], row["premise_id"])
-        for row in corpus
-        if row["language"] == "de" and row["split"] == "test"
-    }
+    expected = [row for row in corpus if row["language"] == "de" and row["split"] == "test"]
+    rows = recipes.scored_rows(corpus, "de")
+    assert rows["pair"] == [row["pair"] for row in expected]
+    assert rows["premise_id"] == [row["premise_id"] for row in expected]
+    assert rows["label"] == "".join(str(row["label"]) for row in expected)
     for score in records[method]["results"]["de"].values():
-        assert score["n"] == len(expected) == len(score["pair"])
-        found = zip(score["pair"], zip(score["label"], score["premise_id"], strict=True), strict=True)
-        assert dict(found) == expected
-        right = np.mean(np.array(score["predicted"]) == np.array(score["label"])) * 100
-        assert score["accuracy"] == pytest.approx(right)
-        assert set(score["predicted"]) <= {0, 1, 2}
+        assert score["n"] == len(expected) == len(score["predicted"])
+        right = np.mean([int(digit) == row["label"] for digit, row in zip(score["predicted"], expected, strict=True)])
+        assert score["accuracy"] == pytest.approx(100 * right)
+        assert set(score["predicted"]) <= set("012")
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -333,7 +380,7 @@ def test_training_moves_the_parameters(corpus, features):
 
 
 def test_several_targets_are_scored_as_one_by_one(records, corpus, features):
-    both = recipes.run(cell_of("everyone"), ["de", "ru"], features, "toy", 0)
+    both = recipes.run(cell_of("everyone"), ["de", "ru"], features, recipes.settings_for(cell_of("everyone"), "toy"), 0)
     assert set(both["results"]) == {"de", "ru"}
     assert both["results"]["de"] == records["everyone"]["results"]["de"]
     assert both["results"]["ru"] != both["results"]["de"]
@@ -347,7 +394,9 @@ def test_progress_wraps_the_reports(corpus, features):
             seen.append(report.step)
             yield report
 
-    record = recipes.run(cell_of("joint"), ["de"], features, "toy", 0, progress)
+    record = recipes.run(
+        cell_of("joint"), ["de"], features, recipes.settings_for(cell_of("joint"), "toy"), 0, progress=progress
+    )
     assert seen == [1, 2]
     assert len(record["outer_losses"]) == 2
 
@@ -364,8 +413,7 @@ def test_baseline_zero_shot_is_the_encoder_itself(records, corpus, directory):
         predicted = model(**tokens).logits.argmax(-1).tolist()
     assert len(set(predicted)) > 1  # or any constant would do
     score = records["baseline"]["results"]["de"]["zero-shot"]
-    expected = dict(zip([row["pair"] for row in rows], predicted, strict=True))
-    assert dict(zip(score["pair"], score["predicted"], strict=True)) == expected
+    assert score["predicted"] == "".join(map(str, predicted))
     right = np.mean([guess == row["label"] for guess, row in zip(predicted, rows, strict=True)])
     assert score["accuracy"] == pytest.approx(100 * right)
 
@@ -375,7 +423,8 @@ def outputs(method, corpus, features, shots, split="test", auxiliaries=AUXILIARI
     settings = replace(recipes.SCALES["toy"]["genres"], inner_rate=0.3, **numbers)
     cell = Cell(method, auxiliaries, True)
     learner = features.encoder.learner
-    return recipes.score(cell, learner, features, "de", shots, settings, 0, split)["predicted"]
+    kind = "few-shot" if shots else "zero-shot"
+    return recipes.score(cell, learner, features, "de", kind, settings, 0, split)["predicted"]
 
 
 def test_methods_that_do_not_pool_are_tested_alike(corpus, features):
@@ -445,6 +494,9 @@ def test_figures_are_those_that_the_papers_print():
     assert figure("maml", languages.all_but("hi"), "few-shot", "hi") == 63.33
     assert figure("x-maml", ("hi",), "zero-shot", "de") == 73.39
     assert figure("xla-maml", ("hi",), "zero-shot", "de") == 74.23
+    assert figure("baseline", (), "fine-tuned", "de") == 73.79
+    assert figure("x-maml", ("sw",), "fine-tuned", "de") == 73.93
+    assert figure("xla-maml-few-shot", ("sw",), "fine-tuned", "de") == 73.47
 
 
 def test_the_order_of_auxiliaries_does_not_matter():
@@ -465,3 +517,29 @@ def test_no_figure_for_what_the_papers_do_not_print():
     assert figure("x-maml", ("hi",), "few-shot", "de") is None
     assert figure("x-maml", ("hi",), "zero-shot", "hi") is None
     assert paper_figure(Cell("maml", languages.all_but("de"), False), "few-shot", "de") is None
+
+
+def test_fine_tuning_is_one_epoch_on_the_dev_rows(corpus, features, monkeypatch):
+    numbers = replace(recipes.SCALES["toy"]["languages"], tune_batch=9)
+    seen, real = [], recipes.sampler
+
+    def watched(*arguments, **options):
+        draw = real(*arguments, **options)
+        return lambda step: seen.append(draw(step).query["row"]) or draw(step)
+
+    monkeypatch.setattr(recipes, "sampler", watched)
+    before = [p.clone() for p in features.encoder.learner.parameters()]
+    tuned = recipes.fine_tune(features.encoder.learner, features, "de", numbers, 0)
+    own = [i for i, row in enumerate(corpus) if row["language"] == "de" and row["split"] == "dev"]
+    rows = torch.cat(seen).flatten().tolist()
+    assert set(rows) == set(own) and len(rows) - len(own) < 9  # the last batch is filled up
+    assert all(torch.equal(p, q) for p, q in zip(features.encoder.learner.parameters(), before, strict=True))
+    assert any(not torch.equal(p, q) for p, q in zip(tuned.parameters(), before, strict=True))
+
+
+def test_a_kind_of_test_that_is_not_known(corpus, features):
+    cell = cell_of("maml")
+    numbers = recipes.settings_for(cell, "toy")
+    complaint(
+        lambda: recipes.score(cell, features.encoder.learner, features, "de", "five-shot", numbers, 0), "zero-shot"
+    )

@@ -1,17 +1,22 @@
 """The tree widgets in JupyterLab, in a real browser: play, scrub, click, drag, reload, in both themes."""
 
+import contextlib
 import json
 import os
 import sys
+import time
 import urllib.request
 from pathlib import Path
 
 import nbformat
 import pytest
+from playwright.sync_api import TimeoutError as TooSlow
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from test_lab import TOKEN, lab, page, run_all, wait  # noqa: F401
+
+PATIENCE = 600  # seconds; a busy machine may be slow
 
 CELLS = (
     """
@@ -42,9 +47,15 @@ explorer""",
 def asked(page):  # noqa: F811
     """The addresses that the page asks for."""
     found = []
-    page.set_default_timeout(90_000)
+    page.set_default_timeout(1000 * PATIENCE)
     page.on("request", lambda request: found.append(request.url))
+    page.on("websocket", lambda socket: found.append(socket.url))
     return found
+
+
+def outside(asked):
+    """The addresses that are not on this machine."""
+    return [url for url in asked if not url.startswith(("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:"))]
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +82,7 @@ def replay(page):  # noqa: F811
 
 
 def explorer(page):  # noqa: F811
-    return widget(page, "query loss")
+    return widget(page, "agreement of their gradients")
 
 
 def picture(part, n=0):
@@ -85,6 +96,16 @@ def title(part):
     return picture(part).locator(".gtitle").text_content()
 
 
+def step(part):
+    """After how many tasks the replay shows its tree."""
+    return int(title(part).split("after ")[1].split()[0])
+
+
+def words(part):
+    """What stands above and below the figures, also where the page is scrolled away and nothing is painted."""
+    return part.locator(".widget-html").all_text_contents()
+
+
 def drawn(plot):
     """Every trace that is shown: its name and its points."""
     return plot.evaluate(
@@ -93,12 +114,90 @@ def drawn(plot):
     )
 
 
-def move(part, label, key, times=1):
-    """Press a key on the handle of the slider with this label."""
-    handle = part.locator(".widget-inline-hbox", has_text=label).locator(".noUi-handle")
-    handle.focus()
-    for _ in range(times):
-        handle.press(key)
+def look(part):
+    """All that a widget shows of its first tree: words and figure."""
+    return words(part), drawn(picture(part))
+
+
+def settled(part):
+    """What the widget shows once that has stayed the same for three seconds, in which the kernel answered."""
+    kept, since = None, 0.0
+
+    def still():
+        nonlocal kept, since
+        kernel = "window.jupyterapp.shell.currentWidget.sessionContext.session.kernel"
+        part.page.evaluate(f"async () => {{ await {kernel}.requestKernelInfo(); }}")
+        now = look(part)
+        if now != kept:
+            kept, since = now, time.monotonic()
+        return time.monotonic() - since > 3
+
+    wait(still, PATIENCE)
+    return kept
+
+
+def differ(one, other):
+    """Whether both the words and the figure are other ones."""
+    return one[0] != other[0] and one[1] != other[1]
+
+
+def ringed(plot):
+    """The position in `tree.nodes` of the node with the black ring, and the lines of its hover."""
+    return plot.evaluate(
+        """plot => {
+            const [ring, ...traces] = plot._fullData;
+            return traces.filter(trace => trace.visible === true && trace.customdata)
+                .flatMap(trace => [...trace.customdata].map((node, i) => [node, trace, i]))
+                .filter(([_, {x, y}, i]) => x[i] === ring.x[0] && y[i] === ring.y[0])
+                .map(([node, trace, i]) => [node, ...trace.hovertext[i].split("<br>")])
+                .at(-1);  // a first task stands where its root does, and comes after it
+        }"""
+    )
+
+
+def agree(part):
+    """Whether the words of a replay are about the task with the ring."""
+    return f"{ringed(picture(part))[1]} arrives" in words(part)[1]
+
+
+def until(seen, act):
+    """Act, and act again, until something is seen: a page that is still settling can swallow a click."""
+
+    def tried():
+        with contextlib.suppress(TooSlow):
+            act()
+        with contextlib.suppress(AssertionError):
+            wait(seen, 10)
+        return seen()
+
+    wait(tried, PATIENCE)
+
+
+def press(button):
+    """Click a button if it is there; the buttons for play and pause take turns."""
+    if button.count():
+        button.click(timeout=20_000)
+
+
+def forward(page):  # noqa: F811
+    """Press the replay's button for one task more until it has come."""
+    part = replay(page)
+    before = step(part)
+    until(lambda: step(part) > before and agree(part), lambda: press(part.locator("button:has(.fa-step-forward)")))
+
+
+def move(part, label, to, one=1):
+    """Press keys on the slider with this label until it stands there; a page key is worth five steps of size `one`."""
+    slider = part.locator(".widget-inline-hbox", has_text=label)
+
+    def there():
+        away = round((to - float(slider.locator(".widget-readout").text_content())) / one)
+        up, down = ("PageUp", "PageDown") if abs(away) >= 5 else ("ArrowRight", "ArrowLeft")
+        if away:
+            slider.locator(".noUi-handle").press(up if away > 0 else down)
+        return not away
+
+    wait(there, PATIENCE)
 
 
 def click(page, plot, node):  # noqa: F811
@@ -118,20 +217,26 @@ def click(page, plot, node):  # noqa: F811
     )
     page.mouse.move(x - 30, y - 30)
     page.mouse.move(x, y, steps=5)
-    plot.locator(".hoverlayer .hovertext").first.wait_for()
+    plot.locator(".hoverlayer .hovertext").first.wait_for(timeout=20_000)
     page.mouse.down()
     page.mouse.up()
 
 
-def click_away(page, part, node, words):  # noqa: F811
-    """Click a node until these words are gone: a page that is still settling can swallow a click."""
+def keep(page):  # noqa: F811
+    """Save the notebook, so that nothing asks before a reload."""
+    page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+    wait(lambda: not page.evaluate("() => window.jupyterapp.shell.currentWidget.context.model.dirty"), PATIENCE)
 
-    def gone():
-        click(page, picture(part), node)
-        page.wait_for_timeout(1500)
-        return words not in part.inner_text()
 
-    wait(gone, 90)
+def choose(page, part, node):  # noqa: F811
+    """Click a node of the explorer's tree until it has the ring and the words are about its tasks."""
+
+    def seen():
+        at, *hover = ringed(picture(part))
+        size = next(int(line.split()[0]) for line in hover if line.endswith(("leaf", "leaves")))
+        return at == node and words(part)[1].startswith(f"{size} task")
+
+    until(seen, lambda: click(page, picture(part), node))
 
 
 def shoot(page, name):  # noqa: F811
@@ -144,51 +249,40 @@ def shoot(page, name):  # noqa: F811
 
 def test_the_replay_plays_steps_and_scrubs_back(notebook):
     part = replay(notebook)
-    wait(lambda: "after 1 of 12" in title(part), 60)
-    move(part, "tasks", "ArrowRight", 6)
-    wait(lambda: "after 7 of 12" in title(part), 30)
-    seventh, figure = part.locator(".widget-html").all_inner_texts(), drawn(picture(part))
+    wait(lambda: step(part) == 1, PATIENCE)
+    move(part, "tasks", 7)
+    wait(lambda: step(part) == 7 and agree(part), PATIENCE)
+    seventh, figure = settled(part)
     assert "a6 arrives" in seventh[1] and "ξσ" in seventh[1]
     assert sum(len(x) for name, x, _ in figure if name in "abc") == 7
     assert "1.000000" in figure[0][1]  # the ring of the newcomer
-    part.locator("button:has(.fa-step-forward)").click()
-    wait(lambda: "after 8 of 12" in title(part), 30)
-    part.locator("button:has(.fa-play)").click()
-    wait(lambda: "after 12 of 12" in title(part) and not part.locator(".fa-pause").count(), 60)  # and it stops
-    move(part, "tasks", "ArrowLeft", 5)
-    wait(lambda: "after 7 of 12" in title(part), 30)
-    wait(lambda: part.locator(".widget-html").all_inner_texts() == seventh, 30)
-    assert drawn(picture(part)) == figure
+    forward(notebook)
+    until(lambda: step(part) > 8, lambda: press(part.locator("button:has(.fa-play)")))
+    wait(lambda: step(part) == 12 and not part.locator(".fa-pause").count(), PATIENCE)  # and it stops
+    move(part, "tasks", 7)
+    wait(lambda: look(part) == (seventh, figure), PATIENCE)
 
 
 def test_a_click_and_the_slider_of_xi_change_the_explorer(notebook):
     part = explorer(notebook)
-    plot = picture(part)
     picture(part, 1)
-    wait(lambda: "8 tasks: " in part.inner_text(), 60)
-    whole = part.inner_text()
-    assert "8 tasks: " in whole and "<b>sentence</b> of" in whole
-    click_away(notebook, part, 1, "8 tasks: ")
-    chosen = part.inner_text()
-    before = drawn(plot)
-    move(part, "ξ", "ArrowRight", 30)
-    wait(lambda: drawn(plot) != before, 30)
-    wait(lambda: part.inner_text() != chosen, 60)
+    wait(lambda: words(part)[1].startswith("8 tasks: "), PATIENCE)
+    assert "<b>sentence</b> of" in words(part)[1]
+    choose(notebook, part, 1)
+    chosen, before = settled(part)
+    move(part, "ξ", 2.2, 0.05)
+    wait(lambda: words(part) != chosen and drawn(picture(part)) != before, PATIENCE)
 
 
 def test_a_reload_keeps_what_was_shown(notebook):
-    notebook.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
-    replay(notebook).locator("button:has(.fa-step-forward)").click()
-    wait(lambda: "after 8 of 12" in title(replay(notebook)), 30)
-    looks = [(part(notebook).locator(".widget-html").all_inner_texts(), drawn(picture(part(notebook))))
-             for part in (replay, explorer)]  # fmt: skip
+    keep(notebook)
+    forward(notebook)
+    looks = [settled(part(notebook)) for part in (replay, explorer)]
     shoot(notebook, "light")
     notebook.reload()
-    for part, (words, figure) in zip((replay, explorer), looks, strict=True):
-        assert part(notebook).locator(".widget-html").all_inner_texts() == words
-        assert drawn(picture(part(notebook))) == figure
-    replay(notebook).locator("button:has(.fa-step-forward)").click()  # and it goes on from there
-    wait(lambda: "after 9 of 12" in title(replay(notebook)), 60)
+    for part, shown in zip((replay, explorer), looks, strict=True):
+        wait(lambda part=part, shown=shown: look(part(notebook)) == shown, PATIENCE)
+    forward(notebook)  # and it goes on from there
 
 
 def test_the_words_are_readable_in_the_dark_theme(notebook):
@@ -196,13 +290,53 @@ def test_the_words_are_readable_in_the_dark_theme(notebook):
     wait(lambda: notebook.evaluate("() => document.body.dataset.jpThemeLight") == "false", 30)
     shoot(notebook, "dark")
     for part in (replay, explorer):
-        for words in part(notebook).locator(".widget-html-content, td, th, label").all():
+        for line in part(notebook).locator(".widget-html-content, td, th, label").all():
             red, green, blue = (
-                int(v) for v in words.evaluate("e => getComputedStyle(e).color.match(/\\d+/g).slice(0, 3)")
+                int(v) for v in line.evaluate("e => getComputedStyle(e).color.match(/\\d+/g).slice(0, 3)")
             )
             assert min(red, green, blue) > 128
 
 
+def test_the_tree_explorer_notebook_answers(page, lab, asked):  # noqa: F811
+    """Notebook 05 itself: play and scrub the replay, click a node, move ξ, reload."""
+    run_all(page, lab, "05_tree_explorer.ipynb", PATIENCE)
+    part = replay(page)
+    wait(lambda: step(part) == 1 and agree(part), PATIENCE)
+    first = settled(part)
+    until(lambda: step(part) > 1, lambda: press(part.locator("button:has(.fa-play)")))
+    wait(lambda: step(part) > 3, PATIENCE)  # it goes on by itself
+    until(lambda: not part.locator(".fa-pause").count(), lambda: press(part.locator("button:has(.fa-pause)")))
+    played = settled(part)
+    assert step(part) > 3 and agree(part) and differ(first, played)
+    move(part, "tasks", 2)
+    wait(lambda: step(part) == 2 and agree(part), PATIENCE)
+    second = settled(part)
+    assert differ(first, second) and differ(played, second)
+    move(part, "tasks", 9)
+    wait(lambda: step(part) == 9 and agree(part), PATIENCE)
+    assert differ(second, settled(part))
+    move(part, "tasks", 2)
+    wait(lambda: look(part) == second, PATIENCE)
+
+    part = explorer(page)
+    wait(lambda: words(part)[1].startswith("36 tasks: ") and ringed(picture(part))[0] == 0, PATIENCE)
+    whole = settled(part)
+    choose(page, part, 1)
+    chosen = settled(part)
+    assert differ(whole, chosen)
+    move(part, "ξ", 2.2, 0.05)
+    wait(lambda: differ(chosen, look(part)), PATIENCE)
+
+    keep(page)
+    looks = [settled(part(page)) for part in (replay, explorer)]
+    page.reload()
+    for part, shown in zip((replay, explorer), looks, strict=True):
+        wait(lambda part=part, shown=shown: look(part(page)) == shown, PATIENCE)
+    forward(page)  # and it goes on from there
+    choose(page, explorer(page), 0)
+    assert words(explorer(page))[1].startswith("36 tasks: ")
+    assert len(asked) > 20 and outside(asked) == []
+
+
 def test_nothing_left_the_machine(notebook, asked):
-    assert len(asked) > 20
-    assert [url for url in asked if not url.startswith(("http://127.0.0.1:", "data:", "blob:"))] == []
+    assert len(asked) > 20 and outside(asked) == []

@@ -72,21 +72,22 @@ def measure(seed: int, out: Path) -> dict:
     baseline = recipes.cells(["baseline"], ["de"])[0]
     settings = recipes.settings_for(baseline, "toy")
     scores = {
-        language: recipes.score(baseline, features.encoder.learner, features, language, 0, settings, seed)["accuracy"]
+        language: recipes.score(baseline, features.encoder.learner, features, language, "zero-shot", settings, seed)[
+            "accuracy"
+        ]
         for language in LANGUAGES
     }
     runs = {}
-    for cell in recipes.cells(list(recipes.METHODS), TARGETS):
-        record = recipes.run(cell, TARGETS, features, "toy", seed)
+    for cell in recipes.cells([name for name in recipes.METHODS if recipes.METHODS[name].support != "target"], TARGETS):
+        record = recipes.run(cell, TARGETS, features, recipes.settings_for(cell, "toy"), seed)
         name = f"{cell.method} {'genres' if cell.by_genre else 'languages'}"
         runs[name] = {
             "seconds": record["train_seconds"],
             **{
-                kind: {target: record["results"][target][kind]["accuracy"] for target in TARGETS}
-                for kind in ("zero-shot", "few-shot")
+                kind: {target: record["results"][target][kind]["accuracy"] for target in TARGETS} for kind in cell.kinds
             },
         }
-        print(seed, name, {kind: round(np.mean(list(runs[name][kind].values())), 1) for kind in GAINS}, flush=True)
+        print(seed, name, {kind: round(np.mean(list(runs[name][kind].values())), 1) for kind in cell.kinds}, flush=True)
     return {"seed": seed, "encoder": scores, "runs": runs, "seconds": time.perf_counter() - start}
 
 

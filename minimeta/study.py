@@ -1,0 +1,406 @@
+"""A study: a grid of runs on one machine or a cluster, one file for each, that can be stopped and started again.
+
+The folder of a study holds `study.json` (what all runs share), `rows.json` (the test rows that were scored) and
+`cells/`, one record per training (see `recipes.run`). Tables come from these files alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import corpora, encoders, recipes
+from .errors import InputError
+from .files import data_directory, write_json
+from .languages import LANGUAGES, all_but
+from .metrics import paired_difference
+from .recipes import KINDS, METHODS, Cell
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training and its tests: a cell, a seed, the target languages to score it on, and in which `KINDS`."""
+
+    cell: Cell
+    seed: int
+    targets: tuple[str, ...]
+    kinds: tuple[str, ...] = tuple(KINDS)
+
+    @property
+    def name(self) -> str:
+        """The name of its file."""
+        return f"{self.cell.name} seed {self.seed}".replace(" ", "-")
+
+
+TINY = "tiny-encoder-nli"
+
+
+@dataclass(frozen=True)
+class World:
+    """What all runs of a study share: the scale, the corpus and the encoder.
+
+    At toy scale there is no need to name them: they are mini-NLI and the tiny encoder.
+    """
+
+    scale: str = "toy"
+    data: str | None = None
+    encoder: str | None = None
+
+    def __post_init__(self) -> None:
+        own = self.scale == "toy" and not self.data
+        if not own and not (self.data and self.encoder):
+            raise InputError(
+                f"There is no corpus or encoder to use at {self.scale} scale: name them with --data DIR "
+                "(XNLI-1.0.zip) and --encoder DIR (a BERT or XLM-R classifier fine-tuned on English NLI)."
+            )
+
+
+def leave_one_out(methods: Sequence[str], targets: Sequence[str], seeds: Iterable[int]) -> list[Run]:
+    """Each target left out in turn, all other languages of the phylogeny auxiliary (TreeMAML, Table 1)."""
+    return merged(
+        Run(cell, seed, (target,)) for seed in seeds for target in targets for cell in recipes.cells(methods, [target])
+    )
+
+
+def transfer(
+    methods: Sequence[str], auxiliaries: Sequence[str | Sequence[str]], targets: Sequence[str], seeds: Iterable[int]
+) -> list[Run]:
+    """Each auxiliary (or pair) in turn, scored on every target that it may be (XLA-MAML, Table 3 and Figure 2).
+
+    Methods are left out where they do not go: XLA-MAML with en or with a pair, the bi-pair with one language.
+    """
+    support = {name: METHODS[name].support if name in METHODS else None for name in methods}
+    runs = []
+    for seed in seeds:
+        for auxiliary in auxiliaries:
+            given = (auxiliary,) if isinstance(auxiliary, str) else tuple(auxiliary)
+            others = [code for code in targets if code not in given]
+            able = [
+                name
+                for name in methods
+                if not (support[name] == "en" and (len(given) > 1 or "en" in given))
+                and not (support[name] == "other" and len(given) != 2)
+            ]
+            for cell in recipes.cells(able, [code for code in others if code != "en"], given) if able else []:
+                runs.append(Run(cell, seed, recipes.scored_on(cell, others)))
+    return merged(run for run in runs if run.targets)
+
+
+def merged(runs: Iterable[Run]) -> list[Run]:
+    """One run for each cell and seed, with the targets and the tests of all that were given."""
+    found: dict[tuple[Cell, int], Run] = {}
+    for each in runs:
+        before = found.get((each.cell, each.seed), each)
+        targets = tuple(code for code in LANGUAGES if code in before.targets + each.targets)
+        kinds = tuple(kind for kind in KINDS if kind in before.kinds + each.kinds)
+        found[each.cell, each.seed] = Run(each.cell, each.seed, targets, kinds)
+    return list(found.values())
+
+
+def run(
+    runs: Sequence[Run],
+    folder: str | Path,
+    world: World,
+    workers: int = 1,
+    threads: int | None = None,
+    progress: Callable[..., Iterable[Any]] = lambda finished, total: finished,
+) -> None:
+    """Do what is not done yet of `runs`, `workers` at a time, each with so many `threads`.
+
+    Without `threads` it is one for toy models and where there are several workers, else as many as there are
+    processors, up to 4.
+
+    `progress(finished, total=n)` wraps the runs as they are finished. Stopped at any moment and started again, the
+    study ends with the same files, but for the times in them. A run that fails does not stop the others; InputError
+    then names the first. `joblib.parallel_config` around the call chooses another engine (Dask, say).
+    """
+    from joblib import Parallel, delayed
+
+    folder, runs = Path(folder), merged(runs)
+    if workers < 1:
+        raise InputError(f"The number of workers is {workers}; it must be 1 or more.")
+    if not runs:
+        raise InputError("The study has no run; name at least one method, target and seed.")
+    _prepare(runs, folder, world)
+    left = [missing for each in runs if (missing := _missing(each, folder, world.scale))]
+    if threads is None:
+        available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4
+        threads = 1 if world.scale == "toy" or workers > 1 else min(4, available)
+    parallel = Parallel(n_jobs=workers, return_as="generator_unordered")
+    failures = []
+    for name, failure in progress(
+        parallel(
+            delayed(_one)(each, recipes.settings_for(each.cell, world.scale), folder, world, threads) for each in left
+        ),
+        total=len(left),
+    ):
+        if failure:
+            failures.append(f"{name}: {failure}")
+    if failures:
+        many = f" ({len(failures)} of {len(left)} runs failed, the others have been kept.)" if len(left) > 1 else ""
+        raise InputError(failures[0] + many)
+
+
+def remove_empty(folder: str | Path) -> None:
+    """Remove what a study laid out in `folder` if no run was finished, and the folder if nothing else is in it."""
+    folder = Path(folder)
+    if any(folder.glob("cells/*.json")):
+        return
+    for name in ("study.json", "rows.json"):
+        (folder / name).unlink(missing_ok=True)
+    for directory in (folder / "cells", folder):
+        with suppress(OSError):  # there is none, or other files are in it
+            directory.rmdir()
+
+
+def _prepare(runs: Sequence[Run], folder: Path, world: World) -> None:
+    """Check every run before the first one is trained, and lay out the folder, or find it as it was laid out."""
+    corpus = _corpus(world.data)
+    for each in dict.fromkeys((each.cell, each.targets) for each in runs):
+        recipes.check_cell(each[0], each[1], corpus, recipes.settings_for(each[0], world.scale))
+    for each in {(s.adapt, s.max_length) for s in (recipes.settings_for(each.cell, world.scale) for each in runs)}:
+        _features(world, *each)
+    rows = {
+        code: recipes.scored_rows(corpus, code) for code in sorted({code for each in runs for code in each.targets})
+    }
+    (folder / "cells").mkdir(parents=True, exist_ok=True)
+    shared = {"scale": world.scale, "data": world.data or "mini-NLI", "encoder": world.encoder or TINY}
+    if (folder / "study.json").exists():
+        found = _read(folder / "study.json")
+        for key, value in shared.items():
+            if found.get(key) != value:
+                raise InputError(
+                    f"{folder} holds a study with the {key} {found.get(key)}, not {value}; use another folder."
+                )
+        kept = _read(folder / "rows.json") if (folder / "rows.json").exists() else {}
+        if any(kept.get(code, own) != own for code, own in rows.items()):
+            raise InputError(f"{folder} holds a study of other test rows; use another folder.")
+        rows = kept | rows
+    write_json(folder / "rows.json", rows)
+    write_json(folder / "study.json", shared)
+
+
+def _missing(each: Run, folder: Path, scale: str) -> Run | None:
+    """None if the run has its file, else what to run: with what is in its file already, if another grid wrote that.
+
+    Raises InputError if its file was made with other settings.
+    """
+    path = folder / "cells" / f"{each.name}.json"
+    if not path.exists():
+        return each
+    record = _read(path)
+    if record["settings"] != asdict(recipes.settings_for(each.cell, scale)):
+        raise InputError(f"{path} was run with other settings than today's; move it away or use another folder.")
+    done = record["results"]
+    wanted = {kind for kind in each.cell.kinds if kind in each.kinds}
+    if all(wanted <= set(done.get(target, ())) for target in each.targets):
+        return None
+    return merged([each, *(Run(each.cell, each.seed, (target,), tuple(kinds)) for target, kinds in done.items())])[0]
+
+
+def _one(each: Run, settings: recipes.Settings, folder: Path, world: World, threads: int) -> tuple[str, str]:
+    """Do one run and write its record; returns its name and, if it failed, why."""
+    import torch
+
+    torch.set_num_threads(threads)
+    try:
+        features = _features(world, settings.adapt, settings.max_length)
+        record = recipes.run(each.cell, each.targets, features, settings, each.seed, each.kinds)
+    except InputError as error:
+        return each.name, str(error)
+    record |= {"encoder": world.encoder or TINY, "device": _device(), "threads": threads}
+    write_json(folder / "cells" / f"{each.name}.json", record)
+    return each.name, ""
+
+
+def _device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+@lru_cache(maxsize=1)
+def _corpus(data: str | None) -> Any:
+    return corpora.nli(data)
+
+
+@lru_cache(maxsize=2)
+def _features(world: World, adapt: Any, max_length: int) -> encoders.Features:
+    """Kept in each worker from run to run: trunk features are costly."""
+    name = world.encoder or data_directory() / TINY
+    return encoders.nli(name, adapt, max_length).to(_device()).features(_corpus(world.data))
+
+
+# Results
+
+
+def tested(data: str | None = None) -> list[str]:
+    """The languages of a corpus (None: mini-NLI) that have test rows, in the order of XNLI's list."""
+    corpus = _corpus(data)
+    there = {code for code, split in zip(corpus["language"][:], corpus["split"][:], strict=True) if split == "test"}
+    return [code for code in LANGUAGES if code in there]
+
+
+REST = ("all but the target",)
+"""The auxiliaries of a cell in results, where each target was left out in turn."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a study's folder holds: what its runs share, the scored rows of each language, and the records."""
+
+    shared: dict[str, Any]
+    rows: dict[str, dict[str, Any]]
+    records: list[dict[str, Any]]
+
+    def cells(self) -> dict[Cell, list[dict[str, Any]]]:
+        """The records of each cell, by method and seed; trainings that differ by target alone are put together.
+
+        That is few-shot XLA-MAML's, and those of a study that leaves one out: their auxiliaries are REST.
+        """
+        found: dict[Cell, dict[int, dict[str, Any]]] = {}
+        order = list(METHODS)
+        for record in sorted(self.records, key=lambda record: (order.index(record["method"]), record["seed"])):
+            cell = replace(cell_of(record), target=None)
+            if len(record["results"]) == 1 and set(cell.auxiliaries) == set(all_but(*record["results"])):
+                cell = replace(cell, auxiliaries=REST)
+            by_seed = found.setdefault(cell, {})
+            before = by_seed.get(record["seed"], {"results": {}})
+            by_seed[record["seed"]] = record | {"results": before["results"] | record["results"]}
+        return {cell: list(by_seed.values()) for cell, by_seed in found.items()}
+
+
+def cell_of(record: dict[str, Any]) -> Cell:
+    """The cell that a record is of."""
+    names = ("method", "auxiliaries", "by_genre", "target", "covering", "parallel")
+    return Cell(**{name: tuple(record[name]) if name == "auxiliaries" else record[name] for name in names})
+
+
+def load(folder: str | Path) -> Results:
+    """The results of a study so far; raises InputError if there is none in `folder`."""
+    folder = Path(folder)
+    if not (folder / "study.json").exists():
+        raise InputError(f"There is no study in {folder}: expected study.json, rows.json and cells/.")
+    records = [_read(path) for path in sorted((folder / "cells").glob("[!.]*.json"))]
+    return Results(_read(folder / "study.json"), _read(folder / "rows.json"), records)
+
+
+def accuracies(results: Results) -> pd.DataFrame:
+    """A line for each cell, target and kind of test: `accuracy` (mean over seeds, %), `sd`, `seeds`, `rows`.
+
+    `seconds` is the mean time of a training, `paper` what a paper prints for the same (mBERT), where it does.
+    """
+    import pandas as pd
+
+    lines = []
+    for cell, records in results.cells().items():
+        for target in _order(records):
+            for kind in cell.kinds:
+                scores = [score for record in records if (score := record["results"].get(target, {}).get(kind))]
+                if not scores:
+                    continue
+                values = [score["accuracy"] for score in scores]
+                lines.append(
+                    _labels(results, cell)
+                    | {"target": target, "kind": kind, "accuracy": np.mean(values), "seeds": len(values)}
+                    | {"sd": np.std(values, ddof=1) if len(values) > 1 else np.nan, "rows": scores[0]["n"]}
+                    | {"seconds": np.mean([record["train_seconds"] for record in records])}
+                    | {"paper": recipes.paper_figure(_with_auxiliaries(cell, target), kind, target)}
+                )
+    return pd.DataFrame(lines)
+
+
+def differences(results: Results, seed: int = 0) -> pd.DataFrame:
+    """Each method minus each of its controls with the same auxiliaries: `gain` in points, `low`, `high` (95 %).
+
+    A line for each target that both were scored on, and one for all of them together ("all", if several). Paired
+    by seed; intervals are bootstrapped over premises, which are the same in all languages (`paired_difference`).
+    """
+    import pandas as pd
+
+    lines = []
+    found = results.cells()
+    for cell, records in found.items():
+        for other, controls in found.items():
+            if other.method not in METHODS[cell.method].controls or not _comparable(cell, other):
+                continue
+            for kind in [kind for kind in cell.kinds if kind in other.kinds]:
+                for target, (ours, theirs, groups, seeds) in _paired(results, records, controls, kind).items():
+                    gain, low, high = paired_difference(ours, theirs, groups, seed)
+                    verdict = "better" if low > 0 else "worse" if high < 0 else "no difference shown"
+                    lines.append(
+                        _labels(results, cell)
+                        | {"control": METHODS[other.method].title, "target": target, "kind": kind, "gain": gain}
+                        | {"low": low, "high": high, "verdict": verdict, "seeds": seeds, "rows": len(groups)}
+                    )
+    return pd.DataFrame(lines)
+
+
+def _with_auxiliaries(cell: Cell, target: str) -> Cell:
+    return replace(cell, auxiliaries=all_but(target)) if cell.auxiliaries == REST else cell
+
+
+def _comparable(cell: Cell, control: Cell) -> bool:
+    """Controls have the same kind of tasks and, unless they do not train, the same auxiliaries."""
+    same = (control.auxiliaries, control.covering, control.parallel) == (cell.auxiliaries, False, False)
+    return cell.by_genre == control.by_genre and (not control.auxiliaries or same)
+
+
+def _paired(
+    results: Results, records: Sequence[dict[str, Any]], controls: Sequence[dict[str, Any]], kind: str
+) -> dict[str, tuple[np.ndarray, np.ndarray, list[str], int]]:
+    """By target: what is right, ours and the control's, each (seeds, rows), their premises, and how many seeds."""
+    by_seed = {record["seed"]: record for record in controls}
+    pairs = [(record, by_seed[record["seed"]]) for record in records if record["seed"] in by_seed]
+    found = {}
+    for target in _order([record for record, _ in pairs]):
+        both = [pair for pair in pairs if all(kind in record["results"].get(target, ()) for record in pair)]
+        if both:
+            label = _digits(results.rows[target]["label"])
+            right = np.array(
+                [[_digits(each["results"][target][kind]["predicted"]) == label for each in pair] for pair in both]
+            )
+            found[target] = (right[:, 0], right[:, 1], results.rows[target]["premise_id"], len(both))
+    if len(found) > 1:
+        least = min(part[3] for part in found.values())
+        ours, theirs = (np.concatenate([part[i][:least] for part in found.values()], 1) for i in (0, 1))
+        found["all"] = (ours, theirs, [premise for part in found.values() for premise in part[2]], least)
+    return found
+
+
+def _labels(results: Results, cell: Cell) -> dict[str, Any]:
+    """The columns that say what was trained."""
+    return {
+        "scale": results.shared["scale"],
+        "method": METHODS[cell.method].title,
+        "auxiliaries": "+".join(cell.auxiliaries),
+        "tasks": "genres" if cell.by_genre else "languages",
+        "drawn": " ".join(name for name in ("covering", "parallel") if getattr(cell, name)) or "random",
+    }
+
+
+def _order(records: Sequence[dict[str, Any]]) -> list[str]:
+    """The targets of the records, in the order of XNLI's list."""
+    return [code for code in LANGUAGES if any(code in record["results"] for record in records)]
+
+
+def _digits(text: str) -> np.ndarray:
+    return np.frombuffer(text.encode(), np.uint8) - ord("0")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path} is not a whole JSON file ({error}); delete it, and its run is done again.") from None

@@ -1,0 +1,311 @@
+"""The figures and widgets of episodes and of transfer, without a browser: what they draw and say is what was drawn."""
+
+import html
+import re
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+import small_world
+from datasets import Dataset
+
+from minimeta import corpora, episodewidgets, study
+from minimeta.episodeplots import (
+    ROLES,
+    coverage_data,
+    language_pairs,
+    language_roles,
+    roles,
+    transfer_data,
+    transfer_map,
+)
+from minimeta.episodes import sampler
+from minimeta.episodewidgets import EpisodeBrowser, TransferMap
+from minimeta.errors import InputError
+from minimeta.languages import LANGUAGES, all_but
+from minimeta.metrics import accuracy
+from minimeta.recipes import METHODS
+
+ODD = "<b>x</b> & $y$ <script>"
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    """13 languages, 2 genres, 96 dev rows in each language."""
+    return corpora.nli(small_world.write_xnli(tmp_path_factory.mktemp("xnli")))
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch):
+    """Fewer outer steps than a reader has: they are drawn anew for each choice."""
+    monkeypatch.setattr(episodewidgets, "_STEPS", 20)
+
+
+def made_up(auxiliaries=("hi", "de", "en", ("bg", "de")), targets=("de", "hi", "fr", "en"), seeds=2, premises=30):
+    """A study that nobody trained: each method is right as often as its place in the list says."""
+    methods = ["baseline", "joint", "x-maml", "xla-maml", "xla-maml-pair"]
+    rng, label = np.random.default_rng(0), "012" * premises
+    ids = [str(i // 3) for i in range(3 * premises)]
+    records = []
+    for run in study.transfer(methods, auxiliaries, targets, range(seeds)):
+        scores = {}
+        for target in run.targets:
+            right = rng.random(len(label)) < 0.5 + 0.07 * methods.index(run.cell.method)
+            predicted = "".join(
+                digit if ok else str((int(digit) + 1) % 3) for digit, ok in zip(label, right, strict=True)
+            )
+            scores[target] = {
+                kind: {"accuracy": accuracy(list(predicted), list(label)), "n": len(label), "predicted": predicted}
+                for kind in run.cell.kinds
+            }
+        record = asdict(run.cell) | {"seed": run.seed, "train_seconds": 1.0, "results": scores}
+        records.append(record | {"auxiliaries": list(run.cell.auxiliaries)})  # as JSON has it
+    rows = {code: {"pair": ids, "premise_id": ids, "label": label} for code in targets}
+    return study.Results({"scale": "toy", "data": "made up", "encoder": "none"}, rows, records)
+
+
+@pytest.fixture(scope="module")
+def results():
+    return made_up()
+
+
+def plain(text):
+    return html.unescape(re.sub("<[^>]*>", "", text))
+
+
+def sentences(text):
+    """The sentences of a browser's table in their order: the language, the sentence, and its translation or ''."""
+    found = re.findall(
+        r"<div dir='auto' lang='(\w+)'>(.*?)</div>(?:<div lang='en' dir='ltr'[^>]*><i>(.*?)</i></div>)?", text
+    )
+    return [(code, html.unescape(said), html.unescape(english)) for code, said, english in found]
+
+
+def expected(corpus, episode):
+    """The same from the rows of an episode."""
+    english = {row["pair"]: row for row in corpus if row["language"] == "en"}
+    found = []
+    for i in range(len(episode.tasks)):
+        for batch in (episode.support[0], episode.query):
+            for row in (corpus[row] for row in batch["row"][i].tolist()):
+                other = {} if row["language"] == "en" else english[row["pair"]]
+                found += [(row["language"], row[part], other.get(part, "")) for part in ("premise", "hypothesis")]
+    return found
+
+
+CHOICES = {  # the arguments of the sampler for each method of the menu
+    "x-maml": {"query": "hi"},
+    "xla-maml": {"query": "hi", "support": "en"},
+    "xla-maml-few-shot": {"query": "hi", "support": "de"},
+    "xla-maml-pair": {"query": ("hi", "bg"), "support": ("bg", "hi")},
+    "fixed-treemaml": {"query": all_but("de"), "by": "genre", "per_language": 1},
+}
+
+
+@pytest.mark.parametrize("method", CHOICES)
+def test_the_table_holds_the_rows_that_the_sampler_draws(corpus, method):
+    browser = EpisodeBrowser(corpus, seed=3)
+    browser.method.value, browser.shots.value = method, 3
+    for covering, step in ((False, 0), (True, 0), (True, 5)):
+        browser.covering.value, browser.step.value = covering, step
+        draw = sampler(corpus, **CHOICES[method], shots=3, queries=3, covering=covering, seed=3)
+        assert sentences(browser.table.value) == expected(corpus, draw(step))
+        for task in draw(step).tasks:
+            assert f"Task {task}" in browser.table.value
+        labels = re.findall(r"<td[^>]*>(\w+)</td></tr>", browser.table.value)
+        assert len(labels) == 6 * len(draw(step).tasks) and set(labels) <= set(corpora.LABELS)
+        batches = [batch for i in range(step + 1) for batch in (*draw(i).support, draw(i).query)]
+        rows = {row for batch in batches for row in batch["row"].flatten().tolist()}
+        asked = {row for row in rows if corpus[row]["language"] in np.atleast_1d(CHOICES[method]["query"])}
+        assert f"{len(asked):,} of {96 * len(set(np.atleast_1d(CHOICES[method]['query']))):,}" in plain(
+            browser.live.value
+        )
+
+
+def test_what_a_choice_means_is_said_in_words(corpus):
+    browser, said = EpisodeBrowser(corpus), {}
+    for method in CHOICES:
+        browser.method.value = method
+        said[method] = plain(browser.words.value)
+    same, taken, judged = "Support in Hindi, query in Hindi: ", "Support in {}, query in Hindi: ", "judged in another"
+    assert said["x-maml"].startswith(same) and "the same language: X-MAML" in said["x-maml"]
+    assert said["xla-maml"].startswith(taken.format("English")) and f"{judged}: XLA-MAML" in said["xla-maml"]
+    assert said["xla-maml-few-shot"].startswith(taken.format("German")) and judged in said["xla-maml-few-shot"]
+    assert "its test rows are not" in said["xla-maml-few-shot"]
+    assert said["xla-maml-pair"].startswith("Bulgarian and Hindi are each other's support")
+    assert said["fixed-treemaml"].startswith("11 tasks, each a language and one of its genres")
+    assert all("not seen before its test" in words for m, words in said.items() if m != "xla-maml-few-shot")
+    browser.method.value, browser.covering.value = "xla-maml", True
+    assert "Covering" in browser.words.value and "Parallel" not in browser.words.value
+    browser.parallel.value = True
+    assert "Parallel" in browser.words.value
+    given, asked = (corpus[batch["row"][0].tolist()] for batch in (browser.episode.support[0], browser.episode.query))
+    assert given["pair"] == asked["pair"] and given["language"] != asked["language"]
+
+
+def test_a_control_that_makes_no_sense_is_off_and_says_why(corpus):
+    browser = EpisodeBrowser(corpus)
+    browser.parallel.value = True
+    for method in CHOICES:
+        browser.method.value = method
+        crossing, genres = METHODS[method].support != "same", method == "fixed-treemaml"
+        assert browser.parallel.disabled == (not crossing) == ("Not parallel" in browser.notes.value)
+        assert browser.auxiliary.disabled == genres == ("No auxiliary to choose" in browser.notes.value)
+        assert (browser.partner.layout.display == "") == (method == "xla-maml-pair")
+        assert crossing or not browser.parallel.value
+        assert browser.episode is not None
+
+
+def test_what_cannot_be_drawn_is_said_in_place_of_the_table(corpus):
+    browser = EpisodeBrowser(corpus)
+    before = browser.table.value
+    for control, value, words in (
+        (browser.target, "hi", "both a target and an auxiliary"),
+        (browser.auxiliary, "en", "takes its support from en"),
+        (browser.auxiliary, "sw", "no dev rows for sw"),
+    ):
+        kept = control.value
+        control.value = value
+        assert words in plain(browser.table.value) and not sentences(browser.table.value)
+        assert browser.words.value == browser.live.value == ""
+        assert {t.name for t in browser.figure.data if t.name in ROLES} == {"target", "not in the episode"}
+        control.value = kept
+        assert browser.table.value == before
+    with pytest.raises(InputError, match="Unknown language 'xx'"):
+        EpisodeBrowser(corpus, "xx")
+
+
+def test_sentences_are_text_in_the_direction_of_their_script(corpus):
+    columns = corpus.to_pandas()
+    columns[["premise", "hypothesis", "genre"]] = ODD
+    browser = EpisodeBrowser(Dataset.from_pandas(columns, preserve_index=False), "ur")
+    assert "<b>x" not in browser.table.value and "<script" not in browser.table.value
+    assert sentences(browser.table.value) == [("en", ODD, "")] * 16 + [("ur", ODD, ODD)] * 16
+
+
+def test_languages_have_their_roles_by_shape_and_by_colour(corpus):
+    languages = np.array(corpus["language"][:])
+    for method, own in {
+        "x-maml": {"hi": "support and query", "de": "target"},
+        "xla-maml": {"en": "support", "hi": "query", "de": "target"},
+        "xla-maml-few-shot": {"hi": "query", "de": "target and support"},
+        "xla-maml-pair": {"hi": "support and query", "bg": "support and query", "de": "target"},
+        "fixed-treemaml": dict.fromkeys(all_but("de"), "support and query") | {"de": "target"},
+    }.items():
+        pairs = language_pairs(sampler(corpus, **CHOICES[method])(0), languages)
+        assert roles(pairs, "de") == dict.fromkeys(LANGUAGES, "not in the episode") | own
+        figure = language_roles(pairs, "de")
+        drawn = {t.name: t for t in figure.data if t.name in ROLES}
+        assert set(drawn) == set(roles(pairs, "de").values())
+        for name, trace in drawn.items():
+            assert (trace.marker.symbol, trace.marker.color) == tuple(ROLES[name].values())
+            assert len(trace.x) == list(roles(pairs, "de").values()).count(name)
+        ticks = " ".join(map(html.unescape, figure.layout.yaxis.ticktext))
+        assert all(f"({asked}) ← {given}" in ticks for given, asked in pairs) and len(LANGUAGES) == ticks.count("(")
+    for key in ("symbol", "color"):
+        assert len({look[key] for look in ROLES.values()}) == len(ROLES)
+
+
+def test_covering_rows_are_all_seen_before_random_ones():
+    corpus = corpora.nli(languages=("en", "hi"), splits=("dev",))
+    rows = [i for i, row in enumerate(corpus) if (row["language"], row["split"]) == ("hi", "dev")]
+    covering, drawn = (
+        coverage_data(sampler(corpus, "hi", support="en", shots=8, queries=8, covering=way), rows, 146)
+        for way in (True, False)
+    )
+    assert covering[:144].tolist() == list(range(8, 8 * 145, 8))
+    assert covering[-1] == len(rows) == 1155
+    assert (np.diff(drawn) >= 0).all() and 600 < drawn[-1] < 900  # 1155 (1 - exp(-146 · 8 / 1155)) = 735
+
+
+def test_the_map_holds_the_gains_of_the_study(results):
+    table = study.differences(results)
+    checked = 0
+    for (method, control), kind in (
+        (pair, kind)
+        for pair in (("xla-maml", "baseline"), ("xla-maml", "x-maml"), ("x-maml", "joint"), ("xla-maml-pair", "joint"))
+        for kind in ("zero-shot", "fine-tuned")
+    ):
+        data = transfer_data(results, method, control, kind)
+        assert list(data.index) == ["en", "de", "hi", "de+bg" if "de+bg" in data.index else "bg+de"]
+        assert list(data.columns) == ["en", "fr", "de", "hi"]
+        for auxiliary in data.index:
+            for target in data.columns:
+                own = METHODS["x-maml" if (auxiliary, method) == ("en", "xla-maml") else method].title
+                line = table[(table["method"] == own) & (table["control"] == METHODS[control].title)]
+                line = line[(line["auxiliaries"] == auxiliary) & (line["target"] == target) & (line["kind"] == kind)]
+                assert len(line) == (not np.isnan(data.loc[auxiliary, target]))
+                if len(line):
+                    checked += 1
+                    assert data.loc[auxiliary, target] == pytest.approx(line["gain"].item())
+                assert target not in auxiliary.split("+") or not len(line)
+    assert checked > 40
+    assert transfer_data(results, "xla-maml", "x-maml").loc["en"].isna().all()  # the same thing
+    some = replace(results, records=[r for r in results.records if (r["method"], r["seed"]) != ("xla-maml", 1)])
+    seed = {(r["method"], tuple(r["auxiliaries"])): r["results"] for r in results.records if r["seed"] == 0}
+    expect = [seed[name, ("hi",)]["de"]["zero-shot"]["accuracy"] for name in ("xla-maml", "x-maml")]
+    assert transfer_data(some, "xla-maml", "x-maml").loc["hi", "de"] == pytest.approx(expect[0] - expect[1])
+    for names in (("xla", "baseline"), ("xla-maml", "x"), ("xla-maml", "joint", "one-shot")):
+        with pytest.raises(InputError, match="the tests zero-shot"):
+            transfer_data(results, *names)
+
+
+def test_the_colours_are_centred_at_zero_and_the_numbers_stand_in_the_cells(results):
+    data = transfer_data(results, "xla-maml", "joint")
+    figure = transfer_map(data, "gain", ("hi", "fr"))
+    heat = figure.data[0]
+    assert heat.zmax == -heat.zmin == np.nanmax(np.abs(data.to_numpy())) and heat.colorscale[1] == (0.5, "#FFFFFF")
+    for i, row in enumerate(data.to_numpy()):
+        for j, value in enumerate(row):
+            assert heat.text[i][j] == ("" if np.isnan(value) else f"{value:+.1f}")
+            assert heat.customdata[i][j] == i * data.shape[1] + j
+    (frame,) = figure.layout.shapes
+    assert (frame.x0, frame.y0) == (list(data.columns).index("fr") - 0.5, list(data.index).index("hi") - 0.5)
+    assert "Bulgarian + German" in figure.layout.yaxis.ticktext or "German + Bulgarian" in figure.layout.yaxis.ticktext
+    with pytest.raises(InputError, match="no number"):
+        transfer_map(data * np.nan, "gain")
+
+
+def test_a_click_shows_the_runs_of_a_cell_and_the_interval(results):
+    shown = TransferMap(results)
+    assert shown.compared.label == "XLA-MAML − Baseline" and shown.details.value == ""
+    at = list(shown.data.index).index("hi") * 4 + list(shown.data.columns).index("fr")
+    shown.plot.hear(None, {"node": at})
+    assert shown.chosen == ("hi", "fr") and len(shown.figure.layout.shapes) == 1
+    words = plain(shown.details.value)
+    line = study.differences(results).set_index(["method", "auxiliaries", "control", "target", "kind"])
+    line = line.loc["XLA-MAML", "hi", "Baseline", "fr", "zero-shot"]
+    assert f"{line['gain']:+.2f} points, 95 % interval {line['low']:+.2f} to {line['high']:+.2f}, 2 seeds" in words
+    assert line["verdict"] in words and "toy scale" in words and "n = 90 rows, 30 premises" in words
+    lines = re.findall(r"<tr>(.*?)</tr>", shown.details.value)
+    rows = {plain(re.findall("<td.*?</td>", row)[0]): row for row in lines[1:]}
+    assert list(rows) == ["Baseline", "Joint", "X-MAML", "XLA-MAML"]
+    for record in results.records:
+        title = METHODS[record["method"]].title
+        if title in rows and record["auxiliaries"] in ([], ["hi"]):
+            scores = re.findall(r">([\d.]+)<", rows[title])
+            assert scores[record["seed"]] == f"{record['results']['fr']['zero-shot']['accuracy']:.1f}"
+
+
+def test_the_chooser_says_what_is_subtracted_from_what(results):
+    shown = TransferMap(results, "fine-tuned")
+    names = list(shown.compared.options)
+    pairs = ["X-MAML − Baseline", "X-MAML − Joint", "XLA-MAML − X-MAML", "XLA-MAML bi-pair − Joint"]
+    assert set(pairs) < set(names) and not [name for name in names if "TreeMAML" in name or name.startswith("MAML")]
+    shown.select("hi", "de")
+    before = plain(shown.details.value)
+    assert "fine-tuned" in before
+    shown.compared.value = ("x-maml", "joint")
+    assert shown.figure.layout.title.text == "X-MAML − Joint, fine-tuned, toy scale"
+    assert "X-MAML − Joint: " in plain(shown.details.value) and before != plain(shown.details.value)
+    shown.compared.value = ("xla-maml", "baseline")
+    shown.select("en", "fr")
+    assert "X-MAML − Baseline: " in plain(shown.details.value) and "XLA-MAML is X-MAML" in shown.words.value
+    for auxiliary, target, words in (("de", "de", "No transfer"), ("hi", "en", "Nothing to compare")):
+        shown.select(auxiliary, target)
+        assert words in shown.details.value
+    with pytest.raises(InputError, match="no cell 'xx', 'de'"):
+        shown.select("xx", "de")
+    for kind, words in (("few-shot", "with the test few-shot"), ("odd", "the tests zero-shot")):
+        with pytest.raises(InputError, match=words):
+            TransferMap(results, kind)
