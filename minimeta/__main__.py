@@ -87,17 +87,24 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     shown = commands.add_parser("results", help="print the tables of a study's folder")
     shown.set_defaults(command=_results)
     shown.add_argument("folder", metavar="FOLDER")
-    shown.add_argument("--csv", metavar="NAME", help="also write NAME.csv (differences) and NAME_accuracies.csv")
+    shown.add_argument(
+        "--csv",
+        metavar="NAME",
+        help="also write NAME.csv (differences) and NAME_accuracies.csv (qa: _scores)",
+    )
     tiny = commands.add_parser("pretrain-tiny", help="pretrain the tiny encoder on the mini world's text")
     tiny.set_defaults(command=_pretrain_tiny, name="pretrain-tiny")
     tiny.add_argument("--out", required=True, metavar="DIR", help="a new directory for the encoder")
     tiny.add_argument("--seed", type=int, default=0)
-    stage_two = commands.add_parser("finetune", help="fine-tune an encoder on English NLI (stage two)")
+    stage_two = commands.add_parser("finetune", help="fine-tune an encoder on English (stage two)")
     stage_two.set_defaults(command=_finetune, name="finetune")
-    stage_two.add_argument("task", choices=["nli"])
+    stage_two.add_argument("task", choices=["nli", "qa"])
     stage_two.add_argument("--out", required=True, metavar="DIR", help="a new directory for the classifier")
     stage_two.add_argument("--encoder", help="a Hugging Face directory or name (default: the tiny encoder)")
-    stage_two.add_argument("--data", help="a directory with multinli_1.0.zip (default: mini-NLI's English)")
+    stage_two.add_argument(
+        "--data", help="a directory with multinli_1.0.zip, or squad.zip for qa (default: the mini world's English)"
+    )
+    stage_two.add_argument("--split", default="train", help="the rows to train on (default: train)")
     stage_two.add_argument("--seed", type=int, default=0)
     return parser.parse_args(arguments)
 
@@ -107,13 +114,16 @@ def _shared(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--scale", default=os.environ.get("MINIMETA_SCALE", "toy"), help="toy, small or full (default: toy)"
     )
+    parser.add_argument("--task", default="nli", choices=["nli", "qa"], help="NLI or question answering (default: nli)")
     parser.add_argument(
         "--data",
-        help="a directory with XNLI-1.0.zip, the archive, or its unpacked directory (default at toy: mini-NLI)",
+        help="a directory with XNLI-1.0.zip (for qa: MLQA_V1.zip), the archive, or its unpacked directory (default at "
+        "toy: mini-NLI and mini-QA)",
     )
     parser.add_argument(
         "--encoder",
-        help="a Hugging Face directory or name of an NLI classifier, BERT or XLM-R (default at toy: the tiny encoder)",
+        help="a Hugging Face directory or name of a BERT or XLM-R fine-tuned for the task (default at toy: the tiny "
+        "encoder)",
     )
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds 0 to N - 1 (default: 3)")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="runs at a time (default: 1)")
@@ -130,9 +140,15 @@ def _finetune(options: argparse.Namespace) -> None:
     from . import corpora, finetune
 
     encoder = options.encoder or data_directory() / "tiny-encoder"
-    corpus = corpora.multinli(options.data) if options.data else corpora.mini_nli(["en"], ["train"])
-    settings = finetune.PAPER if options.data else finetune.TOY
-    _make(options, lambda out: finetune.nli(encoder, corpus, out, settings, options.seed), 4 if options.data else 1)
+    if options.data:
+        corpus = {"nli": corpora.multinli, "qa": corpora.squad}[options.task](options.data, [options.split])
+    elif options.task == "nli":
+        corpus = corpora.mini_nli(["en"], [options.split])
+    else:
+        corpus = corpora.mini_qa(["en"], [options.split], corpora.MANY_PASSAGES)
+    settings = (finetune.PAPER if options.data else finetune.TOY)[options.task]
+    train = getattr(finetune, options.task)
+    _make(options, lambda out: train(encoder, corpus, out, settings, options.seed), 4 if options.data else 1)
 
 
 def _make(options: argparse.Namespace, make: Callable[[Path], object], threads: int) -> None:
@@ -198,7 +214,7 @@ def _transfer(options: argparse.Namespace) -> None:
     from . import study
 
     auxiliaries = [tuple(code.split("+")) for code in options.aux]
-    targets = options.target or study.tested(options.data)
+    targets = options.target or study.tested(options.data, options.task)
     runs = _of_kinds(study.transfer(options.methods, auxiliaries, targets, range(_seeds(options))), options)
     _study(options, runs, targets, Path(options.out))
 
@@ -226,11 +242,11 @@ def _study(options: argparse.Namespace, runs: Sequence[Any], targets: Sequence[s
 
     from . import recipes, study
 
-    world = study.World(options.scale, options.data, options.encoder)
+    world = study.World(options.scale, options.data, options.encoder, options.task)
     seen = [code for code in targets if code in recipes.RATES_CHOSEN_ON]
-    if options.scale == "small" and seen:
+    if options.scale == "small" and options.task == "nli" and seen:
         print(f"minimeta: the rates of small scale were chosen on {', '.join(seen)}; choose others to be fair to it.")
-    what = f"{options.scale} scale, {options.data or 'mini-NLI'}"
+    what = f"{options.scale} scale, {world.shared['data']}"
     print(f"{what}, targets {', '.join(targets)}, seeds 0 to {options.seeds - 1}")
     complete = False
     try:
@@ -251,9 +267,10 @@ def _results(options: argparse.Namespace) -> None:
     found = study.load(options.folder)
     print(table(found))
     if options.csv:
+        name = {"nli": "accuracies", "qa": "scores"}[found.shared["task"]]
         for path, lines in (
             (Path(f"{options.csv}.csv"), study.differences(found)),
-            (Path(f"{options.csv}_accuracies.csv"), study.accuracies(found).drop(columns="seconds")),
+            (Path(f"{options.csv}_{name}.csv"), study.scores(found).drop(columns="seconds")),
         ):
             lines.round(3).to_csv(path, index=False, lineterminator="\n")
             print(f"Written to {path}")
@@ -268,18 +285,22 @@ def _new_folder(out: Path) -> Path:
 
 def table(results: Any) -> str:
     """Accuracies, and each method against its controls, as text (`results`: a `study.Results`)."""
-    from .study import accuracies, differences
+    from .recipes import METRICS
+    from .study import differences, scores
 
-    found, gains = accuracies(results), differences(results)
-    lines = []
+    found, gains = scores(results), differences(results)
+    metrics = METRICS[results.shared["task"]]
+    names = " / ".join({"f1": "F1", "exact_match": "exact match"}.get(name, name) for name in metrics)
+    lines, width = [], max(13, len(names))
     for (kind, target), part in found.groupby(["kind", "target"], sort=False):
-        lines += ["", f"{target}, {kind}: test accuracy in %, mean ± sd over seeds (the paper's is mBERT's)"]
-        lines += [f"  {'method':17} {'auxiliaries':18} {'tasks':9} {'accuracy':13} {'rows':>5} {'seconds':>8}  paper"]
+        lines += ["", f"{target}, {kind}: test {names} in %, mean ± sd over seeds (the paper's is mBERT's)"]
+        lines += [f"  {'method':17} {'auxiliaries':18} {'tasks':9} {names:{width}} {'rows':>5} {'seconds':>8}  paper"]
         for row in part.itertuples():
             sd = "   –" if row.seeds < 2 else f"{row.sd:4.2f}"
+            value = " / ".join(f"{getattr(row, name):5.2f}" for name in metrics) + f" ± {sd}"
             paper = f"{row.paper:.2f}" if row.paper == row.paper and row.paper else "–"
             lines.append(
-                f"  {row.method:17} {_short(row.auxiliaries):18} {row.tasks:9} {row.accuracy:5.2f} ± {sd}  "
+                f"  {row.method:17} {_short(row.auxiliaries):18} {row.tasks:9} {value:{width}} "
                 f"{row.rows:5d} {row.seconds:8.1f}  {paper}"
             )
         lines += _differences(gains, kind, target)

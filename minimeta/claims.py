@@ -174,16 +174,17 @@ def passages(genre: str, split: str, size: int, seed: int = 0) -> list[tuple[tup
 
     That one alone has its verb and place affirmed (who?), and its person and verb (where?). The others come
     close: another person somewhere else, someone who does not do it there, the same person or place with
-    another verb.
+    another verb. With more passages than claims to ask about, each is asked about once before any comes again, in
+    other company.
     """
     rng = np.random.default_rng((seed, GENRES.index(genre), list(SHARES).index(split), 3))
     pool = combinations(genre, split, ("person", "place"), seed)
     pool += combinations(genre, split, ("person", "place", "time"), seed)
-    if size > len(pool):
-        raise InputError(f"{genre} has {len(pool)} {split} combinations to ask about; cannot make {size} passages.")
     found = []
-    for i in rng.permutation(len(pool))[:size]:
-        asked = pool[i]
+    for number in range(size):
+        if number % len(pool) == 0:
+            turns = rng.permutation(len(pool))
+        asked = pool[turns[number % len(pool)]]
 
         def other(claim: Claim, *parts: str) -> Claim:
             for part in parts:

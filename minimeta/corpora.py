@@ -1,22 +1,25 @@
-"""NLI corpora as one `datasets.Dataset` with the same columns everywhere: the project's own and the official ones.
+"""Corpora as one `datasets.Dataset` with the same columns everywhere: the project's own and the official ones.
 
-Columns: `language`, `genre`, `split`, `premise`, `hypothesis`, `label` (a position in LABELS), `pair` (rows
-that are translations of each other share it) and `premise_id` (the rows of one premise share it).
+All have `language`, `genre`, `split` and `pair` (rows that are translations of each other share it). NLI has
+`premise`, `hypothesis`, `label` (a position in LABELS) and `premise_id` (the rows of one premise share it). Question
+answering has `context`, `question`, `answers` as SQuAD has them, {"text": [answer, ...], "answer_start": [its place
+in the context, ...]}, and `passage_id` (the questions about one passage, and their translations, share it).
 """
 
 from __future__ import annotations
 
 import io
-import zipfile
-import zlib
-from collections.abc import Iterable, Sequence
+import json
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import claims
 from .errors import InputError, some
+from .files import archived
 from .languages import LANGUAGES, check
 from .phrases import table
 
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 LABELS = ("entailment", "neutral", "contradiction")
+TASKS = {"nli": "NLI", "qa": "question answering"}
 _NO_GOLD = "-"  # MultiNLI's mark for a pair on which its annotators did not agree
 
 
@@ -61,6 +65,11 @@ def multinli(path: str | Path, splits: Sequence[str] = ("train",)) -> Dataset:
         _columns(table, {"gold_label", "sentence1", "sentence2", "promptID", "pairID", "genre"}, where)
         tables.append(_standard(table[table["gold_label"] != _NO_GOLD], split, "en", where))
     return _dataset(tables)
+
+
+def task_of(corpus: Dataset) -> str:
+    """What a corpus is for: a key of TASKS."""
+    return "qa" if "question" in corpus.column_names else "nli"
 
 
 MINI_SIZES = {"train": 5, "dev": 1, "test": 2}
@@ -106,19 +115,24 @@ def mini_nli(languages: Sequence[str] | None = None, splits: Sequence[str] = ("d
     return _dataset(parts)
 
 
-def mini_qa(languages: Sequence[str] | None = None, splits: Sequence[str] = ("dev", "test")) -> Dataset:
+MANY_PASSAGES = 1200
+"""The passages per genre for stage two: 24,000 English questions, as there are many in SQuAD."""
+
+
+def mini_qa(
+    languages: Sequence[str] | None = None, splits: Sequence[str] = ("dev", "test"), passages: int | None = None
+) -> Dataset:
     """Mini-QA, the project's own question answering: passages of mini-NLI's phrases, "who" and "where" questions.
 
-    Columns: `language`, `genre`, `split`, `id` (the same for rows that are translations of each other),
-    `context`, `question` and `answers` as SQuAD has them, {"text": [answer], "answer_start": [position]}.
+    There are `passages` for each language, genre and split (None: MINI_PASSAGES), the same ones in all languages.
     """
-    from datasets import Dataset
-
     drawn = [
         (split, genre, number, said, asked)
         for split in _splits(splits, MINI_PASSAGES)
         for genre in claims.GENRES
-        for number, (said, asked) in enumerate(claims.passages(genre, split, MINI_PASSAGES[split]))
+        for number, (said, asked) in enumerate(
+            claims.passages(genre, split, MINI_PASSAGES[split] if passages is None else passages)
+        )
     ]
     rows = []
     for code in _codes(languages):
@@ -131,13 +145,14 @@ def mini_qa(languages: Sequence[str] | None = None, splits: Sequence[str] = ("de
                         "language": code,
                         "genre": genre,
                         "split": split,
-                        "id": f"{split}/{genre}/{number}/{word}",
+                        "pair": f"{split}/{genre}/{number}/{word}",
+                        "passage_id": f"{split}/{genre}/{number}",
                         "context": context,
                         "question": table(code).question(word, said[asked]),
                         "answers": {"text": [context[start:end]], "answer_start": [start]},
                     }
                 )
-    return Dataset.from_list(rows)
+    return _questions(rows)
 
 
 def _codes(languages: Sequence[str] | None) -> tuple[str, ...]:
@@ -169,49 +184,157 @@ def nli(
     return hold_out(mini_nli(languages, splits) if data is None else xnli(data, languages, splits))
 
 
-def hold_out(corpus: Dataset, share: float = 0.2, seed: int = 0) -> Dataset:
-    """Rename the split of a random `share` of the dev premises to `held-out`, the same ones in all languages.
+SQUAD_LANGUAGE, MLQA_LANGUAGES = "en", ("en", "es", "de", "ar", "vi", "zh", "hi")
 
-    Held-out rows are for choosing rates; no method trains on them.
+
+def squad(path: str | Path, splits: Sequence[str] = ("train",)) -> Dataset:
+    """SQuAD 1.1 (English) from a directory or archive with `train-v1.1.json` and `dev-v1.1.json` (`squad.zip`)."""
+    return _questions(
+        row for split in splits for row in _squad_rows(Path(path), "squad", f"{split}-v1.1.json", SQUAD_LANGUAGE, split)
+    )
+
+
+def mlqa(path: str | Path, languages: Sequence[str] | None = None, splits: Sequence[str] = ("dev", "test")) -> Dataset:
+    """MLQA from `MLQA_V1.zip`, from its unpacked directory, or from a directory that holds either.
+
+    Questions are asked in the language of their passage. Without `languages`, those that a split has. Raises
+    InputError if the archive is missing or damaged, lacks what was named, or has an answer that does not stand where
+    it should.
     """
-    split, premise = np.array(corpus["split"]), np.array(corpus["premise_id"])
-    premises = np.unique(premise[split == "dev"])
-    chosen = np.random.default_rng(seed).permutation(premises)[: round(share * len(premises))]
-    split = np.where((split == "dev") & np.isin(premise, chosen), "held-out", split)
+    wanted = check(languages) if languages is not None else MLQA_LANGUAGES
+    odd = [code for code in wanted if code not in MLQA_LANGUAGES]
+    if odd:
+        raise InputError(f"MLQA has no {some(odd)}; its languages are {', '.join(MLQA_LANGUAGES)}.")
+    rows: list[dict[str, Any]] = []
+    for split in splits:
+        there = False
+        for code in wanted:
+            name = f"{split}/{split}-context-{code}-question-{code}.json"
+            if languages is not None or archived(Path(path), "MLQA_V1", name) is not None:
+                there = True
+                rows += _squad_rows(Path(path), "MLQA_V1", name, code, split)
+        if not there:
+            raise InputError(f"{path} has no {split} split of MLQA; get the whole archive.")
+    # A question exists in several languages, a passage may have several questions.
+    whole = _joined([row["pair"] for row in rows], [row["passage_id"] for row in rows])
+    return _questions(row | {"passage_id": name} for row, name in zip(rows, whole, strict=True))
+
+
+def qa(
+    data: str | Path | None = None,
+    languages: Sequence[str] | None = None,
+    splits: Sequence[str] = ("dev", "test"),
+) -> Dataset:
+    """The corpus of question answering for episodes: mini-QA, or MLQA from `data`; a fifth of its dev set aside.
+
+    See `hold_out`. If `data` has no answered test questions, half of the dev passages become test rows, the same ones
+    in all languages: then no language's test question is another one's dev question.
+    """
+    corpus = mini_qa(languages, splits) if data is None else mlqa(data, languages, splits)
+    if "test" in splits and "test" not in corpus.unique("split"):
+        corpus = hold_out(corpus, share=0.5, by="passage_id", name="test")
+    return hold_out(corpus, by="passage_id")
+
+
+def _squad_rows(path: Path, folder: str, name: str, language: str, split: str) -> Iterator[dict[str, Any]]:
+    """The questions of a file in SQuAD's layout, every answer looked up in its passage."""
+    content = _whole(path, folder, name)
+    try:
+        asked = [
+            (number, paragraph["context"], question["id"], question["question"], question["answers"])
+            for number, paragraph in enumerate(
+                paragraph for article in json.loads(content)["data"] for paragraph in article["paragraphs"]
+            )
+            for question in paragraph["qas"]
+        ]
+        found = [[(answer["text"], answer["answer_start"]) for answer in answers] for *_, answers in asked]
+    except (ValueError, KeyError, TypeError) as error:
+        raise _unreadable(path, name, f"{type(error).__name__}: {error}") from None
+    unanswered = []
+    for (number, context, identity, question, _), answers in zip(asked, found, strict=True):
+        for text, start in answers:
+            if start < 0 or context[start : start + len(text)] != text:
+                raise InputError(
+                    f"The answer {text!r} to question {identity} of {name} in {path} does not stand at {start} in its "
+                    f"passage, there is {context[max(start, 0) : start + len(text)]!r}; get the archive again."
+                )
+        told = [(text, start) for text, start in answers if text]
+        if not told:
+            unanswered.append(identity)
+            continue
+        yield {
+            "language": language,
+            "genre": "wikipedia",
+            "split": split,
+            "pair": f"{split}/{identity}",
+            "passage_id": f"{split}/{language}/{number}",
+            "context": context,
+            "question": question,
+            "answers": {"text": [text for text, _ in told], "answer_start": [start for _, start in told]},
+        }
+    if unanswered:
+        warnings.warn(
+            f"{len(unanswered)} of {len(asked)} questions of {name} have no answer and were left out; the first is "
+            f"{unanswered[0]}.",
+            stacklevel=2,
+        )
+
+
+def _joined(pairs: Sequence[str], passages: Sequence[str]) -> list[str]:
+    """A name for each row, the same for rows that are joined by a chain of equal pairs and equal passages."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    (names, pair), (_, passage) = (np.unique(values, return_inverse=True) for values in (pairs, passages))
+    graph = coo_array((np.ones(len(pair)), (pair, passage + len(names))), shape=(len(names) + passage.max() + 1,) * 2)
+    part = connected_components(graph, directed=False)[1][pair]
+    first = np.unique(part, return_index=True)[1]
+    return [pairs[place] for place in first[part]]
+
+
+def _questions(rows: Iterable[dict[str, Any]]) -> Dataset:
+    from datasets import Dataset
+
+    return Dataset.from_list(list(rows))
+
+
+def hold_out(
+    corpus: Dataset, share: float = 0.2, seed: int = 0, by: str = "premise_id", name: str = "held-out"
+) -> Dataset:
+    """Rename the split of a random `share` of the dev premises to `name`, the same ones in all languages.
+
+    Held-out rows are for choosing rates; no method trains on them. `by` is the column of what stays together.
+    """
+    split, group = np.array(corpus["split"]), np.array(corpus[by])
+    groups = np.unique(group[split == "dev"])
+    chosen = np.random.default_rng(seed).permutation(groups)[: round(share * len(groups))]
+    split = np.where((split == "dev") & np.isin(group, chosen), name, split)
     return corpus.remove_columns("split").add_column("split", split.tolist())
 
 
 def _read(path: Path, folder: str, name: str) -> pd.DataFrame:
-    """One member of an official archive as a table of strings, from the archive or from its directory."""
+    """One member of an official NLI archive as a table of strings, from the archive or from its directory."""
     import pandas as pd
 
-    if not path.exists():
-        raise InputError(f"There is no {path}; expected {folder}.zip or the directory that it unpacks to.")
-    if path.is_dir():
-        files = [path / name, path / folder / name]
-        archives = [path / f"{folder}.zip"]
-    else:
-        files, archives = [], [path]
-    content: bytes | None = next((file.read_bytes() for file in files if file.is_file()), None)
-    for archive in archives if content is None else []:
-        if archive.is_file():
-            try:
-                with zipfile.ZipFile(archive) as opened:
-                    inside = [member for member in opened.namelist() if member.split("/")[-1] == name]
-                    content = opened.read(inside[0]) if inside else None
-            except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
-                raise InputError(f"{archive} is damaged or not a zip file ({error}); get it again.") from None
-            if content is None:
-                raise InputError(f"{archive} has no {name}; this split is missing there, get the whole archive.")
-    if content is None:
-        raise InputError(f"{path} has neither {folder}.zip nor {name}; name the directory that holds one of them.")
+    content = _whole(path, folder, name)
     try:
         if name.endswith(".jsonl"):
             return pd.read_json(io.BytesIO(content), lines=True, dtype=False, convert_dates=False)
         return pd.read_csv(io.BytesIO(content), sep="\t", quoting=3, keep_default_na=False, dtype=str)
     except (ValueError, pd.errors.ParserError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{name} in {path} cannot be read ({reason}); get the archive again.") from None
+        raise _unreadable(path, name, str(error)) from None
+
+
+def _whole(path: Path, folder: str, name: str) -> bytes:
+    """A file that the archive must have."""
+    content = archived(path, folder, name)
+    if content is None:
+        raise InputError(f"{path} has no {name}; this split is missing there, get the whole archive.")
+    return content
+
+
+def _unreadable(path: Path, name: str, reason: str) -> InputError:
+    return InputError(f"{name} in {path} cannot be read ({reason.splitlines()[0]}); get the archive again.")
 
 
 def _columns(table: pd.DataFrame, needed: set[str], where: str) -> None:

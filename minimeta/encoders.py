@@ -1,8 +1,9 @@
 """A Hugging Face BERT or XLM-R, split into a frozen trunk and an adapted head.
 
-With `adapt="head"` the last layer, the pooler and the classifier are adapted, in both loops. The trunk below
-never changes, so its output is computed once per example and kept. The classifier reads the first position
-only, so the head computes the last layer there alone: the same logits at a fraction of the work.
+With `adapt="head"` the last layer and what stands on it are adapted, in both loops. The trunk below never changes,
+so its output is computed once per example and kept. For NLI, a pooler and a classifier stand on the last layer and read
+the first position only, so the head computes the last layer there alone: the same logits at a fraction of the work.
+For question answering, every token gets a start and an end score.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import pickle
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,9 +19,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
-from .corpora import LABELS
+from .corpora import LABELS, TASKS
 from .errors import InputError
 from .inner import Learner, cross_entropy
+from .spans import Window, best_spans, training_window, windows
 from .tasks import Batch
 
 if TYPE_CHECKING:
@@ -34,10 +36,11 @@ _TOKENIZERS = ("tokenizer.json", "vocab.txt", "sentencepiece.bpe.model")
 class Encoder:
     """An encoder ready for episodes: `learner` holds what is adapted, `trunk` what is not (None: nothing).
 
-    `features(corpus)` turns row numbers of a corpus into the batches that the learner takes.
+    `task` is a key of TASKS. `features(corpus)` turns row numbers of a corpus into the batches that the learner takes.
     """
 
     name: str
+    task: str
     learner: Learner
     trunk: nn.Module | None
     tokenizer: Any
@@ -53,7 +56,7 @@ class Encoder:
 
     def features(self, corpus: Dataset) -> Features:
         """The rows of `corpus` as batches; computed when first asked for and kept."""
-        return Features(self, corpus)
+        return PairFeatures(self, corpus) if self.task == "nli" else SpanFeatures(self, corpus)
 
 
 def nli(
@@ -69,24 +72,44 @@ def nli(
     classifier gets a new one, drawn from `seed`, with a warning. Dropout is off. Only `attention="eager"` has
     the second derivative that second-order meta-gradients need.
     """
+    return _split(str(name), "nli", adapt, max_length, attention, seed)
+
+
+def qa(
+    name: str | Path,
+    adapt: Literal["head", "all"] = "head",
+    max_length: int = 384,
+    attention: str = "eager",
+    seed: int = 0,
+) -> Encoder:
+    """Load a span model (extractive question answering) from a Hugging Face directory or name, as `nli` does.
+
+    Long passages are cut into windows of `max_length` tokens, a third of which return in the next (XLA-MAML, section
+    4.1: 384 and 128). A checkpoint without start and end vectors gets new ones, drawn from `seed`, with a warning.
+    """
+    return _split(str(name), "qa", adapt, max_length, attention, seed)
+
+
+def _split(name: str, task: str, adapt: str, max_length: int, attention: str, seed: int) -> Encoder:
+    """Load a model and part it in what is adapted and what is not."""
     if adapt not in ("head", "all"):
         raise InputError(f"adapt={adapt!r} is not known; adapt 'head' or 'all'.")
-    model, tokenizer = load(str(name), attention, seed)
+    model, tokenizer = load(name, attention, seed, task)
     model.eval()
     base = getattr(model, model.base_model_prefix)
-    body = nn.ModuleDict({"embeddings": base.embeddings, "layers": base.encoder.layer})
-    pooler = getattr(base, "pooler", None) or nn.Identity()
-    if adapt == "all":
-        module: nn.Module = _Whole(body, pooler, model.classifier)
-        trunk = None
+    layers = base.encoder.layer
+    trunk = Trunk(base.embeddings, nn.ModuleList(layers[:-1]))
+    if task == "nli":
+        head: nn.Module = Head(layers[-1], getattr(base, "pooler", None) or nn.Identity(), model.classifier)
     else:
-        module = Head(body["layers"][-1], pooler, model.classifier)
-        trunk = Trunk(body["embeddings"], nn.ModuleList(body["layers"][:-1])).requires_grad_(False)
+        head = SpanHead(layers[-1], model.qa_outputs)
+    learner = Learner(head if adapt == "head" else _Whole(trunk, head), cross_entropy if task == "nli" else span_loss)
     # XLM-R counts positions from its padding id + 1.
     config = model.config
     unused = config.pad_token_id + 1 if config.model_type == "xlm-roberta" else 0
     longest = min(max_length, tokenizer.model_max_length, config.max_position_embeddings - unused)
-    return Encoder(str(name), Learner(module, cross_entropy).eval(), trunk, tokenizer, longest, config.type_vocab_size)
+    kept = trunk.requires_grad_(False) if adapt == "head" else None
+    return Encoder(name, task, learner.eval(), kept, tokenizer, longest, config.type_vocab_size)
 
 
 class Head(nn.Module):
@@ -117,6 +140,30 @@ class Head(nn.Module):
         return self.classifier(self.pooler(self.layer.output(self.layer.intermediate(middle), middle)[:, None]))
 
 
+class SpanHead(nn.Module):
+    """The last layer and the start and end vectors: `forward(hidden (n, T, H), mask (n, T))` gives scores (n, T, 2).
+
+    A token's start score is T_i . S and its end score T_i . E (XLA-MAML, appendix); those of padding are very low.
+    """
+
+    def __init__(self, layer: nn.Module, vectors: nn.Linear) -> None:
+        super().__init__()
+        self.layer, self.vectors = layer, vectors
+
+    def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
+        """Start and end scores from the trunk's output and the attention mask (1 for a token, 0 for padding)."""
+        scores = self.vectors(self.layer(hidden, _additive(mask, hidden.dtype)))
+        return scores.masked_fill(mask[..., None] == 0, -1e4)
+
+
+def span_loss(scores: Tensor, y: Tensor) -> Tensor:
+    """The loss of each example in nats, (n,), from scores (n, T, 2) and the first and last token y (n, 2).
+
+    It is minus the log-likelihood of the start plus that of the end (XLA-MAML, appendix).
+    """
+    return cross_entropy(scores[..., 0], y[..., 0]) + cross_entropy(scores[..., 1], y[..., 1])
+
+
 class Trunk(nn.Module):
     """Embeddings and layers: `forward(input_ids, mask, token_type_ids)` gives hidden states (n, T, H)."""
 
@@ -134,19 +181,18 @@ class Trunk(nn.Module):
 
 
 class _Whole(nn.Module):
-    """The whole classifier, all of it adapted; the last layer as in `Head`."""
+    """A trunk and its head, all of it adapted."""
 
-    def __init__(self, body: nn.ModuleDict, pooler: nn.Module, classifier: nn.Module) -> None:
+    def __init__(self, trunk: Trunk, head: nn.Module) -> None:
         super().__init__()
-        self.trunk = Trunk(body["embeddings"], nn.ModuleList(body["layers"][:-1]))
-        self.head = Head(body["layers"][-1], pooler, classifier)
+        self.trunk, self.head = trunk, head
 
     def forward(self, input_ids: Tensor, mask: Tensor, token_type_ids: Tensor) -> Tensor:
         return self.head(self.trunk(input_ids, mask, token_type_ids), mask)
 
 
 class Features:
-    """Row numbers (m, n) in, a batch out: `mask` (m, n, T), `y` (m, n) and the learner's inputs.
+    """Row numbers (m, n) in, a batch out: `mask` (m, n, T), `y` (m, n, ...) and the learner's inputs.
 
     The inputs are `hidden` (m, n, T, H) above a frozen trunk, or `input_ids` and `token_type_ids` (m, n, T)
     where everything is adapted. T is the length of the longest example in the batch. What has been computed
@@ -155,42 +201,42 @@ class Features:
 
     def __init__(self, encoder: Encoder, corpus: Dataset, batch_size: int = 32) -> None:
         self.encoder, self.corpus, self.batch_size = encoder, corpus, batch_size
-        self.seconds = 0.0  # spent so far on computing rows
-        self.premises, self.hypotheses = corpus["premise"], corpus["hypothesis"]
-        self.labels = torch.tensor(corpus["label"][:])
-        self.rows: dict[int, dict[str, Tensor]] = {}
+        self.seconds = 0.0  # spent so far on computing examples
+        self.rows: dict[Hashable, dict[str, Tensor]] = {}
 
-    def __getitem__(self, rows: Tensor) -> Batch:
-        wanted = rows.flatten().tolist()
+    def batch(self, keys: Sequence[Hashable]) -> Batch:
+        """The learner's inputs for examples named by their keys, (n, T, ...)."""
         start = time.perf_counter()
-        self._compute([row for row in dict.fromkeys(wanted) if row not in self.rows])
+        self._compute([key for key in dict.fromkeys(keys) if key not in self.rows])
         self.seconds += time.perf_counter() - start
         device = next(self.encoder.learner.parameters()).device
-        batch = _padded([self.rows[row] for row in wanted])
-        shaped = {name: value.unflatten(0, rows.shape).to(device) for name, value in batch.items()}
-        return shaped | {"y": self.labels[rows].to(device)}
+        return {name: value.to(device) for name, value in _padded([self.rows[key] for key in keys]).items()}
 
-    def _compute(self, rows: Sequence[int]) -> None:
-        if not rows:
+    def _shaped(self, keys: Sequence[Hashable], y: Tensor, rows: Tensor) -> Batch:
+        """The batch of a whole episode, in the shape of its row numbers."""
+        batch = self.batch(keys)
+        device = batch["mask"].device
+        return {name: value.unflatten(0, rows.shape) for name, value in batch.items()} | {"y": y.to(device)}
+
+    def _tokens(self, keys: Sequence[Any]) -> tuple[list[list[int]], list[list[int]]]:
+        """Token ids and token types of examples."""
+        raise NotImplementedError
+
+    def _compute(self, keys: Sequence[Hashable]) -> None:
+        if not keys:
             return
-        tokens = self.encoder.tokenizer(
-            [self.premises[row] for row in rows],
-            [self.hypotheses[row] for row in rows],
-            truncation="longest_first",
-            max_length=self.encoder.max_length,
-        )
-        types = tokens.get("token_type_ids")
+        tokens, types = self._tokens(keys)
         if not types or self.encoder.token_types == 1:
-            types = [[0] * len(ids) for ids in tokens["input_ids"]]
+            types = [[0] * len(ids) for ids in tokens]
         items = [
             {"input_ids": torch.tensor(ids), "token_type_ids": torch.tensor(kinds)}
-            for ids, kinds in zip(tokens["input_ids"], types, strict=True)
+            for ids, kinds in zip(tokens, types, strict=True)
         ]
         if self.encoder.trunk is None:
-            self.rows.update(zip(rows, items, strict=True))
+            self.rows.update(zip(keys, items, strict=True))
             return
         # Batches of similar length waste little on padding.
-        order = sorted(range(len(rows)), key=lambda i: len(items[i]["input_ids"]))
+        order = sorted(range(len(keys)), key=lambda i: len(items[i]["input_ids"]))
         device = next(self.encoder.trunk.parameters()).device
         for start in range(0, len(order), self.batch_size):
             chosen = order[start : start + self.batch_size]
@@ -198,7 +244,91 @@ class Features:
             with torch.no_grad():
                 hidden = self.encoder.trunk(*(part.to(device) for part in batch.values()))
             for i, row in zip(chosen, hidden.cpu(), strict=True):
-                self.rows[rows[i]] = {"hidden": row[: len(items[i]["input_ids"])].clone()}
+                self.rows[keys[i]] = {"hidden": row[: len(items[i]["input_ids"])].clone()}
+
+
+class PairFeatures(Features):
+    """NLI: an example is a row, its premise and its hypothesis; `y` (m, n) are labels."""
+
+    def __init__(self, encoder: Encoder, corpus: Dataset) -> None:
+        super().__init__(encoder, corpus)
+        self.premises, self.hypotheses = corpus["premise"], corpus["hypothesis"]
+        self.labels = torch.tensor(corpus["label"][:])
+
+    def __getitem__(self, rows: Tensor) -> Batch:
+        return self._shaped(rows.flatten().tolist(), self.labels[rows], rows)
+
+    def _tokens(self, keys: Sequence[int]) -> tuple[list[list[int]], list[list[int]]]:
+        tokens = self.encoder.tokenizer(
+            [self.premises[row] for row in keys],
+            [self.hypotheses[row] for row in keys],
+            truncation="longest_first",
+            max_length=self.encoder.max_length,
+        )
+        return tokens["input_ids"], tokens.get("token_type_ids") or []
+
+
+class SpanFeatures(Features):
+    """Question answering: an example is (row, window), and a row in an episode its window to learn from.
+
+    `y` (m, n, 2) are the first and the last token of the answer (the first answer, where there are several).
+    """
+
+    def __init__(self, encoder: Encoder, corpus: Dataset) -> None:
+        super().__init__(encoder, corpus)
+        self.questions, self.contexts, self.answers = corpus["question"], corpus["context"], corpus["answers"]
+        self._windows: dict[int, list[Window]] = {}
+
+    def __getitem__(self, rows: Tensor) -> Batch:
+        named = [(row, training_window(found)) for row, found in self.windows(rows.flatten().tolist()).items()]
+        number = dict(named)
+        keys = [(row, number[row]) for row in rows.flatten().tolist()]
+        spans = [[self._windows[row][part].start, self._windows[row][part].end] for row, part in keys]
+        return self._shaped(keys, torch.tensor(spans).reshape(*rows.shape, 2), rows)
+
+    def windows(self, rows: Sequence[int]) -> dict[int, list[Window]]:
+        """The windows of each of these rows."""
+        new = [row for row in dict.fromkeys(rows) if row not in self._windows]
+        if new:
+            told = [self.answers[row] for row in new]
+            found = windows(
+                self.encoder.tokenizer,
+                [self.questions[row] for row in new],
+                [self.contexts[row] for row in new],
+                [(each["answer_start"][0], each["answer_start"][0] + len(each["text"][0])) for each in told],
+                self.encoder.max_length,
+                self.encoder.max_length // 3,
+            )
+            self._windows.update(zip(new, found, strict=True))
+        return {row: self._windows[row] for row in rows}
+
+    def predict(self, learner: Learner, rows: Sequence[int]) -> list[str]:
+        """The learner's answer to each of these rows: its best valid span over all windows, as text."""
+        keys = [(row, number) for row, found in self.windows(rows).items() for number in range(len(found))]
+        keys.sort(key=lambda key: len(self._windows[key[0]][key[1]].input_ids))
+        best: dict[int, tuple[float, str]] = {}
+        for start in range(0, len(keys), self.batch_size):
+            some = keys[start : start + self.batch_size]
+            batch = self.batch(some)
+            with torch.no_grad():
+                scores = learner.outputs(batch)
+            if not scores.isfinite().all():
+                raise InputError("The scores are not finite; lower the inner or the outer rate of the training.")
+            found = [self._windows[row][number] for row, number in some]
+            inside = [torch.tensor([place is not None for place in window.places]) for window in found]
+            values, first, last = best_spans(
+                scores, nn.utils.rnn.pad_sequence(inside, batch_first=True).to(scores.device)
+            )
+            for (row, _), window, value, i, j in zip(
+                some, found, values[:, 0].tolist(), first[:, 0].tolist(), last[:, 0].tolist(), strict=True
+            ):
+                if row not in best or value > best[row][0]:
+                    best[row] = (value, window.text(self.contexts[row], i, j))
+        return [best[row][1] for row in rows]
+
+    def _tokens(self, keys: Sequence[tuple[int, int]]) -> tuple[list[list[int]], list[list[int]]]:
+        found = [self._windows[row][number] for row, number in keys]
+        return [window.input_ids for window in found], [window.token_types for window in found]
 
 
 def _padded(items: Sequence[dict[str, Tensor]]) -> Batch:
@@ -219,14 +349,20 @@ def _additive(mask: Tensor, dtype: torch.dtype) -> Tensor:
     return (1 - mask.to(dtype))[:, None, None, :] * torch.finfo(dtype).min
 
 
-def load(name: str, attention: str = "eager", seed: int = 0) -> tuple[Any, Any]:
-    """The Hugging Face classifier and its tokenizer, with the classifier's rows in the order of LABELS.
+def load(name: str, attention: str = "eager", seed: int = 0, task: str = "nli") -> tuple[Any, Any]:
+    """The Hugging Face model for a task and its tokenizer; an NLI classifier's rows in the order of LABELS.
 
-    A checkpoint without a classifier gets a new one, drawn from `seed`, with a warning.
+    A checkpoint without the last layer of the task gets a new one, drawn from `seed`, with a warning.
     """
+    import transformers
     from safetensors import SafetensorError
-    from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+    from transformers import AutoConfig, AutoTokenizer
     from transformers.utils import logging
+
+    kind, last, outputs = {
+        "nli": ("ForSequenceClassification", "classifier", len(LABELS)),
+        "qa": ("ForQuestionAnswering", "qa_outputs", 2),
+    }[task]
 
     looks_local = name.startswith((".", "/", "~")) or Path(name).is_dir()
     path = str(Path(name).expanduser()) if looks_local else name
@@ -242,16 +378,16 @@ def load(name: str, attention: str = "eager", seed: int = 0) -> tuple[Any, Any]:
             )
         if looks_local and not any((Path(path) / file).is_file() for file in _TOKENIZERS):
             raise InputError(f"{name} has no tokenizer; expected one of {', '.join(_TOKENIZERS)} beside config.json.")
-        trained = any(kind.endswith("ForSequenceClassification") for kind in config.architectures or [])
-        if trained and config.num_labels != len(LABELS):
-            raise InputError(f"{name} tells {config.num_labels} classes apart; NLI needs {len(LABELS)}.")
+        trained = any(architecture.endswith(kind) for architecture in config.architectures or [])
+        if trained and config.num_labels != outputs:
+            raise InputError(f"{name} tells {config.num_labels} classes apart; {TASKS[task]} needs {outputs}.")
         torch.manual_seed(seed)
-        model, report = AutoModelForSequenceClassification.from_pretrained(
+        model, report = getattr(transformers, f"AutoModel{kind}").from_pretrained(
             path,
             dtype=torch.float32,
             attn_implementation=attention,
             output_loading_info=True,
-            **({} if trained else {"num_labels": len(LABELS)}),
+            **({} if trained else {"num_labels": outputs}),
         )
         tokenizer = AutoTokenizer.from_pretrained(path)
     except InputError:
@@ -271,15 +407,15 @@ def load(name: str, attention: str = "eager", seed: int = 0) -> tuple[Any, Any]:
             "together."
         )
     missing = sorted(report["missing_keys"])
-    if any(not key.startswith(("classifier", f"{model.base_model_prefix}.pooler")) for key in missing):
+    if any(not key.startswith((last, f"{model.base_model_prefix}.pooler")) for key in missing):
         raise InputError(f"{name} lacks weights of its encoder, {missing[0]} for one; it may be cut short.")
     if missing:
         warnings.warn(
-            f"{name} has no trained NLI classifier: a new one was drawn from seed {seed}; fine-tune it on English "
-            "first, or expect accuracy at chance.",
-            stacklevel=3,
+            f"{name} was not trained for {TASKS[task]}: its last layer was drawn from seed {seed}; fine-tune it on "
+            "English first, or expect answers at chance.",
+            stacklevel=4,
         )
-    else:
+    elif task == "nli":
         _order_labels(model, name)
     return model, tokenizer
 

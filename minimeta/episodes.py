@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .corpora import LABELS
 from .errors import InputError
 from .languages import check
 from .tasks import Batch, Episode, Sampler
@@ -88,7 +87,7 @@ def sampler(
         raise InputError(f"There are {len(genres)} genres; cannot draw {per_language} of them per language.")
 
     drawing = _covering if covering else _random
-    pairs = _columns(corpus)["pair"].to_numpy() if parallel else None
+    pairs = columns(corpus)["pair"].to_numpy() if parallel else None
     tasks, choices = [], []  # what cannot work fails here, before training starts
     for place, (language, source) in enumerate(zip(query, supports, strict=True)):
         one = given_split == split and source == language
@@ -98,7 +97,7 @@ def sampler(
             tasks.append(_task(rows, asked, given, queries, pairs, partial(drawing, seed=(seed, 3, place, number))))
         each = per_language or len(genres)
         choices.append(drawing([np.arange(len(genres))], each, seed=(seed, 4, place)) if per_language else None)
-    columns = {name: _columns(corpus)[name].to_numpy() for name in ("language", "split")}
+    known = {name: columns(corpus)[name].to_numpy() for name in ("language", "split")}
 
     def draw(step: int) -> Episode:
         rng = np.random.default_rng((seed, step))
@@ -109,8 +108,8 @@ def sampler(
                 # Covering, each genre comes once before any comes again: so often has this one come before.
                 before = (step * each + turn) // len(genres)
                 rows, asked = tasks[place * len(genres) + number](before, rng)
-                _own(columns, rows, source, given_split)
-                _own(columns, asked, language, split)
+                _own(known, rows, source, given_split)
+                _own(known, asked, language, split)
                 names.append(task_name(language, genres[number]))
                 supports_drawn.append(rows)
                 queries_drawn.append(asked)
@@ -184,19 +183,21 @@ def task_name(language: str, genre: str | None) -> str:
 
 
 @lru_cache(maxsize=4)
-def _columns(corpus: Dataset) -> pd.DataFrame:
-    """What samplers need to know about each row, read once for each corpus."""
-    return corpus.select_columns(["language", "genre", "split", "label", "pair"]).to_pandas()
+def columns(corpus: Dataset) -> pd.DataFrame:
+    """What samplers need to know about each row, read once for each corpus; without labels all are of one class."""
+    names = ["language", "genre", "split", "pair", *(["label"] if "label" in corpus.column_names else [])]
+    table = corpus.select_columns(names).to_pandas()
+    return table if "label" in table else table.assign(label=0)
 
 
 @lru_cache(maxsize=16)
 def _pools(corpus: Dataset, split: str, by: str | None) -> dict[tuple[str, str | None], list[np.ndarray]]:
     """The rows of each language (and genre) in `split`: one array of row numbers per class."""
-    columns = _columns(corpus)
+    table = columns(corpus)
     keys = ["language", "genre"] if by else ["language"]
     pools = {}
-    for key, part in columns[columns["split"] == split].groupby(keys):
-        rows = [part.index[part["label"] == label].to_numpy() for label in range(len(LABELS))]
+    for key, part in table[table["split"] == split].groupby(keys):
+        rows = [part.index[part["label"] == label].to_numpy() for label in range(table["label"].max() + 1)]
         pools[key if by else (key[0], None)] = rows
     return pools
 
@@ -208,10 +209,11 @@ def _enough(
     task = task_name(language, genre)
     if rows is None:
         raise InputError(f"The corpus has no {split} rows for {task}.")
-    least = -(-needed // len(LABELS))
+    least = -(-needed // len(rows))
     if min(map(len, rows)) < least:
+        each = f"{least} of each class" if len(rows) > 1 else f"{least} rows"
         raise InputError(
-            f"{task} has too few {split} rows: {needed} examples per episode need {least} of each class, there are "
+            f"{task} has too few {split} rows: {needed} examples per episode need {each}, there are "
             f"{min(map(len, rows))}. Use fewer shots or queries."
         )
     return rows

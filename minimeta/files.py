@@ -1,17 +1,45 @@
-"""Where the project's own data lies, and writing a file whole or not at all."""
+"""Where the project's own data lies, reading an archive, and writing a file whole or not at all."""
 
 from __future__ import annotations
 
 import json
 import os
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
+
+from .errors import InputError
 
 
 def data_directory() -> Path:
     """The project's data: beside the package in a checkout, inside it in a wheel."""
     inside = Path(__file__).parent / "_data"
     return inside if inside.is_dir() else Path(__file__).parent.parent / "data"
+
+
+def archived(path: Path, folder: str, name: str) -> bytes | None:
+    """The file `name` (`dev/some.json`, say) of an archive; None if it is not there.
+
+    `path` is the archive, the directory that it unpacks to, or one that holds `folder`.zip or the directory `folder`.
+    Raises InputError if there is no `path`, nothing of the archive in it, or if the archive is damaged.
+    """
+    if not path.exists():
+        raise InputError(f"There is no {path}; expected {folder}.zip or the directory that it unpacks to.")
+    archive = path / f"{folder}.zip" if path.is_dir() else path
+    for file in (path / name, path / folder / name):
+        if file.is_file():
+            return file.read_bytes()
+    if not archive.is_file():
+        if any((base / name.split("/")[0]).is_dir() for base in (path, path / folder) if "/" in name):
+            return None
+        raise InputError(f"{path} has neither {folder}.zip nor {name}; name the directory that holds one of them.")
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            inside = [member for member in opened.namelist() if f"/{member}".endswith(f"/{name}")]
+            return opened.read(inside[0]) if inside else None
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
+        raise InputError(f"{archive} is damaged or not a zip file ({error}); get it again.") from None
 
 
 def write_json(path: Path, record: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Stage two: an encoder is fine-tuned on English NLI before any meta-training."""
+"""Stage two: an encoder is fine-tuned on English before any meta-training, on NLI or on question answering."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .corpora import LABELS
 from .encoders import load
+from .spans import windows
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -25,9 +26,9 @@ class Settings:
     max_length: int = 128
 
 
-TOY = Settings(epochs=2, rate=1e-3)
-PAPER = Settings(epochs=3, rate=2e-5)
-"""XLA-MAML, section 4.1: AdamW on MultiNLI."""
+TOY = {"nli": Settings(epochs=2, rate=1e-3), "qa": Settings(epochs=2, rate=1e-3, max_length=256)}
+PAPER = {"nli": Settings(epochs=3, rate=2e-5), "qa": Settings(epochs=2, rate=3e-5, batch_size=12, max_length=384)}
+"""XLA-MAML, section 4.1: AdamW on MultiNLI and on SQuAD 1.1."""
 
 
 def nli(encoder: str | Path, corpus: Dataset, out: str | Path, settings: Settings, seed: int = 0) -> None:
@@ -35,16 +36,49 @@ def nli(encoder: str | Path, corpus: Dataset, out: str | Path, settings: Setting
 
     It is trained in float32 and written in the precision that it came in.
     """
-    from transformers import AutoConfig, DataCollatorWithPadding, Trainer, TrainingArguments
-
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*no trained NLI classifier")  # it is trained here
-        model, tokenizer = load(str(encoder), seed=seed)
+    model, tokenizer = _load(encoder, seed, "nli")
     model.config.id2label = dict(enumerate(LABELS))
     model.config.label2id = {name: number for number, name in enumerate(LABELS)}
 
     def tokens(rows: dict[str, Sequence[Any]]) -> dict[str, Any]:
         return tokenizer(rows["premise"], rows["hypothesis"], truncation=True, max_length=settings.max_length)
+
+    kept = [name for name in corpus.column_names if name != "label"]
+    _train(model, tokenizer, corpus.map(tokens, batched=True, remove_columns=kept), encoder, out, settings, seed)
+
+
+def qa(encoder: str | Path, corpus: Dataset, out: str | Path, settings: Settings, seed: int = 0) -> None:
+    """Fine-tune a Hugging Face encoder to find answers, on all windows of a corpus, and write it as `nli` does."""
+    from datasets import Dataset
+
+    model, tokenizer = _load(encoder, seed, "qa")
+    answers = [(told["answer_start"][0], told["answer_start"][0] + len(told["text"][0])) for told in corpus["answers"]]
+    found = windows(
+        tokenizer, corpus["question"][:], corpus["context"][:], answers, settings.max_length, settings.max_length // 3
+    )
+    rows = [
+        {
+            "input_ids": window.input_ids,
+            "token_type_ids": window.token_types if model.config.type_vocab_size > 1 else [0] * len(window.input_ids),
+            "start_positions": window.start,
+            "end_positions": window.end,
+        }
+        for each in found
+        for window in each
+    ]
+    _train(model, tokenizer, Dataset.from_list(rows), encoder, out, settings, seed)
+
+
+def _load(encoder: str | Path, seed: int, task: str) -> tuple[Any, Any]:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*was not trained for")  # it is trained here
+        return load(str(encoder), seed=seed, task=task)
+
+
+def _train(
+    model: Any, tokenizer: Any, rows: Dataset, encoder: str | Path, out: str | Path, settings: Settings, seed: int
+) -> None:
+    from transformers import AutoConfig, DataCollatorWithPadding, Trainer, TrainingArguments
 
     Trainer(
         model,
@@ -62,7 +96,7 @@ def nli(encoder: str | Path, corpus: Dataset, out: str | Path, settings: Setting
             seed=seed,
         ),
         data_collator=DataCollatorWithPadding(tokenizer),
-        train_dataset=corpus.map(tokens, batched=True, remove_columns=[c for c in corpus.column_names if c != "label"]),
+        train_dataset=rows,
     ).train()
     model.to(AutoConfig.from_pretrained(encoder).dtype or model.dtype).save_pretrained(out)
     tokenizer.save_pretrained(out)

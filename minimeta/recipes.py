@@ -9,17 +9,19 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from . import __version__
+from .corpora import task_of
 from .encoders import Features
-from .episodes import encode, encoded, sampler, target_episodes
+from .episodes import columns, encode, encoded, sampler, target_episodes
 from .errors import InputError
 from .files import data_directory
 from .grouping import Grouping, alone, everyone, fixed_tree, learned_tree, no_gradients, random_tree
 from .inner import Learner
 from .languages import FAMILIES, LANGUAGES, PHYLOGENY, all_but, check
-from .metrics import accuracy
+from .metrics import accuracy, exact_match, f1
 from .outer import evaluate, meta_train
 from .tasks import Sampler
 
@@ -114,6 +116,16 @@ for _scale, _settings in {
     "full": Settings("full", 500, inner_rate=0.02, outer_rate=1e-4, genres_per_language=None),
 }.items():
     SCALES[_scale] = {"genres": _settings, "languages": replace(_settings, **_LANGUAGE_TASKS)}
+    SCALES[_scale]["questions"] = replace(
+        SCALES[_scale]["languages"],
+        outer_steps=100,
+        inner_steps=1,  # not stated in the paper
+        inner_rate=0.005,
+        tune_rate=1e-3,
+        tune_batch=12,
+        max_length=384,
+    )
+SCALES["toy"]["questions"] = replace(SCALES["toy"]["questions"], outer_rate=1e-4)  # 1e-3 lost on held-out questions
 SCALES["small"]["languages"] = replace(SCALES["small"]["languages"], tune_rate=1e-3)  # see small_rates.csv
 # On held-out rows 0.02 was as good as any for tasks by genre, 0.005 a little better for X-MAML (RESULTS.md).
 SCALES["toy"]["languages"] = replace(SCALES["toy"]["languages"], inner_rate=0.005)
@@ -131,6 +143,11 @@ SCALES["full"]["languages"] = Settings(
     linear_decay=True,
     tune_rate=2e-5,  # that of MNLI fine-tuning; the paper states one epoch and no rate
 )
+SCALES["full"]["questions"] = replace(
+    SCALES["full"]["languages"], outer_steps=100, max_length=384, tune_rate=3e-5, tune_batch=12
+)
+METRICS = {"nli": ("accuracy",), "qa": ("f1", "exact_match")}
+"""What each task is scored by, in percent; differences are of the first."""
 
 # Inner and outer rate of each method at small scale: the best of data/results/small_rates.csv, which
 # tests/benchmarks/choose_rates.py measured on held-out dev rows of languages that were neither auxiliary nor target.
@@ -255,12 +272,12 @@ def scored_on(cell: Cell, languages: Sequence[str]) -> tuple[str, ...]:
     return tuple(code for code in check(languages) if code not in seen and code in places)
 
 
-def settings_for(cell: Cell, scale: str) -> Settings:
-    """The numbers for a cell at a scale."""
+def settings_for(cell: Cell, scale: str, task: str = "nli") -> Settings:
+    """The numbers for a cell at a scale; `task` is "nli" or "qa"."""
     if scale not in SCALES:
         raise InputError(f"Unknown scale {scale!r}; the scales are {', '.join(SCALES)}.")
-    settings = SCALES[scale]["genres" if cell.by_genre else "languages"]
-    if scale == "small" and cell.method in SMALL_RATES:
+    settings = SCALES[scale]["questions" if task == "qa" else "genres" if cell.by_genre else "languages"]
+    if scale == "small" and task == "nli" and cell.method in SMALL_RATES:
         inner, outer = SMALL_RATES[cell.method]
         settings = replace(settings, inner_rate=inner, outer_rate=outer)
     return settings
@@ -300,6 +317,11 @@ def sampler_for(cell: Cell, corpus: Dataset, settings: Settings, seed: int, targ
 
 def check_cell(cell: Cell, targets: Sequence[str], corpus: Dataset, settings: Settings) -> None:
     """Raise InputError, before any training, if the corpus or the tree cannot give what the cell needs."""
+    if task_of(corpus) == "qa" and cell.by_genre:
+        raise InputError(
+            f"{METHODS[cell.method].title} would have tasks by genre, and question answering has tasks by language; "
+            "name methods that have them, with x-maml or xla-maml among them."
+        )
     for target in targets:
         target_episodes(corpus, target, settings.target_shots if "few-shot" in cell.kinds else 0)
         if "fine-tuned" in cell.kinds:
@@ -343,7 +365,7 @@ def fine_tune(learner: Learner, features: Features, target: str, settings: Setti
     """
     learner, corpus = copy.deepcopy(learner), features.corpus
     draw = sampler(corpus, target, shots=0, queries=settings.tune_batch, covering=True, seed=seed)
-    rows = len(_rows(corpus, target, "dev"))
+    rows = len(rows_of(corpus, target, "dev"))
     batches, rate = -(-rows // settings.tune_batch), settings.tune_rate
     tuning = meta_train(
         learner,
@@ -374,14 +396,20 @@ def score(
     """Test a trained learner on every row of the target in `split`; `kind` is one of KINDS.
 
     Few-shot, methods that pool take their inner steps with a batch of training tasks beside the target's shots; the
-    others with the target's shots alone, and zero-shot with none. All draws are paired by seed. `predicted` has one
-    digit for each row, a position in `corpora.LABELS`, in the order of `scored_rows`.
+    others with the target's shots alone, and zero-shot with none. All draws are paired by seed. The result has the
+    METRICS of the task in percent, the number of rows `n` and what was `predicted` for each, in the order of
+    `scored_rows`: a digit, a position in `corpora.LABELS`, or an answer.
     """
     if kind not in KINDS:
         raise InputError(f"Unknown kind of test {kind!r}; the kinds are {', '.join(KINDS)}.")
     corpus, pools = features.corpus, METHODS[cell.method].pools != "alone" and kind != "fine-tuned"
     if kind == "fine-tuned":
         learner = fine_tune(learner, features, target, settings, seed)
+    if task_of(corpus) == "qa":  # no method takes inner steps when it is tested on questions
+        numbers = rows_of(corpus, target, split)
+        answers = features.predict(learner, numbers)
+        means = row_scores(answers, corpus.select(numbers)["answers"][:], target).mean(1) * 100
+        return {"f1": means[0], "exact_match": means[1], "n": len(answers), "predicted": answers}
     shots = settings.target_shots if kind == "few-shot" else 0
     companions = sampler_for(cell, corpus, settings, seed) if pools else None
     rows, predicted = [], []
@@ -401,17 +429,28 @@ def score(
     return {"accuracy": accuracy(predicted, labels), "n": len(rows), "predicted": "".join(map(str, predicted))}
 
 
+def row_scores(predicted: Sequence[str], answers: Sequence[dict[str, Any]], language: str) -> np.ndarray:
+    """F1 and exact match of each answer, (2, rows), from 0 to 1."""
+    pairs = list(zip(predicted, [told["text"] for told in answers], strict=True))
+    return np.array([[score(said, right, language) for said, right in pairs] for score in (f1, exact_match)])
+
+
 def scored_rows(corpus: Dataset, target: str, split: str = "test") -> dict[str, Any]:
-    """The `pair`, `premise_id` and `label` (one digit each) of the target's rows in `split`, in their order."""
-    chosen = corpus.select(_rows(corpus, target, split))
+    """The `pair`, `premise_id` and `label` (one digit each) of the target's rows in `split`, in their order.
+
+    Of questions, the `pair`, `passage_id` and `answers`.
+    """
+    chosen = corpus.select(rows_of(corpus, target, split))
+    if task_of(corpus) == "qa":
+        return {name: chosen[name][:] for name in ("pair", "passage_id", "answers")}
     labels = "".join(map(str, chosen["label"][:]))
     return {"pair": chosen["pair"][:], "premise_id": chosen["premise_id"][:], "label": labels}
 
 
-def _rows(corpus: Dataset, language: str, split: str) -> list[int]:
+def rows_of(corpus: Dataset, language: str, split: str) -> list[int]:
     """The numbers of a language's rows in a split."""
-    columns = zip(corpus["language"][:], corpus["split"][:], strict=True)
-    return [row for row, found in enumerate(columns) if found == (language, split)]
+    known = columns(corpus)
+    return known.index[(known["language"] == language) & (known["split"] == split)].tolist()
 
 
 def run(
@@ -462,14 +501,18 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), "minimeta": __version__} | {name: version(name) for name in names}
 
 
-def paper_figure(cell: Cell, kind: str, target: str) -> float | None:
-    """The accuracy that a paper prints for the same method, auxiliaries, target and kind of test (mBERT)."""
+def paper_figure(cell: Cell, kind: str, target: str, metric: str = "accuracy") -> float | None:
+    """What a paper prints for the same method, auxiliaries, target and kind of test (mBERT)."""
     name, hindi, swahili = METHODS[cell.method].title, cell.auxiliaries == ("hi",), cell.auxiliaries == ("sw",)
     setting = {"zero-shot": "zero-shot", "fine-tuned": "few-shot"}.get(kind, "")
-    if kind == "few-shot" and cell.by_genre and set(cell.auxiliaries) == set(all_but(target)):
+    if cell.covering or cell.parallel:
+        rows = []
+    elif metric != "accuracy":
+        rows = [
+            row for row in _table("paper_xla_maml_table4_mlqa_f1_em.csv", setting=setting) if _in_table_4(cell, row)
+        ]
+    elif kind == "few-shot" and cell.by_genre and set(cell.auxiliaries) == set(all_but(target)):
         rows = _table("paper_treemaml_table1.csv", auxiliary_languages="all", method=name)
-    elif cell.covering or cell.parallel:
-        return None
     elif cell.method == "baseline":
         rows = _table("paper_xla_maml_table3_xnli.csv", setting=setting, method="mBERT (Ours)")
     elif kind == "zero-shot" and cell.method in ("x-maml", "xla-maml") and hindi:
@@ -478,9 +521,21 @@ def paper_figure(cell: Cell, kind: str, target: str) -> float | None:
         method = "X-MAML" if cell.method == "x-maml" else "XLA-MAML"
         rows = _table("paper_xla_maml_table3_xnli.csv", setting=setting, method=f"{method} sw → X")
     else:
-        return None
+        rows = []
     value = rows[0].get(target, "-") if rows else "-"
-    return None if value in ("-", "") else float(value)
+    if value in ("-", ""):
+        return None
+    return float(value if metric == "accuracy" else value.split("/")[metric == "exact_match"])
+
+
+def _in_table_4(cell: Cell, row: dict[str, str]) -> bool:
+    """Is this line of XLA-MAML's Table 4 about the same method and auxiliaries?"""
+    if cell.method == "baseline":
+        return row["auxiliary_languages"] == "none"
+    few = row["setting"] == "few-shot"
+    method = {"x-maml": "X-MAML", "xla-maml": "XLA-MAML", "xla-maml-few-shot": "XLA-MAML"}.get(cell.method)
+    same = row["method"].replace(" ", "") == f"{method}hi→X"
+    return same and cell.auxiliaries == ("hi",) and few == (cell.method == "xla-maml-few-shot")
 
 
 def _table(file: str, **where: str) -> list[dict[str, str]]:

@@ -18,11 +18,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import corpora, encoders, recipes
+from .corpora import TASKS
+from .episodes import columns
 from .errors import InputError
 from .files import data_directory, write_json
 from .languages import LANGUAGES, all_but
 from .metrics import paired_difference
-from .recipes import KINDS, METHODS, Cell
+from .recipes import KINDS, METHODS, METRICS, Cell
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,27 +45,37 @@ class Run:
         return f"{self.cell.name} seed {self.seed}".replace(" ", "-")
 
 
-TINY = "tiny-encoder-nli"
+TINY = {"nli": "tiny-encoder-nli", "qa": "tiny-encoder-qa"}
 
 
 @dataclass(frozen=True)
 class World:
-    """What all runs of a study share: the scale, the corpus and the encoder.
+    """What all runs of a study share: the scale, the corpus, the encoder, and the task ("nli" or "qa").
 
-    At toy scale there is no need to name them: they are mini-NLI and the tiny encoder.
+    At toy scale there is no need to name them: they are mini-NLI or mini-QA and the tiny encoder.
     """
 
     scale: str = "toy"
     data: str | None = None
     encoder: str | None = None
+    task: str = "nli"
 
     def __post_init__(self) -> None:
+        if self.task not in TASKS:
+            raise InputError(f"Unknown task {self.task!r}; the tasks are {', '.join(TASKS)}.")
         own = self.scale == "toy" and not self.data
         if not own and not (self.data and self.encoder):
+            archive = {"nli": "XNLI-1.0.zip", "qa": "MLQA_V1.zip"}[self.task]
             raise InputError(
                 f"There is no corpus or encoder to use at {self.scale} scale: name them with --data DIR "
-                "(XNLI-1.0.zip) and --encoder DIR (a BERT or XLM-R classifier fine-tuned on English NLI)."
+                f"({archive}) and --encoder DIR (a BERT or XLM-R fine-tuned on English {TASKS[self.task]})."
             )
+
+    @property
+    def shared(self) -> dict[str, str]:
+        """What the folder of a study says about it."""
+        data = self.data or {"nli": "mini-NLI", "qa": "mini-QA"}[self.task]
+        return {"scale": self.scale, "task": self.task, "data": data, "encoder": self.encoder or TINY[self.task]}
 
 
 def leave_one_out(methods: Sequence[str], targets: Sequence[str], seeds: Iterable[int]) -> list[Run]:
@@ -133,16 +145,14 @@ def run(
     if not runs:
         raise InputError("The study has no run; name at least one method, target and seed.")
     _prepare(runs, folder, world)
-    left = [missing for each in runs if (missing := _missing(each, folder, world.scale))]
+    left = [missing for each in runs if (missing := _missing(each, folder, world))]
     if threads is None:
         available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4
         threads = 1 if world.scale == "toy" or workers > 1 else min(4, available)
     parallel = Parallel(n_jobs=workers, return_as="generator_unordered")
     failures = []
     for name, failure in progress(
-        parallel(
-            delayed(_one)(each, recipes.settings_for(each.cell, world.scale), folder, world, threads) for each in left
-        ),
+        parallel(delayed(_one)(each, _settings(each, world), folder, world, threads) for each in left),
         total=len(left),
     ):
         if failure:
@@ -166,32 +176,39 @@ def remove_empty(folder: str | Path) -> None:
 
 def _prepare(runs: Sequence[Run], folder: Path, world: World) -> None:
     """Check every run before the first one is trained, and lay out the folder, or find it as it was laid out."""
-    corpus = _corpus(world.data)
-    for each in dict.fromkeys((each.cell, each.targets) for each in runs):
-        recipes.check_cell(each[0], each[1], corpus, recipes.settings_for(each[0], world.scale))
-    for each in {(s.adapt, s.max_length) for s in (recipes.settings_for(each.cell, world.scale) for each in runs)}:
+    corpus = _corpus(world.task, world.data)
+    for cell, targets in dict.fromkeys((each.cell, each.targets) for each in runs):
+        recipes.check_cell(cell, targets, corpus, recipes.settings_for(cell, world.scale, world.task))
+    for each in {(s.adapt, s.max_length) for s in (_settings(each, world) for each in runs)}:
         _features(world, *each)
     rows = {
         code: recipes.scored_rows(corpus, code) for code in sorted({code for each in runs for code in each.targets})
     }
     (folder / "cells").mkdir(parents=True, exist_ok=True)
-    shared = {"scale": world.scale, "data": world.data or "mini-NLI", "encoder": world.encoder or TINY}
     if (folder / "study.json").exists():
-        found = _read(folder / "study.json")
-        for key, value in shared.items():
-            if found.get(key) != value:
+        found = _shared(folder)
+        for key, value in world.shared.items():
+            if found[key] != value:
                 raise InputError(
-                    f"{folder} holds a study with the {key} {found.get(key)}, not {value}; use another folder."
+                    f"{folder} holds a study with the {key} {found[key]}, not {value}; use another folder."
                 )
         kept = _read(folder / "rows.json") if (folder / "rows.json").exists() else {}
         if any(kept.get(code, own) != own for code, own in rows.items()):
             raise InputError(f"{folder} holds a study of other test rows; use another folder.")
         rows = kept | rows
     write_json(folder / "rows.json", rows)
-    write_json(folder / "study.json", shared)
+    write_json(folder / "study.json", world.shared)
 
 
-def _missing(each: Run, folder: Path, scale: str) -> Run | None:
+def _shared(folder: Path) -> dict[str, Any]:
+    return {"task": "nli"} | _read(folder / "study.json")
+
+
+def _settings(each: Run, world: World) -> recipes.Settings:
+    return recipes.settings_for(each.cell, world.scale, world.task)
+
+
+def _missing(each: Run, folder: Path, world: World) -> Run | None:
     """None if the run has its file, else what to run: with what is in its file already, if another grid wrote that.
 
     Raises InputError if its file was made with other settings.
@@ -200,7 +217,7 @@ def _missing(each: Run, folder: Path, scale: str) -> Run | None:
     if not path.exists():
         return each
     record = _read(path)
-    if record["settings"] != asdict(recipes.settings_for(each.cell, scale)):
+    if record["settings"] != asdict(_settings(each, world)):
         raise InputError(f"{path} was run with other settings than today's; move it away or use another folder.")
     done = record["results"]
     wanted = {kind for kind in each.cell.kinds if kind in each.kinds}
@@ -219,7 +236,7 @@ def _one(each: Run, settings: recipes.Settings, folder: Path, world: World, thre
         record = recipes.run(each.cell, each.targets, features, settings, each.seed, each.kinds)
     except InputError as error:
         return each.name, str(error)
-    record |= {"encoder": world.encoder or TINY, "device": _device(), "threads": threads}
+    record |= {"encoder": world.shared["encoder"], "device": _device(), "threads": threads}
     write_json(folder / "cells" / f"{each.name}.json", record)
     return each.name, ""
 
@@ -231,24 +248,25 @@ def _device() -> str:
 
 
 @lru_cache(maxsize=1)
-def _corpus(data: str | None) -> Any:
-    return corpora.nli(data)
+def _corpus(task: str, data: str | None) -> Any:
+    return {"nli": corpora.nli, "qa": corpora.qa}[task](data)
 
 
 @lru_cache(maxsize=2)
 def _features(world: World, adapt: Any, max_length: int) -> encoders.Features:
     """Kept in each worker from run to run: trunk features are costly."""
-    name = world.encoder or data_directory() / TINY
-    return encoders.nli(name, adapt, max_length).to(_device()).features(_corpus(world.data))
+    load = {"nli": encoders.nli, "qa": encoders.qa}[world.task]
+    name = world.encoder or data_directory() / TINY[world.task]
+    return load(name, adapt, max_length).to(_device()).features(_corpus(world.task, world.data))
 
 
 # Results
 
 
-def tested(data: str | None = None) -> list[str]:
-    """The languages of a corpus (None: mini-NLI) that have test rows, in the order of XNLI's list."""
-    corpus = _corpus(data)
-    there = {code for code, split in zip(corpus["language"][:], corpus["split"][:], strict=True) if split == "test"}
+def tested(data: str | None = None, task: str = "nli") -> list[str]:
+    """The languages of a corpus (None: the project's own) that have test rows, in the order of XNLI's list."""
+    known = columns(_corpus(task, data))
+    there = set(known["language"][known["split"] == "test"])
     return [code for code in LANGUAGES if code in there]
 
 
@@ -293,42 +311,50 @@ def load(folder: str | Path) -> Results:
     if not (folder / "study.json").exists():
         raise InputError(f"There is no study in {folder}: expected study.json, rows.json and cells/.")
     records = [_read(path) for path in sorted((folder / "cells").glob("[!.]*.json"))]
-    return Results(_read(folder / "study.json"), _read(folder / "rows.json"), records)
+    return Results(_shared(folder), _read(folder / "rows.json"), records)
 
 
-def accuracies(results: Results) -> pd.DataFrame:
-    """A line for each cell, target and kind of test: `accuracy` (mean over seeds, %), `sd`, `seeds`, `rows`.
+def scores(results: Results) -> pd.DataFrame:
+    """A line for each cell, target and kind of test, with the METRICS of the task (mean over seeds, %).
 
-    `seconds` is the mean time of a training, `paper` what a paper prints for the same (mBERT), where it does.
+    `sd` is that of the first metric over seeds, `seconds` the mean time of a training, `paper` what a paper prints for
+    the first metric (mBERT), where it does. `seeds` and `rows` say how many.
     """
     import pandas as pd
 
     lines = []
+    first, *others = METRICS[results.shared["task"]]
     for cell, records in results.cells().items():
         for target in _order(records):
             for kind in cell.kinds:
-                scores = [score for record in records if (score := record["results"].get(target, {}).get(kind))]
-                if not scores:
+                found = [score for record in records if (score := record["results"].get(target, {}).get(kind))]
+                if not found:
                     continue
-                values = [score["accuracy"] for score in scores]
+                values = [score[first] for score in found]
                 lines.append(
                     _labels(results, cell)
-                    | {"target": target, "kind": kind, "accuracy": np.mean(values), "seeds": len(values)}
-                    | {"sd": np.std(values, ddof=1) if len(values) > 1 else np.nan, "rows": scores[0]["n"]}
+                    | {"target": target, "kind": kind, first: np.mean(values), "seeds": len(values)}
+                    | {"sd": np.std(values, ddof=1) if len(values) > 1 else np.nan, "rows": found[0]["n"]}
+                    | {name: np.mean([score[name] for score in found]) for name in others}
                     | {"seconds": np.mean([record["train_seconds"] for record in records])}
-                    | {"paper": recipes.paper_figure(_with_auxiliaries(cell, target), kind, target)}
+                    | {"paper": recipes.paper_figure(_with_auxiliaries(cell, target), kind, target, first)}
                 )
     return pd.DataFrame(lines)
 
 
-def differences(results: Results, seed: int = 0) -> pd.DataFrame:
+def differences(results: Results, metric: str | None = None, seed: int = 0) -> pd.DataFrame:
     """Each method minus each of its controls with the same auxiliaries: `gain` in points, `low`, `high` (95 %).
+
+    Of one of the METRICS of the task, the first without `metric`.
 
     A line for each target that both were scored on, and one for all of them together ("all", if several). Paired
     by seed; intervals are bootstrapped over premises, which are the same in all languages (`paired_difference`).
     """
     import pandas as pd
 
+    known = METRICS[results.shared["task"]]
+    if metric not in (None, *known):
+        raise InputError(f"Unknown metric {metric!r}; the metrics of this study are {', '.join(known)}.")
     lines = []
     found = results.cells()
     for cell, records in found.items():
@@ -336,7 +362,9 @@ def differences(results: Results, seed: int = 0) -> pd.DataFrame:
             if other.method not in METHODS[cell.method].controls or not _comparable(cell, other):
                 continue
             for kind in [kind for kind in cell.kinds if kind in other.kinds]:
-                for target, (ours, theirs, groups, seeds) in _paired(results, records, controls, kind).items():
+                for target, (ours, theirs, groups, seeds) in _paired(
+                    results, records, controls, kind, metric or known[0]
+                ).items():
                     gain, low, high = paired_difference(ours, theirs, groups, seed)
                     verdict = "better" if low > 0 else "worse" if high < 0 else "no difference shown"
                     lines.append(
@@ -358,25 +386,40 @@ def _comparable(cell: Cell, control: Cell) -> bool:
 
 
 def _paired(
-    results: Results, records: Sequence[dict[str, Any]], controls: Sequence[dict[str, Any]], kind: str
+    results: Results,
+    records: Sequence[dict[str, Any]],
+    controls: Sequence[dict[str, Any]],
+    kind: str,
+    metric: str,
 ) -> dict[str, tuple[np.ndarray, np.ndarray, list[str], int]]:
-    """By target: what is right, ours and the control's, each (seeds, rows), their premises, and how many seeds."""
+    """By target: scores, ours and the control's, each (seeds, rows), their premises, and how many seeds."""
     by_seed = {record["seed"]: record for record in controls}
     pairs = [(record, by_seed[record["seed"]]) for record in records if record["seed"] in by_seed]
     found = {}
     for target in _order([record for record, _ in pairs]):
         both = [pair for pair in pairs if all(kind in record["results"].get(target, ()) for record in pair)]
         if both:
-            label = _digits(results.rows[target]["label"])
-            right = np.array(
-                [[_digits(each["results"][target][kind]["predicted"]) == label for each in pair] for pair in both]
+            rows = results.rows[target]
+            each = np.array(
+                [
+                    [_row_scores(record["results"][target][kind]["predicted"], rows, target, metric) for record in pair]
+                    for pair in both
+                ]
             )
-            found[target] = (right[:, 0], right[:, 1], results.rows[target]["premise_id"], len(both))
+            groups = rows["premise_id"] if "premise_id" in rows else rows["passage_id"]
+            found[target] = (each[:, 0], each[:, 1], groups, len(both))
     if len(found) > 1:
         least = min(part[3] for part in found.values())
         ours, theirs = (np.concatenate([part[i][:least] for part in found.values()], 1) for i in (0, 1))
         found["all"] = (ours, theirs, [premise for part in found.values() for premise in part[2]], least)
     return found
+
+
+def _row_scores(predicted: str | list[str], rows: dict[str, Any], target: str, metric: str) -> np.ndarray:
+    """The metric of each row, from 0 to 1."""
+    if metric == "accuracy":
+        return _digits(predicted) == _digits(rows["label"])
+    return recipes.row_scores(predicted, rows["answers"], target)[METRICS["qa"].index(metric)]
 
 
 def _labels(results: Results, cell: Cell) -> dict[str, Any]:

@@ -308,7 +308,7 @@ def test_a_missing_classifier_is_drawn_from_the_seed_with_a_warning(tmp_path, co
     directory = small_world.write_encoder(tmp_path / kind, kind, classifier=False)
     logits = []
     for seed in (0, 0, 1):
-        with pytest.warns(UserWarning, match="no trained NLI classifier") as caught:
+        with pytest.warns(UserWarning, match="was not trained for NLI") as caught:
             encoder = encoders.nli(directory, seed=seed)
         assert str(directory) in str(caught[0].message)
         logits.append(our_logits(encoder, corpus, [0, 1, 2]))

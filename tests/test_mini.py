@@ -219,7 +219,7 @@ def test_languages_and_splits_that_do_not_exist(read):
 
 def test_questions_have_the_columns_of_squad_and_are_as_many_as_said(questions):
     assert list(questions) == list(LANGUAGES)
-    columns = ["language", "genre", "split", "id", "context", "question", "answers"]
+    columns = ["language", "genre", "split", "pair", "passage_id", "context", "question", "answers"]
     for rows in questions.values():
         assert {tuple(row) for row in rows} == {tuple(columns)}
         counts = Counter((row["split"], row["genre"]) for row in rows)
@@ -229,7 +229,7 @@ def test_questions_have_the_columns_of_squad_and_are_as_many_as_said(questions):
 
 @EVERY
 def test_questions_are_parallel_and_their_ids_unique(questions, code):
-    found, english = ([(row["id"], row["genre"], row["split"]) for row in questions[name]] for name in (code, "en"))
+    found, english = ([(row["pair"], row["genre"], row["split"]) for row in questions[name]] for name in (code, "en"))
     assert found == english
     assert len({name for name, *_ in found}) == len(found)
 

@@ -251,7 +251,7 @@ def test_what_was_laid_out_for_nothing_goes_and_the_rest_stays(tmp_path, finishe
 
 def test_accuracies_are_means_over_the_records(finished):
     results = study.load(finished)
-    found = study.accuracies(results)
+    found = study.scores(results)
     assert len(found) == (2 + 3 * 1 + 3 * 2) * 2  # the baseline on both; three methods with hi on fr, with zh on both
     row = found[(found["method"] == "X-MAML") & (found["auxiliaries"] == "hi") & (found["kind"] == "zero-shot")].iloc[0]
     values = [
@@ -293,7 +293,7 @@ def test_leaving_one_out_is_one_method_over_its_targets(world, tmp_path):
     found = study.differences(results)
     assert list(found["target"]) == ["de", "zh", "all"] and set(found["auxiliaries"]) == {"all but the target"}
     assert found["gain"][2] == pytest.approx(found["gain"][:2].mean())  # as many rows in both
-    joint = study.accuracies(results).query("method == 'Joint'")
+    joint = study.scores(results).query("method == 'Joint'")
     for target, accuracy in zip(joint["target"], joint["accuracy"], strict=True):
         (record,) = [r for r in results.records if r["method"] == "joint" and target in r["results"]]
         assert record["results"][target]["zero-shot"]["accuracy"] == accuracy
@@ -314,7 +314,7 @@ def test_the_tables_can_be_printed_and_written(finished, tmp_path):
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         assert main(["results", str(finished), "--csv", str(tmp_path / "moved")]) == 0
     results = study.load(finished)
-    for name, expected in (("moved", study.differences(results)), ("moved_accuracies", study.accuracies(results))):
+    for name, expected in (("moved", study.differences(results)), ("moved_accuracies", study.scores(results))):
         found = pd.read_csv(tmp_path / f"{name}.csv")
         assert len(found) == len(expected) > 0
         value = "gain" if "gain" in expected else "accuracy"

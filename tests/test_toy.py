@@ -150,7 +150,7 @@ def test_commands_that_make_a_directory(tmp_path, capsys, monkeypatch):
 
 def test_finetuning_what_is_not_there(tmp_path):
     corpus = corpora.mini_nli(["en"], ["dev"])
-    complaint(lambda: finetune.nli(tmp_path / "none", corpus, tmp_path / "out", finetune.TOY), "none", "config.json")
+    complaint(lambda: finetune.nli(tmp_path / "none", corpus, tmp_path / "out", finetune.TOY["nli"]), "none", "config.json")
     assert not (tmp_path / "out").exists()
 
 

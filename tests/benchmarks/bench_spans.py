@@ -1,0 +1,63 @@
+"""Do gold answers survive as spans of tokens? MLQA's dev set and SQuAD's, with the tokenizer of a real encoder.
+
+    python tests/benchmarks/bench_spans.py ENCODER --data DIR
+
+An answer is turned into the tokens that overlap it and back into text, and compared as MLQA compares answers. What is
+lost is listed by cause, with an example of each.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+
+import pandas as pd
+from transformers import AutoTokenizer
+
+from minimeta import corpora
+from minimeta.metrics import exact_match
+from minimeta.spans import training_window, windows
+
+
+def cause(context: str, answer: tuple[int, int], first: tuple[int, int], last: tuple[int, int]) -> str:
+    """Why the tokens from `first` to `last` (places in the context) say something else than the answer."""
+    before, after = context[first[0] : answer[0]].strip(), context[answer[1] : last[1]].strip()
+    kinds = [("begins", before), ("ends", after)]
+    return " and ".join(f"{kind} inside a token" for kind, more in kinds if more) or "other"
+
+
+parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+parser.add_argument("encoder")
+parser.add_argument("--data", required=True)
+options = parser.parse_args()
+tokenizer = AutoTokenizer.from_pretrained(options.encoder)
+real = {code: part for code, part in corpora.mlqa(options.data, splits=["dev"]).to_pandas().groupby("language")}
+real["SQuAD"] = corpora.squad(options.data, ["dev"]).to_pandas()
+lines, examples, total = [], {}, Counter()
+for name, part in real.items():
+    language = part["language"].iloc[0]
+    texts = [told["text"][0] for told in part["answers"]]
+    places = [
+        (told["answer_start"][0], told["answer_start"][0] + len(text))
+        for told, text in zip(part["answers"], texts, strict=True)
+    ]
+    found = Counter()
+    made = windows(tokenizer, list(part["question"]), list(part["context"]), places)
+    for each, context, text, place in zip(made, part["context"], texts, places, strict=True):
+        window = each[training_window(each)]
+        if not window.end:
+            found["in no window"] += 1
+            continue
+        back = window.text(context, window.start, window.end)
+        right = exact_match(back, [text], language)
+        why = "right" if right else cause(context, place, window.places[window.start], window.places[window.end])
+        found[why] += 1
+        examples.setdefault(why, f"{text!r} came back as {back!r} ({name})")
+    fit = len(part) - found["in no window"]
+    lines.append({"": name, "answers": len(part), "fit": fit, "% right": round(100 * found["right"] / fit, 2)} | found)
+    total.update(found)
+print(pd.DataFrame(lines).fillna(0).to_string(index=False))
+fit = total.total() - total["in no window"]
+print(f"\nall together: {100 * total['right'] / fit:.2f} % of the {fit} answers that fit a window")
+for why, example in examples.items():
+    print(f"{why}: {total[why]}, for example {example}")
