@@ -2,11 +2,12 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+COURSE := notebooks/assignments
 
 # JupyterLab asks to be told that it runs as root, as it does in containers.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab test notebooks
+.PHONY: lab test notebooks release
 .DEFAULT_GOAL := lab
 
 $(BIN)/python:
@@ -20,6 +21,10 @@ $(VENV)/.lab: pyproject.toml | $(BIN)/python
 
 $(VENV)/.test: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	@touch $@ $(VENV)/.lab $(VENV)/.teach
+
+$(VENV)/.teach: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[teach]'
 	@touch $@ $(VENV)/.lab
 
 lab: $(VENV)/.lab
@@ -32,3 +37,7 @@ test: $(VENV)/.test
 # Run every notebook in toy mode and store its real outputs, with a picture beside each figure.
 notebooks: $(VENV)/.test
 	$(BIN)/python tests/regenerate.py notebooks/*.ipynb
+
+# The problem sets as students get them, and the gradebook that grades them. (nbgrader calls alembic by name.)
+release: $(VENV)/.teach
+	cd $(COURSE) && PATH="$(abspath $(BIN)):$$PATH" nbgrader generate_assignment --force --assignment='*'

@@ -184,13 +184,16 @@ def nli(
     return hold_out(mini_nli(languages, splits) if data is None else xnli(data, languages, splits))
 
 
+_AT = "answer_start"
 SQUAD_LANGUAGE, MLQA_LANGUAGES = "en", ("en", "es", "de", "ar", "vi", "zh", "hi")
 
 
 def squad(path: str | Path, splits: Sequence[str] = ("train",)) -> Dataset:
     """SQuAD 1.1 (English) from a directory or archive with `train-v1.1.json` and `dev-v1.1.json` (`squad.zip`)."""
     return _questions(
-        row for split in splits for row in _squad_rows(Path(path), "squad", f"{split}-v1.1.json", SQUAD_LANGUAGE, split)
+        row
+        for split in ((splits,) if isinstance(splits, str) else splits)
+        for row in _squad_rows(Path(path), "squad", f"{split}-v1.1.json", SQUAD_LANGUAGE, split)
     )
 
 
@@ -206,6 +209,7 @@ def mlqa(path: str | Path, languages: Sequence[str] | None = None, splits: Seque
     if odd:
         raise InputError(f"MLQA has no {some(odd)}; its languages are {', '.join(MLQA_LANGUAGES)}.")
     rows: list[dict[str, Any]] = []
+    splits = (splits,) if isinstance(splits, str) else splits
     for split in splits:
         there = False
         for code in wanted:
@@ -215,6 +219,8 @@ def mlqa(path: str | Path, languages: Sequence[str] | None = None, splits: Seque
                 rows += _squad_rows(Path(path), "MLQA_V1", name, code, split)
         if not there:
             raise InputError(f"{path} has no {split} split of MLQA; get the whole archive.")
+    if not rows:
+        raise InputError(f"No question of {', '.join(splits)} in {path} has an answer; get MLQA with its answers.")
     # A question exists in several languages, a passage may have several questions.
     whole = _joined([row["pair"] for row in rows], [row["passage_id"] for row in rows])
     return _questions(row | {"passage_id": name} for row, name in zip(rows, whole, strict=True))
@@ -230,10 +236,17 @@ def qa(
     See `hold_out`. If `data` has no answered test questions, half of the dev passages become test rows, the same ones
     in all languages: then no language's test question is another one's dev question.
     """
-    corpus = mini_qa(languages, splits) if data is None else mlqa(data, languages, splits)
+    corpus = mini_qa(languages, splits) if data is None else mlqa(data, splits=splits)
     if "test" in splits and "test" not in corpus.unique("split"):
         corpus = hold_out(corpus, share=0.5, by="passage_id", name="test")
-    return hold_out(corpus, by="passage_id")
+    corpus = hold_out(corpus, by="passage_id")
+    if data is None or languages is None:
+        return corpus
+    # All languages were read, so that a question is in the same split whatever languages are asked for.
+    lacking = [code for code in check(languages) if code not in corpus.unique("language")]
+    if lacking:
+        raise InputError(f"MLQA in {data} has no {some(lacking)}; it has {', '.join(corpus.unique('language'))}.")
+    return corpus.select(np.flatnonzero(np.isin(corpus["language"][:], languages)))
 
 
 def _squad_rows(path: Path, folder: str, name: str, language: str, split: str) -> Iterator[dict[str, Any]]:
@@ -247,18 +260,22 @@ def _squad_rows(path: Path, folder: str, name: str, language: str, split: str) -
             )
             for question in paragraph["qas"]
         ]
-        found = [[(answer["text"], answer["answer_start"]) for answer in answers] for *_, answers in asked]
+        # Each answer with its place, and what stands there.
+        found = [
+            [(told["text"], at, context[max(at, 0) : at + len(told["text"])]) for told in answers for at in [told[_AT]]]
+            for _, context, *_, answers in asked
+        ]
     except (ValueError, KeyError, TypeError) as error:
         raise _unreadable(path, name, f"{type(error).__name__}: {error}") from None
     unanswered = []
     for (number, context, identity, question, _), answers in zip(asked, found, strict=True):
-        for text, start in answers:
-            if start < 0 or context[start : start + len(text)] != text:
+        for text, start, there in answers:
+            if start < 0 or text != there:
                 raise InputError(
                     f"The answer {text!r} to question {identity} of {name} in {path} does not stand at {start} in its "
-                    f"passage, there is {context[max(start, 0) : start + len(text)]!r}; get the archive again."
+                    f"passage, there is {there!r}; get the archive again."
                 )
-        told = [(text, start) for text, start in answers if text]
+        told = [(text, start) for text, start, _ in answers if text]
         if not told:
             unanswered.append(identity)
             continue
@@ -295,7 +312,10 @@ def _joined(pairs: Sequence[str], passages: Sequence[str]) -> list[str]:
 def _questions(rows: Iterable[dict[str, Any]]) -> Dataset:
     from datasets import Dataset
 
-    return Dataset.from_list(list(rows))
+    made = list(rows)
+    if not made:
+        raise InputError("There is no answered question; get the archive again, or name other splits.")
+    return Dataset.from_list(made)
 
 
 def hold_out(

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .errors import InputError
+
 LONGEST = 30
 """Tokens that an answer may have when it is read from scores."""
 
@@ -52,13 +54,18 @@ def windows(
 ) -> list[list[Window]]:
     """The windows of each question, of at most `max_length` tokens; `stride` tokens of one return in the next.
 
-    `answers` are places in the contexts, (start, end) in characters, or None. Questions are cut at QUESTION tokens.
+    `answers` are places in the contexts, (start, end) in characters, or None. Questions are cut at QUESTION tokens, or
+    where they would leave no room for the passage.
     """
-    asked = tokenizer(
-        list(questions), add_special_tokens=False, truncation=True, max_length=QUESTION, return_offsets_mapping=True
-    )["offset_mapping"]
+    room = max_length - tokenizer.num_special_tokens_to_add(pair=True) - stride - 1
+    if stride < 0 or room < 0:
+        raise InputError(f"Windows of {max_length} tokens cannot share {stride}; share fewer, or take longer windows.")
+    if not questions:
+        return []
+    asked = tokenizer(list(questions), add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+    cut = [places[: min(QUESTION, room)] for places in asked]
     tokens = tokenizer(
-        [text[: places[-1][1]] if places else "" for text, places in zip(questions, asked, strict=True)],
+        [text[: places[-1][1]] if places else "" for text, places in zip(questions, cut, strict=True)],
         list(contexts),
         truncation="only_second",
         max_length=max_length,

@@ -1,4 +1,4 @@
-"""A small made-up world: XNLI and MultiNLI archives in their official layouts, and tiny random encoders."""
+"""A small made-up world: XNLI, MultiNLI, SQuAD and MLQA in their official layouts, and tiny random encoders."""
 
 from __future__ import annotations
 
@@ -124,6 +124,79 @@ def write_multinli(directory: Path, pairs: int = 30, genres: Sequence[str] = ("f
     return directory / "multinli_1.0.zip"
 
 
+def paragraph(
+    language: str, number: int, identities: Sequence[str], answers: int = 1, answered: bool = True
+) -> dict[str, Any]:
+    """A passage in SQuAD's layout, every fourth one of 90 words, and a question for each identity.
+
+    Without `answered` the place of the answers is empty, in one of the two ways in which archives have that.
+    """
+    words = [word(language, (number * 7 + i) % _WORDS) for i in range(90 if number % 4 == 3 else 15 + 5 * (number % 3))]
+    questions = []
+    for identity in identities:
+        turn = int(identity[-1])
+        told = []
+        for other in range(answers):
+            first = (number * 13 + 5 * turn + other) % (len(words) - 3)
+            text = " ".join(words[first : first + 1 + (number + turn) % 3])
+            told.append({"text": text, "answer_start": len("".join(f"{each} " for each in words[:first]))})
+        empty = [{"text": "", "answer_start": 0}] if number % 2 else []
+        asked = " ".join(word(language, (number * 5 + turn + i) % _WORDS) for i in range(2 + number % 3))
+        questions.append({"id": identity, "question": f"{asked}?", "answers": told if answered else empty})
+    return {"context": f"{' '.join(words)} {number}.", "qas": questions}
+
+
+def write_squad(directory: Path, passages: int = 8) -> Path:
+    """Write squad.zip, train and dev, with two questions about each passage; in dev they have two answers each."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(directory / "squad.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for split in ("train", "dev"):
+            found = [
+                paragraph("en", number, [f"{split}{number}-{turn}" for turn in range(2)], 1 + (split == "dev"))
+                for number in range(passages)
+            ]
+            halves = (found[: passages // 2], found[passages // 2 :])
+            articles = [{"title": f"Article {n}", "paragraphs": half} for n, half in enumerate(halves)]
+            archive.writestr(f"squad/{split}-v1.1.json", json.dumps({"version": "1.1", "data": articles}))
+    return directory / "squad.zip"
+
+
+MLQA = ("en", "es", "de", "vi", "zh", "hi")
+"""The languages of MLQA of which this world has words."""
+
+
+def mlqa_questions(language: str, split: str, number: int) -> list[str]:
+    """Two questions about each English passage; other languages have one of them or both, each in its own way."""
+    turn = (number + MLQA.index(language)) % 3
+    return [f"{split}{number}-{k}" for k in (0, 1) if language == "en" or turn != k]
+
+
+def write_mlqa(directory: Path, dev: int = 44, test: int = 8, answered: bool = True) -> Path:
+    """Write MLQA_V1.zip with `dev` and `test` passages; questions are also asked in other languages.
+
+    Without `answered` the test questions have no answers.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(directory / "MLQA_V1.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("MLQA_V1/", "")
+        archive.writestr("MLQA_V1/README.md", "Made-up rows in the layout of MLQA 1.0.\n")
+        for split, passages in (("dev", dev), ("test", test)):
+            for language in MLQA:
+                content = {"version": 1.0, "data": []}
+                for number in range(passages):
+                    asked = mlqa_questions(language, split, number)
+                    shifted = number + (100 if split == "test" else 0)
+                    part = paragraph(language, shifted, asked, answered=answered or split == "dev")
+                    content["data"].append({"title": f"Article {number}", "paragraphs": [part]})
+                for other in MLQA:
+                    name = f"{split}-context-{language}-question-{other}.json"
+                    archive.writestr(
+                        f"MLQA_V1/{split}/{name}", json.dumps(content) if other == language else '{"data": "not ours"}'
+                    )
+                    archive.writestr(f"__MACOSX/MLQA_V1/{split}/._{name}", "not JSON")
+    return directory / "MLQA_V1.zip"
+
+
 def changed(archive: Path, directory: Path, name: str, change: Callable[[str], str | None]) -> Path:
     """A copy of an archive in `directory` whose member `name` was changed, or left out where `change` says None."""
     directory.mkdir(parents=True, exist_ok=True)
@@ -187,17 +260,20 @@ def write_encoder(
     classifier: bool = True,
     seed: int = 0,
     model_max_length: int | None = 64,
+    spans: bool = False,
 ) -> Path:
     """Write a random encoder of 3 layers and 16 units as a Hugging Face directory; returns the directory.
 
-    `labels` are the names of its classes in their order; without `classifier` it has an encoder alone. Its
-    weights are large enough for its answers to differ from row to row.
+    `labels` are the names of its classes in their order; without `classifier` it has an encoder alone. With `spans`
+    it finds answers instead. Its weights are large enough for its answers to differ from row to row.
     """
     import transformers
     from transformers.utils import logging
 
     words = tokenizer(kind, model_max_length)
     bert = kind == "bert"
+    labels = ("LABEL_0", "LABEL_1") if spans else labels
+    task = "ForQuestionAnswering" if spans else "ForSequenceClassification" if classifier else "Model"
     config = (transformers.BertConfig if bert else transformers.XLMRobertaConfig)(
         vocab_size=len(words),
         hidden_size=16,
@@ -213,9 +289,8 @@ def write_encoder(
         id2label=dict(enumerate(labels)),
         label2id={label: i for i, label in enumerate(labels)},
     )
-    name = ("Bert" if bert else "XLMRoberta") + ("ForSequenceClassification" if classifier else "Model")
     torch.manual_seed(seed)
-    model = getattr(transformers, name)(config)
+    model = getattr(transformers, ("Bert" if bert else "XLMRoberta") + task)(config)
     with torch.no_grad():  # biases start at 0 and norms at 1, where a mistake could hide
         for parameter_name, p in model.named_parameters():
             if parameter_name.endswith("bias") or "LayerNorm" in parameter_name:

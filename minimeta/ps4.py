@@ -1,0 +1,496 @@
+"""Checks of problem set 4, cross-lingual episodes: which rows of a corpus may meet in an episode.
+
+Each check calls your function on fresh random tables, says in words what is wrong, and returns True if all is right.
+The tables have the columns language, split, label and pair; a row's number is its place, 0 for the first.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterable
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_CLASSES = 3
+_SCORING = "test rows are for scoring alone"
+
+
+def x_maml(function: Callable[..., Any], seed: int = 0) -> bool:
+    """Check `function(table, language, shots, queries, rng)`: support and query rows of one X-MAML episode."""
+
+    def check() -> None:
+        rng = np.random.default_rng(seed)
+        for shots, queries, draws in ((6, 6, 16), (3, 9, 3), (9, 3, 3), (12, 24, 3)):
+            table, (language, *_) = _table(rng)
+            given = f"language={language!r}, shots={shots}, queries={queries}"
+            seeds = rng.integers(1 << 30, size=draws).tolist()
+            _draws(function, table, language, language, shots, queries, seeds, (language, shots, queries), given)
+
+    return _verdict(check, "support and query in one language, dev rows, balanced, and no row twice.")
+
+
+def xla_maml(function: Callable[..., Any], seed: int = 0) -> bool:
+    """Check `function(table, language, source, shots, queries, rng)`: the query's and the support's language."""
+
+    def check() -> None:
+        rng = np.random.default_rng(seed)
+        cases = ((0, 6, 6, 16), (1, 9, 3, 3), (2, 6, 6, 16), (0, 36, 36, 3), (2, 12, 24, 3))
+        for kind, shots, queries, draws in cases:  # 36 rows are as many as the smallest class allows
+            table, (language, other, _) = _table(rng)
+            source = ("en", other, language)[kind]  # the last is X-MAML
+            given = f"language={language!r}, source={source!r}, shots={shots}, queries={queries}"
+            seeds = rng.integers(1 << 30, size=draws).tolist()
+            _draws(function, table, language, source, shots, queries, seeds, (language, source, shots, queries), given)
+
+    return _verdict(check, "the support is in one language, the query in another, and with one language it is X-MAML.")
+
+
+def covering(function: Callable[..., Any], seed: int = 0) -> bool:
+    """Check `function(rows, size, passes, rng)`: batches in which every row comes once in each pass."""
+
+    def check() -> None:
+        rng = np.random.default_rng(seed)
+        for n, size, passes in ((24, 4, 3), (11, 3, 2), (20, 6, 3), (5, 8, 2), (9, 9, 1)):
+            rows = rng.choice(1000, n, replace=False)
+            given = f"{n} rows, size={size}, passes={passes}"
+            states = rng.integers(1 << 30, size=3).tolist()
+            streams = [_stream(function, rows, size, passes, state, given) for state in (*states, states[0])]
+            if not np.array_equal(streams[0], streams[-1]):
+                raise _NotYet(_GLOBAL, given)
+            if n > 8 and all(np.array_equal(stream, streams[0]) for stream in streams):
+                raise _NotYet(_IGNORED, given)
+
+    return _verdict(check, "every row comes once in a pass, and every pass has an order of its own.")
+
+
+def parallel(function: Callable[..., Any], seed: int = 0) -> bool:
+    """Check `function(table, support, language)`: the translations of the support rows, in the same order."""
+
+    def check() -> None:
+        rng = np.random.default_rng(seed)
+        for number in range(4):
+            table, (language, other, _) = _table(rng)
+            source, language = (("en", language), (other, language), (language, "en"), (language, other))[number]
+            pool = _pool(table, source)
+            support = rng.choice(pool, (6, 9, 12, len(pool))[number], replace=False)
+            given = f"language={language!r}, support in {source!r}"
+            answer = _call(function, (table, support, language), None, given)
+            _same_rows(table, _rows(answer, "query", len(table)), support, source, language, given)
+
+    return _verdict(check, "each query row is the translation of the support row at its place.")
+
+
+def leaks(function: Callable[..., Any], seed: int = 0) -> bool:
+    """Check `function(table, support, query, target, few_shot)`: the set of rows that the episode must not hold."""
+
+    def check() -> None:
+        rng = np.random.default_rng(seed)
+        for number in range(11):
+            table, (auxiliary, target, _) = _table(rng)
+            support, query, few_shot = _suspect(table, rng, number, auxiliary, target)
+            given = f"target={target!r}, few_shot={few_shot}, support={support.tolist()}, query={query.tolist()}"
+            answer = _call(function, (table, support, query, target, few_shot), None, given)
+            if isinstance(answer, bool | np.bool_):
+                raise _NotYet(f"your function returned {answer}; expected the set of the rows at fault", given)
+            found = set(_rows(answer, "answer", len(table)).tolist())
+            _same_leaks(table, found, support, query, target, few_shot, given)
+
+    return _verdict(check, "that is every leak, and nothing but leaks.")
+
+
+# What the checks share.
+
+
+class _NotYet(Exception):
+    """What is wrong, in words; then what the function was given."""
+
+    def __str__(self) -> str:
+        words, *given = self.args
+        return "\n  ".join([f"{words}.", *(f"for {line}" for line in given)])
+
+
+_GLOBAL = (
+    "two calls with a generator in the same state gave different rows; draw with `rng` alone, not with np.random, "
+    "random or a generator of your own"
+)
+_IGNORED = "generators in different states gave the same rows; your function does not use `rng`"
+
+
+def _verdict(check: Callable[[], None], right: str) -> bool:
+    try:
+        check()
+    except _NotYet as fault:
+        print(f"Not yet: {fault}")
+        return False
+    print(f"Right: {right}")
+    return True
+
+
+def _table(rng: np.random.Generator) -> tuple[pd.DataFrame, list[str]]:
+    """A random parallel corpus, English and three more languages (returned), its rows in random order.
+
+    36 to 42 dev rows for each language, at least 12 of each class, 18 test rows, and 18 train rows in English.
+    """
+    import pandas as pd
+
+    others = rng.permutation(["ar", "de", "fr", "hi", "sw", "ur", "vi"])[:3].tolist()
+    labels = {"dev": np.repeat(range(_CLASSES), rng.permutation([12, 13, 14])), "test": np.arange(18) % 3}
+    labels["train"] = labels["test"]
+    rows = [
+        (language, split, int(label), f"{split}/{number + 1}")
+        for split, own in labels.items()
+        for number, label in enumerate(rng.permutation(own))
+        for language in (["en"] if split == "train" else ["en", *others])
+    ]
+    order = rng.permutation(len(rows))
+    return pd.DataFrame([rows[i] for i in order], columns=["language", "split", "label", "pair"]), others
+
+
+def _pool(table: pd.DataFrame, language: str, split: str = "dev") -> np.ndarray:
+    return np.flatnonzero((table["language"] == language) & (table["split"] == split))
+
+
+def _call(function: Callable[..., Any], inputs: tuple[Any, ...], state: int | None, given: str) -> Any:
+    """The answer of the student's function to copies of the inputs (and a generator); they must stay as they are."""
+    copies = [value.copy() if hasattr(value, "copy") else value for value in inputs]
+    generator = () if state is None else (np.random.default_rng(state),)
+    try:
+        answer = function(*copies, *generator)
+        if isinstance(answer, Iterable) and iter(answer) is answer:  # a generator runs while it is read
+            answer = [np.array(item, copy=True) for item in islice(answer, 200)]
+    except Exception as error:
+        raise _NotYet(*_raised(error, function, given)) from None
+    for value, copy in zip(inputs, copies, strict=True):
+        if hasattr(value, "equals") and not value.equals(copy):
+            raise _NotYet("your function changes the table that it is given; work on a copy", given)
+        if isinstance(value, np.ndarray) and not np.array_equal(value, copy):
+            raise _NotYet("your function changes the rows that it is given (a shuffle or a sort in place?)", given)
+    if answer is None:
+        raise _NotYet("your function returned None; end it with `return` and the rows", given)
+    return answer
+
+
+def _raised(error: Exception, function: Callable[..., Any], given: str) -> tuple[str, ...]:
+    where = traceback.extract_tb(error.__traceback__)[-1].name
+    own = getattr(function, "__name__", where)
+    if isinstance(error, NotImplementedError):
+        return (f"your function {'is' if where == own else f'calls `{where}`, which is'} not written yet",)
+    return f"your function raised {type(error).__name__}: {error}".rstrip("."), given
+
+
+def _rows(answer: Any, name: str, total: int) -> np.ndarray:
+    """What the student returned as an array of row numbers (n,), or a sentence on what it is instead."""
+    if hasattr(answer, "columns"):
+        raise _NotYet(f"the {name} is a table; return the numbers of its rows (its `index`)")
+    try:
+        rows = np.asarray(sorted(answer) if isinstance(answer, set | frozenset) else answer)
+    except (TypeError, ValueError):
+        rows = np.asarray(None)
+    if rows.ndim != 1:
+        shown = f"has shape {rows.shape}" if rows.ndim else f"is {answer!r:.60}"
+        raise _NotYet(f"the {name} {shown}; expected row numbers in one dimension")
+    if rows.size == 0:
+        return rows.astype(int)
+    if rows.dtype == bool:
+        raise _NotYet(f"the {name} is a mask of True and False; np.flatnonzero(mask) gives row numbers")
+    if not np.issubdtype(rows.dtype, np.integer):
+        if all(isinstance(row, str) for row in rows.tolist()):
+            raise _NotYet(f"the {name} has names ({rows[0]}); return the numbers of the rows")
+        raise _NotYet(f"the {name} has {rows.tolist()[0]!r:.60}; row numbers are integers")
+    if rows.min() < 0 or rows.max() >= total:
+        raise _NotYet(
+            f"the {name} has row {rows.max() if rows.max() >= total else rows.min()}, and the table has rows 0 to "
+            f"{total - 1}; do you draw from the table that your function is given?"
+        )
+    return rows.astype(int)
+
+
+def _draws(
+    function: Callable[..., Any],
+    table: pd.DataFrame,
+    language: str,
+    source: str,
+    shots: int,
+    queries: int,
+    seeds: list[int],
+    arguments: tuple[Any, ...],
+    given: str,
+) -> None:
+    """Judge an episode for each of the seeds, and then all of them together."""
+    found = []
+    for state in (*seeds, seeds[0]):
+        answer = _call(function, (table, *arguments), state, given)
+        if isinstance(answer, dict | str | set) or not hasattr(answer, "__len__") or len(answer) != 2:
+            raise _NotYet(f"your function returned {_short(answer)}; expected the pair support, query", given)
+        pair = tuple(_rows(part, name, len(table)) for part, name in zip(answer, ("support", "query"), strict=True))
+        _episode(table, pair, (source, language), (shots, queries), given)
+        found.append(pair)
+    if any(not np.array_equal(one, other) for one, other in zip(found[0], found[-1], strict=True)):
+        raise _NotYet(_GLOBAL, given)
+    if all(np.array_equal(one, other) for pair in found for one, other in zip(pair, found[0], strict=True)):
+        raise _NotYet(_IGNORED, given)
+    for place, (name, code) in enumerate((("support", source), ("query", language))):
+        pool, seen = _pool(table, code), set(np.concatenate([pair[place] for pair in found]).tolist())
+        if len(seeds) > 9 and len(seen) < 0.7 * len(pool):
+            raise _NotYet(
+                f"in {len(seeds)} draws only {len(seen)} of the {len(pool)} dev rows in {code} ever came as {name}; "
+                "let chance choose among all of them",
+                given,
+            )
+
+
+def _episode(
+    table: pd.DataFrame,
+    pair: tuple[np.ndarray, ...],
+    codes: tuple[str, str],
+    counts: tuple[int, int],
+    given: str,
+) -> None:
+    """What is wrong with one episode, if anything is."""
+    language, split, label = (table[name].to_numpy() for name in ("language", "split", "label"))
+    names = "support", "query"
+    for name, rows, count in zip(names, pair, counts, strict=True):
+        if len(rows) != count:
+            if len(rows) == _CLASSES * count:
+                raise _NotYet(f"the {name} has {len(rows)} rows: {count} is for all classes together", given)
+            raise _NotYet(f"the {name} has {len(rows)} rows; expected {count}", given)
+    found = tuple(sorted(set(language[rows].tolist())) for rows in pair)
+    fair = all(set(split[rows]) == {"dev"} for rows in pair) and found == tuple([code] for code in codes)
+    pools = [_pool(table, code) for code in codes]
+    if not fair and all(len(pool) > rows.max() for pool, rows in zip(pools, pair, strict=True)):
+        mapped = [np.bincount(label[pool[rows]], minlength=_CLASSES) for pool, rows in zip(pools, pair, strict=True)]
+        if all(len(set(counted.tolist())) == 1 for counted in mapped):
+            raise _NotYet(
+                "your numbers count within the rows that you chose from; return numbers of the whole table "
+                "(mind `reset_index`, and np.flatnonzero on a part)",
+                given,
+            )
+    for name, rows in zip(names, pair, strict=True):
+        for wrong, why in (("test", _SCORING), ("train", "episodes are drawn from dev rows")):
+            if count := int((split[rows] == wrong).sum()):
+                raise _NotYet(f"{count} of the {name}'s {len(rows)} rows are {wrong} rows; {why}", given)
+    if not fair:
+        raise _NotYet(_languages(found, codes), given)
+    for name, rows in zip(names, pair, strict=True):
+        if len(set(rows.tolist())) < len(rows):
+            raise _NotYet(f"the {name} has a row twice: {sorted(rows.tolist())}; draw without replacement", given)
+    if both := sorted(set(pair[0].tolist()) & set(pair[1].tolist())):
+        raise _NotYet(f"row {both[0]} is in the support and in the query; no row may be in both", given)
+    for name, rows in zip(names, pair, strict=True):
+        counted = np.bincount(label[rows], minlength=_CLASSES).tolist()
+        if len(set(counted)) > 1:
+            raise _NotYet(f"the {name}'s classes have {counted} rows; expected {len(rows) // _CLASSES} of each", given)
+
+
+def _languages(found: tuple[list[str], ...], codes: tuple[str, str]) -> str:
+    """Support and query are in the wrong languages: which mistake is it?"""
+    (source, language), single = codes, tuple("+".join(part) for part in found)
+    if source == language:
+        named = {("en", language): "the support is English: that is XLA-MAML, and here one language is asked for"}
+    else:
+        named = {
+            (language, language): "support and query are both in `language`: that is X-MAML",
+            (source, source): "support and query are both in `source`; the query is in `language`",
+            (language, source): "it is the wrong way round: the support is in `source`, the query in `language`",
+            ("en", language): "the support is English whatever `source` says",
+        }
+    words = named.get(single, f"the support must be in {source} and the query in {language}")
+    return f"{words} (yours: support in {single[0]}, query in {single[1]})"
+
+
+def _stream(
+    function: Callable[..., Any], rows: np.ndarray, size: int, passes: int, state: int, given: str
+) -> np.ndarray:
+    """All the batches of one call, joined, if each pass is right."""
+    n = len(rows)
+    wanted = [min(size, n - start) for _ in range(passes) for start in range(0, n, size)]
+    answer = _call(function, (rows, size, passes), state, given)
+    if not isinstance(answer, Iterable):
+        raise _NotYet(f"your function returned {_short(answer)}; expected batches, one after the other", given)
+    batches = list(islice(answer, len(wanted) + 9))
+    if any(np.ndim(batch) == 0 for batch in batches):
+        raise _NotYet("you give row after row; expected batches, arrays of up to `size` rows", given)
+    if len(batches) > len(wanted) + 8:
+        raise _NotYet(f"more than {len(wanted) + 8} batches came; {passes} passes have {len(wanted)}", given)
+    batches = [_rows(batch, "batch", 1000) for batch in batches]
+    joined, sizes = np.concatenate(batches) if batches else np.array([], int), [len(batch) for batch in batches]
+    if not set(joined.tolist()) <= set(rows.tolist()):
+        if set(joined.tolist()) <= set(range(n)):
+            raise _NotYet(f"these are places in `rows`, from 0 to {n - 1}; give the rows at these places", given)
+        raise _NotYet("your batches have rows that are not in `rows`", given)
+    if not sizes:
+        raise _NotYet(f"no batch came; {passes} passes have {len(wanted)}", given)
+    if passes > 1 and sizes == wanted[: len(wanted) // passes]:
+        raise _NotYet(f"there is only one pass; expected {passes}", given)
+    if len(batches) == passes and passes != len(wanted):
+        raise _NotYet(f"there are {passes} batches; expected {passes} passes over all rows", given)
+    if n % size and sizes == [size] * (n // size) * passes:
+        raise _NotYet(f"the last {n % size} rows of each pass never come; its last batch may be shorter", given)
+    if sizes != wanted and len(joined) == passes * n and sorted(sizes) == sorted(_straddling(passes * n, size)):
+        raise _NotYet("a batch holds rows of two passes; begin each with a new batch, its last may be short", given)
+    if sizes != wanted and sizes == [size] * len(wanted):
+        raise _NotYet("the last batch of a pass is filled up with rows that came before; leave it short", given)
+    if sizes != wanted:
+        raise _NotYet(f"your batches have {_listed(sizes)} rows; expected {_listed(wanted)}", given)
+    for number, part in enumerate(joined.reshape(passes, n)):
+        if len(set(part.tolist())) < n:
+            twice = next(row for row in part.tolist() if part.tolist().count(row) > 1)
+            never = next(row for row in rows.tolist() if row not in part)
+            raise _NotYet(f"in pass {number + 1} row {twice} comes again, and row {never} has not come", given)
+    if n > 8 and np.array_equal(joined[:n], rows):
+        raise _NotYet("the rows come in the order in which they are given; take a random order from `rng`", given)
+    if passes > 1 and n > 8:
+        if all(np.array_equal(part, joined[:n]) for part in joined.reshape(passes, n)):
+            raise _NotYet(
+                "every pass has the same order; draw a new one for each (if you do: an array that is shuffled in "
+                "place takes its slices along, so use rng.permutation)",
+                given,
+            )
+        each = len(wanted) // passes
+        kept = [{frozenset(batch.tolist()) for batch in batches[i : i + each]} for i in range(0, len(batches), each)]
+        if each > 1 and all(part == kept[0] for part in kept):
+            raise _NotYet("the same rows meet in a batch in every pass; shuffle the rows, not the batches", given)
+    return joined
+
+
+def _straddling(total: int, size: int) -> list[int]:
+    return [min(size, total - start) for start in range(0, total, size)]
+
+
+def _same_rows(
+    table: pd.DataFrame, found: np.ndarray, support: np.ndarray, source: str, language: str, given: str
+) -> None:
+    """Are these the translations of the support, in its order?"""
+    pair, codes = table["pair"].to_numpy(), table["language"].to_numpy()
+    own = np.flatnonzero(codes == language)
+    row_of = dict(zip(pair[own].tolist(), own.tolist(), strict=True))
+    right = np.array([row_of[name] for name in pair[support]])
+    if np.array_equal(found, right):
+        return
+    first = int((found != right).argmax()) if len(found) == len(right) else 0
+    if np.array_equal(found, support):
+        words = "these are the support rows themselves; expected their translations"
+    elif len(found) > len(right) and {*right.tolist()} <= {*found.tolist()}:
+        words = f"there are {len(found)} rows for {len(right)} support rows; take those in `language` alone"
+    elif len(found) != len(right):
+        words = f"there are {len(found)} rows; expected {len(right)}, one for each support row"
+    elif np.array_equal(np.sort(found), np.sort(right)):
+        order = "in the table's order" if np.array_equal(found, np.sort(right)) else "in another order"
+        words = f"these are the right rows {order}; row i of the query must translate row i of the support"
+    elif any(found.max() < len(part) and np.array_equal(part[found], right) for part in (own, _pool(table, language))):
+        words = f"your numbers count within the rows in {language}; return numbers of the whole table"
+    elif (codes[found] != language).any():
+        words = f"row {found[(codes[found] != language).argmax()]} of your query is not in {language}"
+    else:
+        words = f"query row {found[first]} is not the translation of support row {support[first]}: other pairs"
+        if (table["label"].to_numpy()[found] == table["label"].to_numpy()[support]).all():
+            words += " (the labels agree, but translations share `pair`)"
+    shown = [
+        f"row {support[first]} ({source}, {pair[support[first]]})",
+        f"yours row {found[first]} ({codes[found[first]]}, {pair[found[first]]})" if len(found) else "yours none",
+        f"target row {right[first]} ({language}, {pair[right[first]]})",
+    ]
+    raise _NotYet(words, f"{given}: {', '.join(shown)}")
+
+
+def _suspect(
+    table: pd.DataFrame, rng: np.random.Generator, number: int, auxiliary: str, target: str
+) -> tuple[np.ndarray, np.ndarray, bool]:
+    """An episode to judge: support (n,) and query (n,) rows with a leak of the kind `number`, and whether few-shot."""
+
+    def some(language: str, split: str = "dev", count: int = 3) -> list[int]:
+        return rng.choice(_pool(table, language, split), count, replace=False).tolist()
+
+    support, query, few_shot = some("en"), some(auxiliary), False
+    if number == 0:  # nothing is wrong: train rows and translations are welcome
+        support = some("en", "train") + [
+            int(np.flatnonzero((table["pair"] == table["pair"][row]) & (table["language"] == "en"))[0]) for row in query
+        ]
+    elif number == 1:
+        query += some(auxiliary, "test", 2)
+    elif number == 2:
+        support += some("en", "test", 2)
+    elif number == 3:
+        query += some(target, count=2)
+    elif number == 4:
+        support += some(target, count=2)
+    elif number == 5:  # nothing is wrong: few-shot
+        support, few_shot = some(target), True
+    elif number == 6:
+        support, query, few_shot = some(target), query + some(target, count=2), True
+    elif number == 7:
+        support, few_shot = some(target) + some(target, "test", 2), True
+    elif number == 8:
+        support = [*some(auxiliary, count=2), *query[:2]]
+    elif number == 9:
+        support, few_shot = some(target) + query[:1] + some("en", "test", 1), True
+        query += some(target, "test", 1) + support[:1]
+    else:
+        support, query = some(target) + query[:1], query + some(auxiliary, "test", 1) + some(target)
+    return rng.permutation(np.unique(support)), rng.permutation(np.unique(query)), few_shot
+
+
+def _same_leaks(
+    table: pd.DataFrame,
+    found: set[int],
+    support: np.ndarray,
+    query: np.ndarray,
+    target: str,
+    few_shot: bool,
+    given: str,
+) -> None:
+    """Is each row at fault in `found`, and no other?"""
+    language, split = table["language"].to_numpy(), table["split"].to_numpy()
+
+    def why(row: int) -> str:
+        if split[row] == "test":
+            return f"{_SCORING}, in any language and any episode"
+        if row in query and language[row] == target:
+            return "a target row must never be a query, few-shot or not"
+        if row in support and language[row] == target and not few_shot:
+            return "it is a target row, and this is not few-shot"
+        return "it is in the support and in the query" if row in support and row in query else ""
+
+    def welcome(row: int) -> str:
+        if row not in support and row not in query:
+            return "not in the episode at all"
+        if language[row] == target:
+            return "allowed: few-shot XLA-MAML takes its support from the target's dev rows"
+        if split[row] == "train":
+            return "allowed: only test rows are kept for scoring"
+        if table["pair"][row] in {*table["pair"][query]} & {*table["pair"][support]}:
+            return "allowed: a translation is another row"
+        return "allowed: it is not a target row, not a test row, and not in both parts"
+
+    right = [row for row in sorted({*support.tolist(), *query.tolist()}) if why(row)]
+    if found == set(right):
+        return
+
+    def told(row: int) -> str:
+        parts = [name for name, rows in (("support", support), ("query", query)) if row in rows]
+        return f"row {row} ({', '.join([language[row], split[row], *parts])})"
+
+    both = np.concatenate([support, query]).tolist()
+    missing, extra = [row for row in right if row not in found], sorted(found - set(right))
+    if right and extra and found <= {i for i, row in enumerate(both) if row in right} | _places(query, right):
+        raise _NotYet("these are places in the support or the query; return the row numbers that stand there", given)
+    if extra:
+        raise _NotYet(f"{told(extra[0])} is {welcome(extra[0])}", given)
+    raise _NotYet(f"{told(missing[0])} is missing from your answer: {why(missing[0])}", given)
+
+
+def _places(rows: np.ndarray, wanted: list[int]) -> set[int]:
+    return set(np.flatnonzero(np.isin(rows, wanted)).tolist())
+
+
+def _listed(sizes: list[int]) -> str:
+    return ", ".join(map(str, sizes[:12])) + (", ..." if len(sizes) > 12 else "")
+
+
+def _short(answer: Any) -> str:
+    return f"{answer!r:.60}"
