@@ -352,6 +352,81 @@ def cross_lingual_loss(
     print("Right: the step is taken in English, the loss in Hindi.")
 
 
+def best_span(function: Callable[[Sequence[float], Sequence[float], int], Any], seed: int = 0) -> None:
+    """Check `function(start, end, longest)` of notebook 08: the first and the last token of the best valid span."""
+    rng, longest = np.random.default_rng(seed), 3
+    for _ in range(10):
+        start, end = rng.permutation(16)[:8], rng.permutation(16)[:8]
+        given = f"\n  start = {start.tolist()}\n  end = {end.tolist()}\n  longest = {longest}"
+        valid = [(i, j) for i in range(8) for j in range(i, min(8, i + longest))]
+        best = max(valid, key=lambda span: start[span[0]] + end[span[1]])
+        answer = function(start.tolist(), end.tolist(), longest)
+        if answer is None:
+            print("Not yet: your function returned None.")
+            return
+        try:
+            i, j = map(int, answer)
+        except (TypeError, ValueError):
+            print(f"Not yet: your function returned {answer!r}; expected two token numbers, the first and the last.")
+            return
+        if (i, j) not in valid:
+            alone = " (the best start and the best end, each by itself)" * ((i, j) == (start.argmax(), end.argmax()))
+            print(f"Not yet: your span {(i, j)}{alone} is not valid: it needs i <= j < i + longest.{given}")
+            return
+        if start[i] + end[j] < start[best[0]] + end[best[1]]:
+            print(f"Not yet: your span {(i, j)} has the score {start[i] + end[j]}, the valid span {best} has "
+                  f"{start[best[0]] + end[best[1]]}.{given}")  # fmt: skip
+            return
+    print("Right: that is the best of all valid spans.")
+
+
+def overlap(function: Callable[[Sequence[str], Sequence[str]], float]) -> None:
+    """Check `function(found, wanted)` of notebook 08: F1 of the tokens of an answer, from 0 to 1."""
+    answers = {
+        "king old": "old king",
+        "old king of spain": "the old king",
+        "tower tower king": "king tower tower old",
+        "king": "tower",
+    }
+    for found, wanted in ((said.split(), right.split()) for said, right in answers.items()):
+        left = list(wanted)
+        common = sum(1 for word in found if word in left and (left.remove(word) or True))
+        precision, recall, different = common / len(found), common / len(wanted), set(found) | set(wanted)
+        same = set(found) & set(wanted)
+        named = {
+            2 * len(same) / (len(set(found)) + len(set(wanted))): "a word that comes twice counts twice",
+            len(same) / len(different): "this is the share of common words in all words; F1 is the harmonic mean",
+            precision: "this is the precision; F1 is the harmonic mean of precision and recall",
+            recall: "this is the recall; F1 is the harmonic mean of precision and recall",
+            (precision + recall) / 2: "this is the plain mean of precision and recall; take the harmonic one",
+            float(found == wanted): "this is exact match",
+        }
+        if not _compare(function(found, wanted), 2 * common / (len(found) + len(wanted)), named, f"{found}, {wanted}"):
+            return
+    print("Right: that is F1.")
+
+
+def learning_window(function: Callable[[Sequence[tuple[int, int]], tuple[int, int]], int], seed: int = 0) -> None:
+    """Check `function(windows, answer)` of notebook 08: the number of the window with most around the answer.
+
+    Windows and the answer are (first, last) token of the passage.
+    """
+    rng = np.random.default_rng(seed)
+    windows = [(start, start + 11) for start in range(0, 40, 4)]
+    drawn = [(first, first + int(rng.integers(3))) for first in rng.permutation(np.arange(8, 38))[:8].tolist()]
+    for answer in [(11, 13), *drawn]:
+        around = [min(answer[0] - start, end - answer[1]) for start, end in windows]
+        whole = [number for number, room in enumerate(around) if room >= 0]
+        touched = [n for n, (start, end) in enumerate(windows) if start <= answer[1] and answer[0] <= end]
+        named = dict.fromkeys(set(touched) - set(whole), "this window cuts the answer")
+        named |= {whole[0]: "this is the first window that holds the answer; another has more on both sides of it"}
+        best = [number for number in whole if around[number] == max(around)]
+        answered, given = function(windows, answer), f"windows {windows}, answer {answer}"
+        if answered not in best and not _compare(answered, best[0], named, given):
+            return
+    print("Right: from there the model sees most on both sides of the answer.")
+
+
 def _are_labels(answer: Any, what: str) -> bool:
     """Can `answer` be labels at all? Print what is wrong with what the reader's `what` returned."""
     if answer is None:

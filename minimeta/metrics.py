@@ -12,6 +12,7 @@ import string
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -36,6 +37,11 @@ ARTICLES = {
 
 def answer_tokens(answer: str, language: str) -> list[str]:
     """What counts of an answer: its tokens without punctuation and articles."""
+    return list(_tokens(answer, language))
+
+
+@lru_cache(maxsize=2**16)  # the same answers come again and again
+def _tokens(answer: str, language: str) -> tuple[str, ...]:
     kept = "".join(
         letter
         for letter in answer.lower()
@@ -47,19 +53,19 @@ def answer_tokens(answer: str, language: str) -> list[str]:
         kept = kept.replace("ال", " ")
     elif language == "zh":
         kept = re.sub("([\u4e00-\u9fa5])", r" \1 ", kept)
-    return kept.split()
+    return tuple(kept.split())
 
 
 def exact_match(predicted: str, answers: Sequence[str], language: str) -> float:
     """1 if a predicted answer has the same tokens, in the same order, as one of the right answers, else 0."""
-    return float(any(answer_tokens(predicted, language) == answer_tokens(answer, language) for answer in answers))
+    return float(any(_tokens(predicted, language) == _tokens(answer, language) for answer in answers))
 
 
 def f1(predicted: str, answers: Sequence[str], language: str) -> float:
     """The harmonic mean of precision and recall of the answer's tokens, from 0 to 1, for the nearest right answer."""
-    found, best = Counter(answer_tokens(predicted, language)), 0.0
+    found, best = Counter(_tokens(predicted, language)), 0.0
     for answer in answers:
-        wanted = Counter(answer_tokens(answer, language))
+        wanted = Counter(_tokens(answer, language))
         best = max(best, 2 * (found & wanted).total() / max(found.total() + wanted.total(), 1))
     return best
 

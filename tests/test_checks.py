@@ -1,11 +1,15 @@
 """The checks of the exercises: right answers pass, and a mistake is called by its name."""
 
+import contextlib
+import io
+
 import numpy as np
 import pytest
 
 from minimeta import checks
 from minimeta.episodes import sampler
 from minimeta.otd import OnlineTree
+from minimeta.spans import Window, training_window
 from minimeta.trees import TaskTree
 
 
@@ -347,3 +351,90 @@ def judged(w, step_on, judge_on, rate, factor=2):
 def test_cross_lingual_loss(capsys, answer, words):
     checks.cross_lingual_loss(answer)
     assert words in capsys.readouterr().out
+
+
+def right_span(start, end, longest):
+    spans = [(i, j) for i in range(len(start)) for j in range(i, min(len(start), i + longest))]
+    return max(spans, key=lambda span: start[span[0]] + end[span[1]])
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (right_span, "Right"),
+        (lambda s, e, n: np.array(right_span(s, e, n)), "Right"),
+        (lambda s, e, n: None, "returned None"),
+        (lambda s, e, n: 3, "two token numbers"),
+        (lambda s, e, n: ("a", "b"), "two token numbers"),
+        (lambda s, e, n: (int(np.argmax(s)), int(np.argmax(e))), "each by itself) is not valid"),
+        (lambda s, e, n: right_span(s, e, 8), "is not valid"),
+        (lambda s, e, n: (0, 8), "(0, 8) is not valid"),
+        (lambda s, e, n: right_span(s, e, n - 1), "the valid span"),
+        (lambda s, e, n: (0, 0), "has the score"),
+    ],
+)
+def test_best_span(capsys, answer, words):
+    checks.best_span(answer)
+    assert words in capsys.readouterr().out
+
+
+def right_overlap(found, wanted):
+    common = sum(min(found.count(word), wanted.count(word)) for word in set(found))
+    return 2 * common / (len(found) + len(wanted))
+
+
+def precision(found, wanted):
+    return right_overlap(found, wanted) * (len(found) + len(wanted)) / 2 / len(found)
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (right_overlap, "Right"),
+        (lambda f, w: None, "returned None"),
+        (precision, "the precision"),
+        (lambda f, w: precision(w, f), "the recall"),
+        (lambda f, w: (precision(f, w) + precision(w, f)) / 2, "plain mean"),
+        (lambda f, w: float(f == w), "exact match"),
+        (lambda f, w: len(set(f) & set(w)) / len(set(f) | set(w)), "common words in all words"),
+        (lambda f, w: 2 * len(set(f) & set(w)) / (len(set(f)) + len(set(w))), "counts twice"),
+    ],
+)
+def test_overlap(capsys, answer, words):
+    checks.overlap(answer)
+    assert words in capsys.readouterr().out
+
+
+def around(window, answer):
+    return min(answer[0] - window[0], window[1] - answer[1])
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (lambda ws, a: max(range(len(ws)), key=lambda n: around(ws[n], a)), "Right"),
+        (lambda ws, a: max(reversed(range(len(ws))), key=lambda n: around(ws[n], a)), "Right"),  # as good
+        (lambda ws, a: None, "returned None"),
+        (lambda ws, a: next(n for n, w in enumerate(ws) if around(w, a) >= 0), "the first window that holds"),
+        (lambda ws, a: next(n for n, w in enumerate(ws) if a[0] <= w[1]), "cuts the answer"),
+        (lambda ws, a: 9, "off"),
+    ],
+)
+def test_learning_window(capsys, answer, words):
+    checks.learning_window(answer)
+    assert words in capsys.readouterr().out
+
+
+def test_the_window_to_learn_from_is_that_of_the_library():
+    def by_the_library(windows, answer):
+        places = [[None, *((token, token + 1) for token in range(start, end + 1)), None] for start, end in windows]
+        found = []
+        for (start, end), place in zip(windows, places, strict=True):
+            whole = start <= answer[0] and answer[1] <= end
+            span = (answer[0] - start + 1, answer[1] - start + 1) if whole else (0, 0)
+            found.append(Window([0] * len(place), [0] * len(place), place, *span))
+        return training_window(found)
+
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        checks.learning_window(by_the_library)
+    assert "Right" in printed.getvalue()

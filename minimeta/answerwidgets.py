@@ -1,0 +1,194 @@
+"""A widget that shows answers: one question after another, the text and its scores before and after training.
+
+What the mouse does, a test or a notebook can do as well: `explorer.language.value = "ar"`. Questions and passages are
+data, not markup: they are shown as written, each in the direction of its script.
+"""
+
+from __future__ import annotations
+
+import html
+import itertools
+from collections.abc import Mapping
+from functools import lru_cache
+
+import ipywidgets
+import numpy as np
+
+from .answerplots import RIGHT, Reading, reading, token_scores
+from .encoders import SpanFeatures
+from .episodes import columns
+from .errors import InputError
+from .inner import Learner
+from .languages import LANGUAGES
+from .recipes import row_scores, rows_of
+from .treewidgets import Plot
+
+_WIDE = {"style": {"description_width": "95px"}, "layout": {"width": "380px"}}
+_ALL, _BETTER, _WORSE = "all questions", "those that became better", "those that became worse"
+_SAID = "background:rgba(230,159,0,0.45);border-radius:3px"
+_TOLD = f"border-bottom:3px solid {RIGHT}"
+
+
+class AnswerExplorer(ipywidgets.VBox):
+    """Questions in all languages: the answer in its passage and the scores behind it, before and after training.
+
+    `learners` are the methods by name; the first one is "before". A method that is trained for one target at a time
+    has a learner for each language that it was trained for. `language` is where to begin; the rows are those of
+    `split`. Raises InputError if there is no method, or no such row.
+    """
+
+    def __init__(
+        self,
+        features: SpanFeatures,
+        learners: Mapping[str, Learner | Mapping[str, Learner]],
+        language: str = "hi",
+        split: str = "test",
+    ) -> None:
+        known = columns(features.corpus)
+        there = set(known["language"][known["split"] == split])
+        if language not in there or not learners:
+            raise InputError(
+                f"There is nothing to show: {len(learners)} methods, and {split} questions in "
+                f"{', '.join(sorted(there)) or 'no language'}; begin with one of these languages."
+            )
+        self.features, self.learners, self.first = features, learners, next(iter(learners))
+        self.rows = {code: rows_of(features.corpus, code, split) for code in LANGUAGES if code in there}
+        pairs = known["pair"][self.rows.get("en", [])]
+        self.english = dict(zip(pairs, self.rows.get("en", []), strict=True))
+        # A choice that comes back is at hand.
+        self.answers, self.reading = lru_cache(maxsize=64)(self._answers), lru_cache(maxsize=64)(self._reading)
+
+        names = {f"{LANGUAGES[code].name} ({code})": code for code in self.rows}
+        self.language = ipywidgets.Dropdown(options=names, value=language, description="language", **_WIDE)
+        self.method = ipywidgets.Dropdown(options=list(learners), description="method", **_WIDE)
+        self.method.value = list(learners)[min(1, len(learners) - 1)]
+        self.which = ipywidgets.Dropdown(options=[_ALL, _BETTER, _WORSE], description="show", **_WIDE)
+        self.number = ipywidgets.IntSlider(value=0, min=0, max=0, description="question", **_WIDE)
+        self.live, self.text = ipywidgets.HTML(), ipywidgets.HTML()
+        self.plot = Plot()
+        for control in (self.language, self.method, self.which):
+            control.observe(lambda _: self._choose(), names="value")
+        self.number.observe(lambda _: self.draw(), names="value")
+        menus = (self.language, self.method), (self.which, self.number)
+        rows = [ipywidgets.HBox(row, layout={"flex_flow": "row wrap"}) for row in menus]
+        super().__init__([*rows, self.live, self.text, self.plot])
+        self._choose()
+
+    def draw(self) -> None:
+        """Show the chosen question, or say why there is none."""
+        try:
+            shown = self._chosen()
+            methods = dict.fromkeys((self.first, self.method.value))
+            readings = {name: self.reading(name, shown[self.number.value]) for name in methods}
+        except InputError as error:
+            self.text.value = f"<p><b>No question:</b> {html.escape(str(error))}</p>"
+            self.plot.layout.display = "none"
+            return
+        self.text.value = self._describe(shown[self.number.value], readings)
+        self.plot.layout.display = ""
+        self.figure = self.plot.show(token_scores(readings, "Scores of the passage's tokens"))
+
+    def _choose(self) -> None:
+        """Another language, method or kind of question: the number stays, if there are so many."""
+        self.live.value = ""
+        try:
+            shown, code = self._chosen(), self.language.value
+            self.live.value = self._summary(code)
+        except InputError:
+            shown = []
+        self.number.max, self.number.disabled = max(len(shown) - 1, 0), len(shown) < 2
+        self.draw()
+
+    def _chosen(self) -> list[int]:
+        """The rows of the chosen language and kind; raises InputError if there is none."""
+        code, name = self.language.value, self.method.value
+        before, after = (self.answers(each, code)[0] for each in (self.first, name))
+        kept = {_ALL: np.ones(len(after), bool), _BETTER: after > before, _WORSE: after < before}[self.which.value]
+        if not kept.any():
+            kind = self.which.value.removeprefix("those that ")
+            raise InputError(f"No question in {LANGUAGES[code].name} {kind} by {name}; show all questions.")
+        return [row for row, keep in zip(self.rows[code], kept, strict=True) if keep]
+
+    def _learner(self, name: str, code: str) -> Learner:
+        found = self.learners[name]
+        if isinstance(found, Learner):
+            return found
+        if code not in found:
+            trained = " or ".join(LANGUAGES[each].name for each in found)
+            raise InputError(
+                f"{name} is trained for its target, here {trained}; choose that language, or another method."
+            )
+        return found[code]
+
+    def _answers(self, name: str, code: str) -> np.ndarray:
+        """F1 and exact match of a method on all questions in a language, (2, rows)."""
+        rows = self.rows[code]
+        answers = self.features.predict(self._learner(name, code), rows)
+        return row_scores(answers, [self.features.answers[row] for row in rows], code)
+
+    def _reading(self, name: str, row: int) -> Reading:
+        return reading(self.features, self._learner(name, self.features.corpus[row]["language"]), row)
+
+    def _summary(self, code: str) -> str:
+        """How many of the questions in a language are answered, before and after, in words."""
+        name, (before, after) = self.method.value, (self.answers(n, code) for n in (self.first, self.method.value))
+        parts = []
+        for each, scores in {self.first: before, name: after}.items():
+            overlap, exact = 100 * scores.mean(1)
+            parts.append(f"{html.escape(each)}: F1 <b>{overlap:.1f}</b>, exact match <b>{exact:.1f}</b>")
+        words = f"{LANGUAGES[code].name}, {len(before[0]):,} questions. {'; '.join(parts)}."
+        if name != self.first:
+            better, worse = (after[0] > before[0]).sum(), (after[0] < before[0]).sum()
+            words += f" By F1, <b>{better}</b> became better, <b>{worse}</b> worse."
+        return words
+
+    def _describe(self, row: int, readings: Mapping[str, Reading]) -> str:
+        """The question, its passage with the answers marked, and in words whether they are right, as HTML."""
+        asked = self.features.corpus[row]
+        code, english = asked["language"], self.english.get(asked["pair"])
+        parts = [f"<p style='margin:6px 0'><b>{_words(asked['question'], code)}</b></p>"]
+        blocks = [
+            f"<div style='flex:1 1 360px'><b>{html.escape(name)}</b><br>{verdict(found)}"
+            f"{_words(asked['context'], code, found.right, found.place)}</div>"
+            for name, found in readings.items()
+        ]
+        parts.append(f"<div style='display:flex;flex-wrap:wrap;gap:8px 28px'>{''.join(blocks)}</div>")
+        if english is not None and code != "en":
+            other = self.features.corpus[english]
+            told = other["answers"]
+            right = (told["answer_start"][0], told["answer_start"][0] + len(told["text"][0]))
+            words = _words(other["question"], "en") + _words(other["context"], "en", right)
+            parts.append(f"<div style='opacity:0.8;margin-top:8px'><i>In English:</i>{words}</div>")
+        key = f"<span style='{_SAID}'>its answer</span>, <span style='{_TOLD}'>the right answer</span>"
+        return f"<div style='max-width:860px;line-height:1.6'>{''.join(parts)}<p style='margin:6px 0'>{key}</p></div>"
+
+
+def verdict(found: Reading) -> str:
+    """Whether an answer is right, in words, as HTML."""
+    word = "right" if found.exact else "partly right" if found.f1 else "wrong"
+    said = f"“<bdi>{html.escape(found.answer)}</bdi>”" if found.answer else "no answer"
+    return f"{said} is <b>{word}</b>: F1 {found.f1:.2f}, exact match {found.exact:.0f}"
+
+
+def marked(context: str, right: tuple[int, int], said: tuple[int, int] = (0, 0)) -> str:
+    """A passage as HTML: a line below the right answer, a coloured ground below the one that was given.
+
+    `right` and `said` are places in the passage, (start, end) in characters.
+    """
+    cuts = sorted({0, len(context), *right, *said})
+    parts = []
+    for start, end in itertools.pairwise(cuts):
+        marks = [(right, _TOLD, "the right answer"), (said, _SAID, "its answer")]
+        here = [(style, name) for place, style, name in marks if place[0] <= start and end <= place[1]]
+        words = html.escape(context[start:end])
+        if here:
+            names = " and ".join(name for _, name in here)
+            words = f"<span style='{';'.join(style for style, _ in here)}' title='{names}'>{words}</span>"
+        parts.append(words)
+    return "".join(parts)
+
+
+def _words(text: str, code: str, *places: tuple[int, int]) -> str:
+    """A text in the direction of its script, as HTML, with the marks of `marked` if places are given."""
+    words = marked(text, *places) if places else html.escape(text)
+    return f"<div dir='auto' lang='{html.escape(code)}'>{words}</div>"
