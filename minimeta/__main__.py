@@ -267,7 +267,7 @@ def _results(options: argparse.Namespace) -> None:
     found = study.load(options.folder)
     print(table(found))
     if options.csv:
-        name = {"nli": "accuracies", "qa": "scores"}[found.shared["task"]]
+        name = {"nli": "accuracies", "qa": "scores"}[found.task]
         for path, lines in (
             (Path(f"{options.csv}.csv"), study.differences(found)),
             (Path(f"{options.csv}_{name}.csv"), study.scores(found).drop(columns="seconds")),
@@ -289,7 +289,7 @@ def table(results: Any) -> str:
     from .study import differences, scores
 
     found, gains = scores(results), differences(results)
-    metrics = METRICS[results.shared["task"]]
+    metrics = METRICS[results.task]
     names = " / ".join({"f1": "F1", "exact_match": "exact match"}.get(name, name) for name in metrics)
     lines, width = [], max(13, len(names))
     for (kind, target), part in found.groupby(["kind", "target"], sort=False):

@@ -282,6 +282,11 @@ class Results:
     rows: dict[str, dict[str, Any]]
     records: list[dict[str, Any]]
 
+    @property
+    def task(self) -> str:
+        """What was asked, "nli" or "qa"; studies of NLI may not say."""
+        return self.shared.get("task", "nli")
+
     def cells(self) -> dict[Cell, list[dict[str, Any]]]:
         """The records of each cell, by method and seed; trainings that differ by target alone are put together.
 
@@ -323,7 +328,7 @@ def scores(results: Results) -> pd.DataFrame:
     import pandas as pd
 
     lines = []
-    first, *others = METRICS[results.shared["task"]]
+    first, *others = METRICS[results.task]
     for cell, records in results.cells().items():
         for target in _order(records):
             for kind in cell.kinds:
@@ -352,7 +357,7 @@ def differences(results: Results, metric: str | None = None, seed: int = 0) -> p
     """
     import pandas as pd
 
-    known = METRICS[results.shared["task"]]
+    known = METRICS[results.task]
     if metric not in (None, *known):
         raise InputError(f"Unknown metric {metric!r}; the metrics of this study are {', '.join(known)}.")
     lines = []
