@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from .corpora import LABELS, TASKS
 from .errors import InputError
 from .inner import Learner, cross_entropy
-from .spans import Window, best_spans, training_window, windows
+from .spans import Window, best_spans, first_answer, training_window, windows
 from .tasks import Batch
 
 if TYPE_CHECKING:
@@ -280,9 +280,9 @@ class SpanFeatures(Features):
         self._windows: dict[int, list[Window]] = {}
 
     def __getitem__(self, rows: Tensor) -> Batch:
-        named = [(row, training_window(found)) for row, found in self.windows(rows.flatten().tolist()).items()]
-        number = dict(named)
-        keys = [(row, number[row]) for row in rows.flatten().tolist()]
+        wanted = rows.flatten().tolist()
+        number = {row: training_window(found) for row, found in self.windows(wanted).items()}
+        keys = [(row, number[row]) for row in wanted]
         spans = [[self._windows[row][part].start, self._windows[row][part].end] for row, part in keys]
         return self._shaped(keys, torch.tensor(spans).reshape(*rows.shape, 2), rows)
 
@@ -290,12 +290,11 @@ class SpanFeatures(Features):
         """The windows of each of these rows."""
         new = [row for row in dict.fromkeys(rows) if row not in self._windows]
         if new:
-            told = [self.answers[row] for row in new]
             found = windows(
                 self.encoder.tokenizer,
                 [self.questions[row] for row in new],
                 [self.contexts[row] for row in new],
-                [(each["answer_start"][0], each["answer_start"][0] + len(each["text"][0])) for each in told],
+                [first_answer(self.answers[row]) for row in new],
                 self.encoder.max_length,
                 self.encoder.max_length // 3,
             )

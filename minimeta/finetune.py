@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .corpora import LABELS
 from .encoders import load
-from .spans import windows
+from .spans import first_answer, windows
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -52,7 +52,7 @@ def qa(encoder: str | Path, corpus: Dataset, out: str | Path, settings: Settings
     from datasets import Dataset
 
     model, tokenizer = _load(encoder, seed, "qa")
-    answers = [(told["answer_start"][0], told["answer_start"][0] + len(told["text"][0])) for told in corpus["answers"]]
+    answers = [first_answer(told) for told in corpus["answers"]]
     found = windows(
         tokenizer, corpus["question"][:], corpus["context"][:], answers, settings.max_length, settings.max_length // 3
     )

@@ -84,6 +84,12 @@ def windows(
     return found
 
 
+def first_answer(answers: dict[str, Any]) -> tuple[int, int]:
+    """Where the first of a question's answers (as SQuAD has them) stands: (start, end) in characters."""
+    start = answers["answer_start"][0]
+    return start, start + len(answers["text"][0])
+
+
 def _span(places: Sequence[tuple[int, int] | None], answer: tuple[int, int] | None) -> tuple[int, int]:
     """The first and the last token that overlap the answer, if all of it is here, else (0, 0)."""
     of = [token for token, place in enumerate(places) if place is not None and place[0] < place[1]]

@@ -16,7 +16,7 @@ from transformers import AutoTokenizer
 
 from minimeta import corpora
 from minimeta.metrics import exact_match
-from minimeta.spans import training_window, windows
+from minimeta.spans import first_answer, training_window, windows
 
 
 def cause(context: str, answer: tuple[int, int], first: tuple[int, int], last: tuple[int, int]) -> str:
@@ -37,10 +37,7 @@ lines, examples, total = [], {}, Counter()
 for name, part in real.items():
     language = part["language"].iloc[0]
     texts = [told["text"][0] for told in part["answers"]]
-    places = [
-        (told["answer_start"][0], told["answer_start"][0] + len(text))
-        for told, text in zip(part["answers"], texts, strict=True)
-    ]
+    places = [first_answer(told) for told in part["answers"]]
     found = Counter()
     made = windows(tokenizer, list(part["question"]), list(part["context"]), places)
     for each, context, text, place in zip(made, part["context"], texts, places, strict=True):
