@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from .errors import InputError
-from .files import data_directory, write_json
+from .files import data_directory, read_json, write_json
 
 
 class _Parser(argparse.ArgumentParser):
@@ -105,6 +106,11 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--data", help="a directory with multinli_1.0.zip, or squad.zip for qa (default: the mini world's English)"
     )
     stage_two.add_argument("--split", default="train", help="the rows to train on (default: train)")
+    stage_two.add_argument("--rows", type=int, metavar="N", help="train on N of them, drawn from the seed")
+    stage_two.add_argument("--epochs", type=float, help="passes over the rows (default: the paper's, 3 or 2)")
+    stage_two.add_argument("--rate", type=float, help="AdamW's rate (default: the paper's, 2e-5 or 3e-5)")
+    stage_two.add_argument("--freeze-embeddings", action="store_true", help="leave the word vectors as they are")
+    stage_two.add_argument("--bf16", action="store_true", help="compute in bfloat16 where that is safe")
     stage_two.add_argument("--seed", type=int, default=0)
     return parser.parse_args(arguments)
 
@@ -146,9 +152,47 @@ def _finetune(options: argparse.Namespace) -> None:
         corpus = corpora.mini_nli(["en"], [options.split])
     else:
         corpus = corpora.mini_qa(["en"], [options.split], corpora.MANY_PASSAGES)
-    settings = (finetune.PAPER if options.data else finetune.TOY)[options.task]
+    if options.rows is not None:
+        if not 1 <= options.rows <= len(corpus):
+            raise InputError(f"--rows is {options.rows}; there are {len(corpus)} rows to draw from.")
+        corpus = corpus.shuffle(seed=options.seed).select(range(options.rows))
+    given = {name: value for name in ("epochs", "rate") if (value := getattr(options, name)) is not None}
+    for name, value in given.items():
+        if not value > 0:
+            raise InputError(f"--{name} is {value:g}; it must be above 0.")
+    settings = replace(
+        (finetune.PAPER if options.data else finetune.TOY)[options.task],
+        freeze_embeddings=options.freeze_embeddings,
+        bf16=options.bf16,
+        **given,
+    )
     train = getattr(finetune, options.task)
-    _make(options, lambda out: train(encoder, corpus, out, settings, options.seed), 4 if options.data else 1)
+    checkpoints = Path(f"{options.out}.unfinished")
+    _same_options(options, checkpoints)
+    _make(
+        options,
+        lambda out: train(encoder, corpus, out, settings, options.seed, checkpoints),
+        4 if options.data else 1,
+    )
+    shutil.rmtree(checkpoints)
+
+
+def _same_options(options: argparse.Namespace, checkpoints: Path) -> None:
+    """Make the directory of checkpoints, or go on from the one that the same command has left."""
+    if Path(options.out).exists():
+        return  # `_make` says so
+    given = _given(options)
+    if not checkpoints.exists():
+        checkpoints.mkdir(parents=True)
+        write_json(checkpoints / "options.json", given)
+    elif not (checkpoints / "options.json").is_file() or read_json(checkpoints / "options.json") != given:
+        raise InputError(f"{checkpoints} was left by a command with other options; give the same ones or remove it.")
+    else:
+        print(f"Going on from {checkpoints}")
+
+
+def _given(options: argparse.Namespace) -> dict[str, Any]:
+    return {name: value for name, value in vars(options).items() if name not in ("command", "name", "out")}
 
 
 def _make(options: argparse.Namespace, make: Callable[[Path], object], threads: int) -> None:
@@ -168,8 +212,7 @@ def _make(options: argparse.Namespace, make: Callable[[Path], object], threads: 
         made = Path(unfinished) / "made"
         make(made)
         hashes = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(made.iterdir())}
-        given = {name: value for name, value in vars(options).items() if name not in ("command", "name", "out")}
-        record = {"command": options.name, "options": given, "seconds": round(time.perf_counter() - start)}
+        record = {"command": options.name, "options": _given(options), "seconds": round(time.perf_counter() - start)}
         write_json(made / "made.json", record | {"versions": versions(), "sha256": hashes})
         made.rename(out)
     print(f"Written to {out} in {record['seconds']} s")
@@ -240,7 +283,7 @@ def _study(options: argparse.Namespace, runs: Sequence[Any], targets: Sequence[s
     """Check everything, do the runs, print the tables: also of a study that was stopped, as far as it got."""
     from tqdm.auto import tqdm
 
-    from . import recipes, study
+    from . import findings, recipes, study
 
     world = study.World(options.scale, options.data, options.encoder, options.task)
     seen = [code for code in targets if code in recipes.RATES_CHOSEN_ON]
@@ -256,21 +299,21 @@ def _study(options: argparse.Namespace, runs: Sequence[Any], targets: Sequence[s
         if not any(folder.glob("cells/*.json")):
             study.remove_empty(folder)
         else:
-            print(table(study.load(folder)))
+            print(table(findings.load(folder)))
             unfinished = "" if complete else "Unfinished: these are the runs that were done. "
             print(f"\n{unfinished}One file per run in {folder}")
 
 
 def _results(options: argparse.Namespace) -> None:
-    from . import study
+    from . import findings
 
-    found = study.load(options.folder)
+    found = findings.load(options.folder)
     print(table(found))
     if options.csv:
         name = {"nli": "accuracies", "qa": "scores"}[found.task]
         for path, lines in (
-            (Path(f"{options.csv}.csv"), study.differences(found)),
-            (Path(f"{options.csv}_{name}.csv"), study.scores(found).drop(columns="seconds")),
+            (Path(f"{options.csv}.csv"), findings.differences(found)),
+            (Path(f"{options.csv}_{name}.csv"), findings.scores(found).drop(columns="seconds")),
         ):
             lines.round(3).to_csv(path, index=False, lineterminator="\n")
             print(f"Written to {path}")
@@ -284,9 +327,9 @@ def _new_folder(out: Path) -> Path:
 
 
 def table(results: Any) -> str:
-    """Accuracies, and each method against its controls, as text (`results`: a `study.Results`)."""
+    """Accuracies, and each method against its controls, as text (`results`: a `findings.Results`)."""
+    from .findings import differences, scores
     from .recipes import METRICS
-    from .study import differences, scores
 
     found, gains = scores(results), differences(results)
     metrics = METRICS[results.task]
@@ -311,7 +354,7 @@ def table(results: Any) -> str:
 
 
 def _differences(gains: Any, kind: str, target: str) -> list[str]:
-    """The lines of `study.differences` for one kind and target."""
+    """The lines of `findings.differences` for one kind and target."""
     if not len(gains):
         return []
     lines = [

@@ -12,10 +12,10 @@ import numpy as np
 import plotly.graph_objects as go
 
 from .errors import InputError
+from .findings import REST, Results
 from .languages import FAMILIES, LANGUAGES
 from .plots import COLOURS, DASHES, blank
 from .recipes import KINDS, METHODS, Cell
-from .study import REST, Results
 from .tasks import Episode, Sampler
 from .treeplots import dendrogram, dendrogram_data
 

@@ -27,10 +27,10 @@ from .episodeplots import (
     transfer_map,
 )
 from .errors import InputError
+from .findings import Results, cell_of, differences
 from .languages import LANGUAGES, check
 from .plots import blank
 from .recipes import METHODS, Cell, cells, sampler_for, settings_for
-from .study import Results, cell_of, differences
 from .tasks import Episode, Sampler
 from .treewidgets import Plot
 
@@ -226,7 +226,7 @@ def explain(cell: Cell, pairs: Sequence[tuple[str, str]], target: str) -> str:
 class TransferMap(ipywidgets.VBox):
     """Who helps whom: what a method gains over a control, by auxiliary and target; click a cell to see its runs.
 
-    `results` are those of a study (`study.load`), `kind` is the test (`recipes.KINDS`). Raises InputError if no
+    `results` are those of a study (`findings.load`), `kind` is the test (`recipes.KINDS`). Raises InputError if no
     method and control have been run on the same auxiliary and target with that test.
     """
 

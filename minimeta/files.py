@@ -51,3 +51,11 @@ def write_json(path: Path, record: dict[str, Any]) -> None:
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A record that `write_json` wrote; raises InputError if something else has damaged it."""
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path} is not a whole JSON file ({error}); delete it, and its run is done again.") from None

@@ -1,7 +1,11 @@
-"""Stage two: an encoder is fine-tuned on English before any meta-training, on NLI or on question answering."""
+"""Stage two: an encoder is fine-tuned on English before any meta-training, on NLI or on question answering.
+
+Hugging Face's `Trainer` trains: several GPUs (`torchrun`), mixed precision and going on after a stop come from it.
+"""
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,12 +22,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Settings:
-    """The numbers of stage two."""
+    """The numbers of stage two.
 
-    epochs: int
+    `freeze_embeddings` leaves the word vectors as they are (most of a multilingual encoder's parameters, and of the
+    optimiser's memory). `bf16` computes in bfloat16 where that is safe (autocast) and keeps the parameters in float32.
+    """
+
+    epochs: float
     rate: float
     batch_size: int = 32
     max_length: int = 128
+    freeze_embeddings: bool = False
+    bf16: bool = False
 
 
 TOY = {"nli": Settings(epochs=2, rate=1e-3), "qa": Settings(epochs=2, rate=1e-3, max_length=256)}
@@ -31,10 +41,18 @@ PAPER = {"nli": Settings(epochs=3, rate=2e-5), "qa": Settings(epochs=2, rate=3e-
 """XLA-MAML, section 4.1: AdamW on MultiNLI and on SQuAD 1.1."""
 
 
-def nli(encoder: str | Path, corpus: Dataset, out: str | Path, settings: Settings, seed: int = 0) -> None:
+def nli(
+    encoder: str | Path,
+    corpus: Dataset,
+    out: str | Path,
+    settings: Settings,
+    seed: int = 0,
+    checkpoints: str | Path | None = None,
+) -> None:
     """Fine-tune a Hugging Face encoder on the rows of an NLI corpus and write it, with its tokenizer, to `out`.
 
-    It is trained in float32 and written in the precision that it came in.
+    It is trained in float32 (or see `Settings.bf16`) and written in the precision that it came in. With `checkpoints`,
+    a directory, ten of them are written on the way, the last two kept, and training goes on from the last one there.
     """
     model, tokenizer = _load(encoder, seed, "nli")
     model.config.id2label = dict(enumerate(LABELS))
@@ -44,10 +62,18 @@ def nli(encoder: str | Path, corpus: Dataset, out: str | Path, settings: Setting
         return tokenizer(rows["premise"], rows["hypothesis"], truncation=True, max_length=settings.max_length)
 
     kept = [name for name in corpus.column_names if name != "label"]
-    _train(model, tokenizer, corpus.map(tokens, batched=True, remove_columns=kept), encoder, out, settings, seed)
+    rows = corpus.map(tokens, batched=True, remove_columns=kept)
+    _train(model, tokenizer, rows, encoder, out, settings, seed, checkpoints)
 
 
-def qa(encoder: str | Path, corpus: Dataset, out: str | Path, settings: Settings, seed: int = 0) -> None:
+def qa(
+    encoder: str | Path,
+    corpus: Dataset,
+    out: str | Path,
+    settings: Settings,
+    seed: int = 0,
+    checkpoints: str | Path | None = None,
+) -> None:
     """Fine-tune a Hugging Face encoder to find answers, on all windows of a corpus, and write it as `nli` does."""
     from datasets import Dataset
 
@@ -66,7 +92,7 @@ def qa(encoder: str | Path, corpus: Dataset, out: str | Path, settings: Settings
         for each in found
         for window in each
     ]
-    _train(model, tokenizer, Dataset.from_list(rows), encoder, out, settings, seed)
+    _train(model, tokenizer, Dataset.from_list(rows), encoder, out, settings, seed, checkpoints)
 
 
 def _load(encoder: str | Path, seed: int, task: str) -> tuple[Any, Any]:
@@ -76,20 +102,34 @@ def _load(encoder: str | Path, seed: int, task: str) -> tuple[Any, Any]:
 
 
 def _train(
-    model: Any, tokenizer: Any, rows: Dataset, encoder: str | Path, out: str | Path, settings: Settings, seed: int
+    model: Any,
+    tokenizer: Any,
+    rows: Dataset,
+    encoder: str | Path,
+    out: str | Path,
+    settings: Settings,
+    seed: int,
+    checkpoints: str | Path | None,
 ) -> None:
+    import torch
     from transformers import AutoConfig, DataCollatorWithPadding, Trainer, TrainingArguments
 
-    Trainer(
+    if settings.freeze_embeddings:
+        model.get_input_embeddings().requires_grad_(False)
+    trainer = Trainer(
         model,
         TrainingArguments(
-            output_dir=str(out),
+            output_dir=str(checkpoints or out),
             num_train_epochs=settings.epochs,
             per_device_train_batch_size=settings.batch_size,
             learning_rate=settings.rate,
+            bf16=settings.bf16,
+            use_cpu=settings.bf16 and not torch.cuda.is_available(),  # without it, bf16 insists on a GPU
             warmup_steps=0.1,  # a share of all steps
             train_sampling_strategy="group_by_length",
-            save_strategy="no",
+            save_strategy="steps" if checkpoints else "no",
+            save_steps=0.1,
+            save_total_limit=2,
             report_to=[],
             disable_tqdm=True,
             dataloader_pin_memory=False,
@@ -97,6 +137,20 @@ def _train(
         ),
         data_collator=DataCollatorWithPadding(tokenizer),
         train_dataset=rows,
-    ).train()
+    )
+    trainer.train(resume_from_checkpoint=_last_whole(Path(checkpoints)) if checkpoints else None)
     model.to(AutoConfig.from_pretrained(encoder).dtype or model.dtype).save_pretrained(out)
     tokenizer.save_pretrained(out)
+
+
+def _last_whole(checkpoints: Path) -> str | None:
+    """The last checkpoint that was written to its end: the trainer's state is written last."""
+
+    def whole(path: Path) -> bool:
+        try:
+            return "global_step" in json.loads((path / "trainer_state.json").read_text("utf-8"))
+        except (OSError, ValueError):
+            return False
+
+    found = sorted(checkpoints.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[-1]))
+    return next((str(path) for path in reversed(found) if whole(path)), None)

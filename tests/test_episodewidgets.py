@@ -9,7 +9,7 @@ import pytest
 import small_world
 from datasets import Dataset
 
-from minimeta import corpora, episodewidgets, study
+from minimeta import corpora, episodewidgets, findings, study
 from minimeta.episodeplots import (
     ROLES,
     coverage_data,
@@ -61,7 +61,7 @@ def made_up(auxiliaries=("hi", "de", "en", ("bg", "de")), targets=("de", "hi", "
         record = asdict(run.cell) | {"seed": run.seed, "train_seconds": 1.0, "results": scores}
         records.append(record | {"auxiliaries": list(run.cell.auxiliaries)})  # as JSON has it
     rows = {code: {"pair": ids, "premise_id": ids, "label": label} for code in targets}
-    return study.Results({"scale": "toy", "data": "made up", "encoder": "none"}, rows, records)
+    return findings.Results({"scale": "toy", "data": "made up", "encoder": "none"}, rows, records)
 
 
 @pytest.fixture(scope="module")
@@ -219,7 +219,7 @@ def test_covering_rows_are_all_seen_before_random_ones():
 
 
 def test_the_map_holds_the_gains_of_the_study(results):
-    table = study.differences(results)
+    table = findings.differences(results)
     checked = 0
     for (method, control), kind in (
         (pair, kind)
@@ -273,7 +273,7 @@ def test_a_click_shows_the_runs_of_a_cell_and_the_interval(results):
     shown.plot.hear(None, {"node": at})
     assert shown.chosen == ("hi", "fr") and len(shown.figure.layout.shapes) == 1
     words = plain(shown.details.value)
-    line = study.differences(results).set_index(["method", "auxiliaries", "control", "target", "kind"])
+    line = findings.differences(results).set_index(["method", "auxiliaries", "control", "target", "kind"])
     line = line.loc["XLA-MAML", "hi", "Baseline", "fr", "zero-shot"]
     assert f"{line['gain']:+.2f} points, 95 % interval {line['low']:+.2f} to {line['high']:+.2f}, 2 seeds" in words
     assert line["verdict"] in words and "toy scale" in words and "n = 90 rows, 30 premises" in words

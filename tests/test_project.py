@@ -16,9 +16,9 @@ from minimeta.recipes import SCALES, SMALL_RATES
 ROOT = Path(__file__).parents[1]
 ORDER = [
     "errors", "files", "trees", "otd", "grouping", "tasks", "inner", "outer", "languages", "claims", "phrases",
-    "corpora", "spans", "encoders", "episodes", "metrics", "pretrain", "finetune", "recipes", "study", "plots",
-    "treeplots", "episodeplots", "answerplots", "widgets", "treewidgets", "episodewidgets", "answerwidgets", "checks",
-    "ps1", "ps2", "ps3", "ps4", "ps5", "__main__",
+    "corpora", "spans", "encoders", "episodes", "metrics", "pretrain", "finetune", "recipes", "findings", "study",
+    "plots", "treeplots", "episodeplots", "answerplots", "widgets", "treewidgets", "episodewidgets", "answerwidgets",
+    "checks", "ps1", "ps2", "ps3", "ps4", "ps5", "__main__",
 ]  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from small_world import complaint
 from torch import nn
 from torch.func import functional_call
 
-from minimeta import corpora, encoders, finetune, metrics, recipes, study
+from minimeta import corpora, encoders, findings, finetune, metrics, recipes, study
 from minimeta.__main__ import main
 from minimeta.episodes import sampler
 from minimeta.grouping import alone
@@ -833,7 +833,7 @@ def test_settings_of_questions_are_those_of_the_paper():
 
 
 def test_records_have_the_scores_of_every_test_question(finished, rows):
-    records = study.load(finished).records
+    records = findings.load(finished).records
     assert len(records) == len(RUNS) == 2 * (4 + 2)
     seen = Counter()
     for record in records:
@@ -857,13 +857,13 @@ def test_records_have_the_scores_of_every_test_question(finished, rows):
 def test_the_baseline_is_the_encoder_itself(finished, corpus, rows, world):
     features = encoders.qa(world.encoder).features(corpus)
     numbers = [n for n, row in enumerate(rows) if (row["language"], row["split"]) == ("de", "test")]
-    (record, _) = (r for r in study.load(finished).records if r["method"] == "baseline")
+    (record, _) = (r for r in findings.load(finished).records if r["method"] == "baseline")
     assert record["results"]["de"]["zero-shot"]["predicted"] == features.predict(features.encoder.learner, numbers)
     assert record["results"]["de"]["fine-tuned"]["predicted"] != record["results"]["de"]["zero-shot"]["predicted"]
 
 
 def test_rows_of_a_study_are_its_test_questions(finished, rows):
-    for target, kept in study.load(finished).rows.items():
+    for target, kept in findings.load(finished).rows.items():
         for name in ("pair", "passage_id", "answers"):
             assert kept[name] == [row[name] for row in asked_in_the_test(rows, target)]
 
@@ -871,17 +871,17 @@ def test_rows_of_a_study_are_its_test_questions(finished, rows):
 def test_the_same_seed_gives_the_same_record(finished, world, tmp_path):
     some = [run for run in RUNS if run.seed == 1 and run.cell.method in ("x-maml", "xla-maml-few-shot")]
     study.run(some, tmp_path, world)
-    theirs = {(study.cell_of(r), r["seed"]): r["results"] for r in study.load(finished).records}
-    again = study.load(tmp_path).records
+    theirs = {(findings.cell_of(r), r["seed"]): r["results"] for r in findings.load(finished).records}
+    again = findings.load(tmp_path).records
     assert len(again) == 3
     for record in again:
-        assert theirs[study.cell_of(record), record["seed"]] == record["results"]
+        assert theirs[findings.cell_of(record), record["seed"]] == record["results"]
 
 
 def doctored(finished, folder):
     """A copy of the study in which X-MAML, and Joint a little, know answers."""
     shutil.copytree(finished, folder)
-    rows = study.load(folder).rows
+    rows = findings.load(folder).rows
     for path in (folder / "cells").glob("*.json"):
         record = json.loads(path.read_text("utf-8"))
         every = {"x-maml": 2, "joint": 5}.get(record["method"])
@@ -891,13 +891,13 @@ def doctored(finished, folder):
                     if every and (n + record["seed"]) % every == 0:
                         found["predicted"][n] = told["text"][0]
         path.write_text(json.dumps(record), "utf-8")
-    return study.load(folder)
+    return findings.load(folder)
 
 
 @pytest.mark.parametrize("metric", [None, "exact_match"])
 def test_differences_are_paired_by_seed_and_question(finished, rows, tmp_path, metric):
     results = doctored(finished, tmp_path / "copy")
-    found = study.differences(results, metric)
+    found = findings.differences(results, metric)
     score = {"exact_match": metrics.exact_match}.get(metric, metrics.f1)
 
     def scores_of(method, target, kind):
@@ -927,12 +927,12 @@ def test_differences_are_paired_by_seed_and_question(finished, rows, tmp_path, m
 
 
 def test_an_unknown_metric(finished):
-    complaint(lambda: study.differences(study.load(finished), "accuracy"), "'accuracy'", "f1, exact_match")
+    complaint(lambda: findings.differences(findings.load(finished), "accuracy"), "'accuracy'", "f1, exact_match")
 
 
 def test_scores_are_means_over_the_records(finished):
-    results = study.load(finished)
-    found = study.scores(results)
+    results = findings.load(finished)
+    found = findings.scores(results)
     assert len(found) == 4 * 2 * 2 + 2
     for row in found.itertuples():
         tests = [
@@ -1036,9 +1036,9 @@ def test_a_study_of_questions_on_the_command_line(finished, world, tmp_path, cap
     assert main([*named, "--kinds", "zero-shot", *where]) == 0
     printed = capsys.readouterr().out
     assert "de, zero-shot: test F1 / exact match in %" in printed and "69.15" in printed and "X-MAML" in printed
-    ours = {(r["method"], r["seed"]): r["results"]["de"] for r in study.load(folder).records}
+    ours = {(r["method"], r["seed"]): r["results"]["de"] for r in findings.load(folder).records}
     theirs = {
-        (r["method"], r["seed"]): r["results"]["de"] for r in study.load(finished).records if "de" in r["results"]
+        (r["method"], r["seed"]): r["results"]["de"] for r in findings.load(finished).records if "de" in r["results"]
     }
     assert set(ours) == {("baseline", 0), ("x-maml", 0)}
     for key, tests in ours.items():
@@ -1051,14 +1051,14 @@ def test_a_study_of_questions_on_the_command_line(finished, world, tmp_path, cap
 
 def test_the_tables_can_be_printed_and_written(finished, tmp_path, capsys):
     assert main(["results", str(finished), "--csv", str(tmp_path / "moved")]) == 0
-    printed, results = capsys.readouterr().out, study.load(finished)
+    printed, results = capsys.readouterr().out, findings.load(finished)
     for name, expected, values in (
-        ("moved", study.differences(results), ["gain", "low", "high"]),
-        ("moved_scores", study.scores(results), ["f1", "exact_match", "sd"]),
+        ("moved", findings.differences(results), ["gain", "low", "high"]),
+        ("moved_scores", findings.scores(results), ["f1", "exact_match", "sd"]),
     ):
         found = pd.read_csv(tmp_path / f"{name}.csv")
         assert len(found) == len(expected) > 0
         assert found[values].to_numpy() == pytest.approx(expected[values].to_numpy(), abs=1e-3)
-    row = study.scores(results).iloc[0]
+    row = findings.scores(results).iloc[0]
     assert f"{row['f1']:5.2f} / {row['exact_match']:5.2f}" in printed
     assert "es, fine-tuned" in printed and "all targets together, zero-shot" in printed

@@ -16,7 +16,7 @@ import pytest
 import small_world
 from small_world import complaint
 
-from minimeta import corpora, recipes, study
+from minimeta import corpora, findings, recipes, study
 from minimeta.files import data_directory
 from minimeta.languages import LANGUAGES
 from minimeta.metrics import paired_difference
@@ -120,7 +120,7 @@ def test_one_record_for_each_run(finished):
     assert sorted(path.stem for path in (finished / "cells").iterdir()) == sorted(run.name for run in RUNS)
     for run in RUNS:
         record = json.loads((finished / "cells" / f"{run.name}.json").read_text("utf-8"))
-        assert study.cell_of(record) == run.cell
+        assert findings.cell_of(record) == run.cell
         assert tuple(record["results"]) == run.targets
     assert sorted(json.loads((finished / "rows.json").read_text("utf-8"))) == ["fr", "hi"]
 
@@ -194,9 +194,9 @@ def test_another_grid_in_the_folder_loses_nothing(world, tmp_path):
     cell = Cell("baseline", (), False)
     study.run([Run(cell, 0, ("fr",), ("zero-shot",))], tmp_path, world)
     study.run([Run(cell, 0, ("de",), ("zero-shot",))], tmp_path, world)
-    (record,) = study.load(tmp_path).records
+    (record,) = findings.load(tmp_path).records
     assert sorted(record["results"]) == ["de", "fr"]
-    assert sorted(study.load(tmp_path).rows) == ["de", "fr"]
+    assert sorted(findings.load(tmp_path).rows) == ["de", "fr"]
 
 
 # What cannot be run
@@ -225,7 +225,7 @@ def test_a_record_that_is_cut_short(finished, world, tmp_path):
 def test_nothing_to_run_or_to_read(world, tmp_path):
     complaint(lambda: study.run([], tmp_path / "a", world), "no run")
     complaint(lambda: study.run(RUNS, tmp_path / "a", world, workers=0), "workers")
-    complaint(lambda: study.load(tmp_path / "a"), "no study")
+    complaint(lambda: findings.load(tmp_path / "a"), "no study")
     complaint(lambda: World("small"), "--data", "--encoder")
     assert not (tmp_path / "a").exists()
 
@@ -243,15 +243,15 @@ def test_what_was_laid_out_for_nothing_goes_and_the_rest_stays(tmp_path, finishe
     study.remove_empty(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
     study.remove_empty(finished)
-    assert len(study.load(finished).records) == len(RUNS)
+    assert len(findings.load(finished).records) == len(RUNS)
 
 
 # Results
 
 
 def test_accuracies_are_means_over_the_records(finished):
-    results = study.load(finished)
-    found = study.scores(results)
+    results = findings.load(finished)
+    found = findings.scores(results)
     assert len(found) == (2 + 3 * 1 + 3 * 2) * 2  # the baseline on both; three methods with hi on fr, with zh on both
     row = found[(found["method"] == "X-MAML") & (found["auxiliaries"] == "hi") & (found["kind"] == "zero-shot")].iloc[0]
     values = [
@@ -264,8 +264,8 @@ def test_accuracies_are_means_over_the_records(finished):
 
 
 def test_differences_are_paired_by_seed_and_row(finished, world):
-    results = study.load(finished)
-    found = study.differences(results)
+    results = findings.load(finished)
+    found = findings.differences(results)
     row = found[
         (found["method"] == "XLA-MAML")
         & (found["control"] == "X-MAML")
@@ -289,11 +289,11 @@ def test_differences_are_paired_by_seed_and_row(finished, world):
 def test_leaving_one_out_is_one_method_over_its_targets(world, tmp_path):
     runs = study.leave_one_out(["baseline", "joint"], ["de", "zh"], [0])
     study.run([replace(run, kinds=("zero-shot",)) for run in runs], tmp_path, world)
-    results = study.load(tmp_path)
-    found = study.differences(results)
+    results = findings.load(tmp_path)
+    found = findings.differences(results)
     assert list(found["target"]) == ["de", "zh", "all"] and set(found["auxiliaries"]) == {"all but the target"}
     assert found["gain"][2] == pytest.approx(found["gain"][:2].mean())  # as many rows in both
-    joint = study.scores(results).query("method == 'Joint'")
+    joint = findings.scores(results).query("method == 'Joint'")
     for target, accuracy in zip(joint["target"], joint["accuracy"], strict=True):
         (record,) = [r for r in results.records if r["method"] == "joint" and target in r["results"]]
         assert record["results"][target]["zero-shot"]["accuracy"] == accuracy
@@ -303,7 +303,7 @@ def test_few_shot_xla_maml_is_one_method_over_its_targets(world, tmp_path):
     runs = study.transfer(["baseline", "xla-maml-few-shot"], ["zh"], ["fr", "de"], [0])
     assert len(runs) == 3
     study.run(runs, tmp_path, world)
-    found = study.differences(study.load(tmp_path))
+    found = findings.differences(findings.load(tmp_path))
     assert list(found["target"]) == ["fr", "de", "all"]
     assert set(found["method"]) == {"XLA-MAML few-shot"} and set(found["kind"]) == {"fine-tuned"}
 
@@ -313,8 +313,8 @@ def test_the_tables_can_be_printed_and_written(finished, tmp_path):
 
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         assert main(["results", str(finished), "--csv", str(tmp_path / "moved")]) == 0
-    results = study.load(finished)
-    for name, expected in (("moved", study.differences(results)), ("moved_accuracies", study.scores(results))):
+    results = findings.load(finished)
+    for name, expected in (("moved", findings.differences(results)), ("moved_accuracies", findings.scores(results))):
         found = pd.read_csv(tmp_path / f"{name}.csv")
         assert len(found) == len(expected) > 0
         value = "gain" if "gain" in expected else "accuracy"
@@ -323,8 +323,8 @@ def test_the_tables_can_be_printed_and_written(finished, tmp_path):
 
 
 def test_the_stored_study_was_made_with_the_settings_of_today():
-    results = study.load(data_directory() / "results" / "toy_transfer")
-    assert len({(study.cell_of(record), record["seed"]) for record in results.records}) == len(results.records) == 42
+    results = findings.load(data_directory() / "results" / "toy_transfer")
+    assert len({(findings.cell_of(record), record["seed"]) for record in results.records}) == len(results.records) == 42
     for record in results.records:
         assert record["settings"] == asdict(OF_TODAY)
         for target, tests in record["results"].items():
