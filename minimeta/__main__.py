@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"minimeta: {error.strerror or error}: {error.filename or 'while reading or writing'}.", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("minimeta: stopped; the runs that were finished have been kept.", file=sys.stderr)
+        print("minimeta: stopped; what was done has been kept.", file=sys.stderr)
         return 130
     return 0
 
@@ -54,6 +54,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     run = commands.add_parser("run", help="train methods, score them on target languages, print a table")
     run.set_defaults(command=_run)
     run.add_argument("--out", default="runs", help="where a folder for this run is made (default: runs)")
+    run.add_argument("--resume", metavar="FOLDER", help="go on with a run that was stopped, in its folder")
     grid = commands.add_parser("study", help="a grid of runs that can be stopped and started again")
     grids = grid.add_subparsers(required=True, metavar="GRID")
     one_out = grids.add_parser("leave-one-out", help="each target left out in turn (TreeMAML, Table 1)")
@@ -85,6 +86,19 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
                 help="auxiliary languages" + (", one run for each; a pair is written bg+de" if every else ""),
             )
         _shared(parser_of)
+    again = commands.add_parser("reproduce", help="a table of the papers again, theirs beside ours")
+    again.set_defaults(command=_reproduce)
+    again.add_argument("table", metavar="TABLE", help="treemaml-table1, xla-table3 to xla-table7, or xla-figure2")
+    again.add_argument(
+        "--targets",
+        nargs="+",
+        action="extend",
+        metavar="LANGUAGE",
+        help="languages to score (default: all of the paper's that have test rows)",
+    )
+    again.add_argument("--out", metavar="FOLDER", help="where all is kept, run by run (default: runs/reproduce-TABLE)")
+    again.add_argument("--no-train", action="store_true", help="only show what the folder has")
+    _shared(again, tables=True)
     shown = commands.add_parser("results", help="print the tables of a study's folder")
     shown.set_defaults(command=_results)
     shown.add_argument("folder", metavar="FOLDER")
@@ -115,24 +129,40 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _shared(parser: argparse.ArgumentParser) -> None:
-    """The options that all runs have."""
+def _shared(parser: argparse.ArgumentParser, tables: bool = False) -> None:
+    """The options that all runs have; the runs of `tables` know their task, or have two."""
+    two = {"nargs": "+", "metavar": ("DIR", "DIR")} if tables else {}
     parser.add_argument(
         "--scale", default=os.environ.get("MINIMETA_SCALE", "toy"), help="toy, small or full (default: toy)"
     )
-    parser.add_argument("--task", default="nli", choices=["nli", "qa"], help="NLI or question answering (default: nli)")
+    if not tables:
+        parser.add_argument(
+            "--task", default="nli", choices=["nli", "qa"], help="NLI or question answering (default: nli)"
+        )
     parser.add_argument(
         "--data",
         help="a directory with XNLI-1.0.zip (for qa: MLQA_V1.zip), the archive, or its unpacked directory (default at "
-        "toy: mini-NLI and mini-QA)",
+        "toy: mini-NLI and mini-QA)" + ("; a table with both tasks may name two" if tables else ""),
+        **two,
     )
     parser.add_argument(
         "--encoder",
         help="a Hugging Face directory or name of a BERT or XLM-R fine-tuned for the task (default at toy: the tiny "
-        "encoder)",
+        "encoder)" + ("; a table with both tasks needs two, for NLI and for qa" if tables else ""),
+        **two,
     )
+    parser.add_argument("--first-order", action="store_true", help="meta-train without the second derivatives")
+    parser.add_argument(
+        "--tasks-per-chunk",
+        type=int,
+        metavar="N",
+        help="compute N tasks at a time: less memory, the same numbers, more time (default: all tasks)",
+    )
+    parser.add_argument("--bf16", action="store_true", help="multiply matrices in bfloat16; sums stay in float32")
+    parser.add_argument("--cache", metavar="DIR", help="keep frozen layers' output there; its size is printed first")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds 0 to N - 1 (default: 3)")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="runs at a time (default: 1)")
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler whose workers do the runs")
     parser.add_argument("--threads", type=int, metavar="N", help="threads of each (default: 1, or up to 4 if alone)")
 
 
@@ -243,7 +273,9 @@ def _run(options: argparse.Namespace) -> None:
         for seed in range(_seeds(options))
         for cell in chosen
     ]
-    _study(options, runs, targets, _new_folder(Path(options.out)))
+    if options.resume and not (Path(options.resume) / "study.json").exists():
+        raise InputError(f"There is no run in {options.resume} to go on with; name the folder that it printed.")
+    _study(options, runs, targets, Path(options.resume) if options.resume else _new_folder(Path(options.out)))
 
 
 def _leave_one_out(options: argparse.Namespace) -> None:
@@ -283,25 +315,129 @@ def _study(options: argparse.Namespace, runs: Sequence[Any], targets: Sequence[s
     """Check everything, do the runs, print the tables: also of a study that was stopped, as far as it got."""
     from tqdm.auto import tqdm
 
-    from . import findings, recipes, study
+    from . import findings, study
 
-    world = study.World(options.scale, options.data, options.encoder, options.task)
-    seen = [code for code in targets if code in recipes.RATES_CHOSEN_ON]
-    if options.scale == "small" and options.task == "nli" and seen:
-        print(f"minimeta: the rates of small scale were chosen on {', '.join(seen)}; choose others to be fair to it.")
+    world = _world(options, options.task, options.data, options.encoder)
+    if options.task == "nli":
+        _warn_of_rates(options.scale, targets)
     what = f"{options.scale} scale, {world.shared['data']}"
     print(f"{what}, targets {', '.join(targets)}, seeds 0 to {options.seeds - 1}")
     complete = False
     try:
-        study.run(runs, folder, world, options.workers, options.threads, partial(tqdm, desc="runs", disable=None))
+        with study.engine(options.scheduler):
+            study.run(runs, folder, world, options.workers, options.threads, partial(tqdm, desc="runs", disable=None))
         complete = True
     finally:
         if not any(folder.glob("cells/*.json")):
             study.remove_empty(folder)
+            if folder.exists():
+                print(f"No run was finished; what was begun goes on from its checkpoints in {folder}")
         else:
             print(table(findings.load(folder)))
             unfinished = "" if complete else "Unfinished: these are the runs that were done. "
             print(f"\n{unfinished}One file per run in {folder}")
+
+
+def _world(options: argparse.Namespace, task: str, data: str | None, encoder: str | None) -> Any:
+    """What all runs of a task share."""
+    from .study import World
+
+    return World(
+        options.scale,
+        data,
+        encoder,
+        task,
+        options.first_order,
+        options.tasks_per_chunk,
+        options.bf16,
+        options.cache,
+    )
+
+
+def _warn_of_rates(scale: str, targets: Sequence[str]) -> None:
+    """Say so if rates were chosen on a target."""
+    from .recipes import RATES_CHOSEN_ON
+
+    seen = [code for code in targets if code in RATES_CHOSEN_ON]
+    if scale == "small" and seen:
+        print(f"minimeta: the rates of small scale were chosen on {', '.join(seen)}; choose others to be fair to it.")
+
+
+def _reproduce(options: argparse.Namespace) -> None:
+    """Do what is missing of a table's runs and show the table: also of one that was stopped, as far as it got."""
+    from tqdm.auto import tqdm
+
+    from . import reproduce, study
+
+    known = reproduce.table(options.table)
+    folder = Path(options.out or f"runs/reproduce-{options.table}")
+    _plotly()
+    if options.no_train:
+        return _show(options, folder)
+    folders, worlds = reproduce.folders(options.table, folder), _worlds(options, known.tasks)
+    tested = [study.tested(world.data, task) for task, world in worlds.items()]
+    targets = options.targets or [code for code in known.targets if all(code in there for there in tested)]
+    grid = reproduce.grid(options.table, targets, range(_seeds(options)))
+    if "nli" in grid:
+        _warn_of_rates(options.scale, targets)
+    count = sum(map(len, grid.values()))
+    print(f"{known.title}: {options.scale} scale, targets {', '.join(targets)}, {count} runs")
+    complete = False
+    try:
+        with study.engine(options.scheduler):
+            for task, runs in grid.items():
+                progress = partial(tqdm, desc=f"{task} runs", disable=None)
+                study.run(runs, folders[task], worlds[task], options.workers, options.threads, progress)
+        complete = True
+    finally:
+        if any(any(path.glob("cells/*.json")) for path in folders.values()):
+            _show(options, folder)
+            print("" if complete else "Unfinished: a dash stands for what was not run.")
+        for path in folders.values():
+            study.remove_empty(path)
+
+
+def _plotly() -> None:
+    """Raise InputError if a page cannot be drawn, before hours of training."""
+    from importlib.util import find_spec
+
+    if find_spec("plotly") is None:
+        raise InputError("The page of a table needs plotly, which is not installed: pip install 'minimeta[lab]'.")
+
+
+def _worlds(options: argparse.Namespace, tasks: Sequence[str]) -> dict[str, Any]:
+    """What the runs of each task share, from one --data for all of them or one for each, and an --encoder for each."""
+    from . import reproduce
+
+    data = options.data or [None]
+    data = data * len(tasks) if len(data) == 1 else data
+    encoders = options.encoder or [None] * len(tasks)
+    for name, given in (("--data", data), ("--encoder", encoders)):
+        if len(given) != len(tasks):
+            raise InputError(
+                f"{options.table} is about {' and '.join(tasks)}: {name} takes {len(tasks)} of them in this order, not "
+                f"{len(given)}."
+            )
+    worlds = {task: _world(options, task, *given) for task, *given in zip(tasks, data, encoders, strict=True)}
+    for world in worlds.values():
+        reproduce.check_world(options.table, world)
+    return worlds
+
+
+def _show(options: argparse.Namespace, folder: Path) -> None:
+    """Print a table and write it beside its runs, as text, CSV and a page."""
+    from . import reproduce, tableplots
+
+    found = reproduce.compare(options.table, folder, options.targets or ())
+    print(reproduce.text(found))
+    print()
+    for ending, write in (
+        ("txt", reproduce.write_text),
+        ("csv", reproduce.write_csv),
+        ("html", tableplots.write_page),
+    ):
+        write(found, folder / f"{options.table}.{ending}")
+        print(f"Written to {folder / options.table}.{ending}")
 
 
 def _results(options: argparse.Namespace) -> None:

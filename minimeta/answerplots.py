@@ -15,8 +15,8 @@ import plotly.graph_objects as go
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from .encoders import SpanFeatures
 from .errors import InputError
+from .features import SpanFeatures
 from .inner import Learner
 from .languages import LANGUAGES
 from .metrics import exact_match, f1
@@ -26,6 +26,8 @@ from .treeplots import SYMBOLS
 
 RIGHT = "#009E73"
 """The colour of the right answer."""
+
+_LEFT_TO_RIGHT = "\u200e"  # after an Arabic word, so that a browser does not write -7.29 as 7.29-
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ def pair_scores(found: Reading, title: str) -> go.Figure:
     figure.add_heatmap(
         z=np.where(valid, pairs, np.nan), colorscale="Blues", name="valid pairs", hoverongaps=False, zsmooth=False,
         colorbar={"title": {"text": "score"}, "thickness": 12}, zmin=float(np.quantile(pairs, 0.5)),
-        hovertemplate="start %{y}, end %{x}: %{z:.2f}<extra></extra>",
+        hovertemplate=f"start %{{y}}{_LEFT_TO_RIGHT}, end %{{x}}{_LEFT_TO_RIGHT}: %{{z:.2f}}<extra></extra>",
     )  # fmt: skip
     if found.gold:
         i, j = found.gold
@@ -131,8 +133,8 @@ def pair_scores(found: Reading, title: str) -> go.Figure:
 def token_scores(readings: Mapping[str, Reading], title: str) -> go.Figure:
     """Start scores on the left, end scores on the right, token by token: a line for each reading, by its name.
 
-    The best valid pair of each has large marks; the tokens of the right answer are shaded. All readings are of one
-    question, with the same tokenizer; else InputError.
+    Both have one scale, since a span has their sum. The best valid pair of each has large marks; the tokens of the
+    right answer are shaded. All readings are of one question, with the same tokenizer; else InputError.
     """
     if len({found.tokens for found in readings.values()}) != 1:
         raise InputError("Scores can be drawn beside each other if they are of the same tokens; choose one question.")
@@ -149,7 +151,7 @@ def token_scores(readings: Mapping[str, Reading], title: str) -> go.Figure:
                 x=found.scores[:, side], y=list(range(n)), mode="lines+markers", name=name, legendgroup=name,
                 showlegend=not side, xaxis="x2" if side else "x", text=names, cliponaxis=False,
                 line={"color": colour, "dash": DASHES[0 if look else 1]},
-                marker={"size": size, "symbol": SYMBOLS[look]}, hovertemplate="%{text}: %{x:.2f}",
+                marker={"size": size, "symbol": SYMBOLS[look]}, hovertemplate=f"%{{text}}{_LEFT_TO_RIGHT}: %{{x:.2f}}",
             )  # fmt: skip
     if one.gold:
         first, last = one.gold
@@ -157,10 +159,11 @@ def token_scores(readings: Mapping[str, Reading], title: str) -> go.Figure:
         figure.add_shape(type="rect", xref="paper", x0=0, x1=1, y0=first - 0.5, y1=last + 0.5, **shade)
         names[first : last + 1] = [f"<b>{name}</b>" for name in names[first : last + 1]]
     ticks = {"tickvals": list(range(n)), "ticktext": names, "range": [n - 0.3, -0.7], "tickfont": {"size": 12}}
+    ticks |= {"ticklabelstandoff": 5}
     figure.update_layout(
         showlegend=True, legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "traceorder": "reversed"},
         margin={"t": 80}, yaxis=ticks | {"zeroline": False, "automargin": True}, xaxis={"domain": [0, 0.48]},
-        xaxis2={"domain": [0.52, 1], "title": {"text": "end score"}, "anchor": "y"},
+        xaxis2={"domain": [0.52, 1], "title": {"text": "end score"}, "anchor": "y", "matches": "x"},
     )  # fmt: skip
     return figure
 
@@ -175,14 +178,17 @@ def by_language(scores: Mapping[str, tuple[float, float]], title: str, known: st
         values = [pair[i] for pair in scores.values()]
         figure.add_bar(
             x=names, y=values, name=name, text=[f"{value:.0f}" for value in values], textposition="outside",
-            textangle=0, cliponaxis=False, marker={"color": colour, "line": {"color": "#000000", "width": lines}},
+            textangle=0, textfont={"size": 10}, cliponaxis=False,
+            marker={"color": colour, "line": {"color": "#000000", "width": lines}},
         )  # fmt: skip
     if known in scores:
         place = list(scores).index(known)
         figure.add_annotation(
-            x=place, y=max(scores[known]), yshift=30, text="trained on", showarrow=False, font={"size": 12}
+            x=place, y=max(scores[known]), yshift=26, text="trained on", showarrow=False, font={"size": 12}
         )
-    figure.update_layout(legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"})
+    # The legend is below the buttons of the figure, above bars that are low; two "100" need the room of wide bars.
+    legend = {"orientation": "h", "x": 1, "xanchor": "right", "y": 1, "yanchor": "top"}
+    figure.update_layout(legend=legend, bargap=0.1, margin={"t": 70})
     return figure.update_yaxes(range=[0, 108])
 
 

@@ -15,9 +15,9 @@ import ipywidgets
 import numpy as np
 
 from .answerplots import RIGHT, Reading, reading, token_scores
-from .encoders import SpanFeatures
 from .episodes import columns
 from .errors import InputError
+from .features import SpanFeatures
 from .inner import Learner
 from .languages import LANGUAGES
 from .recipes import row_scores, rows_of
@@ -34,7 +34,7 @@ class AnswerExplorer(ipywidgets.VBox):
 
     `learners` are the methods by name; the first one is "before". A method that is trained for one target at a time
     has a learner for each language that it was trained for. `language` is where to begin; the rows are those of
-    `split`. Raises InputError if there is no method, or no such row.
+    `split`, and `number` counts them from 1. Raises InputError if there is no method, or no such row.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class AnswerExplorer(ipywidgets.VBox):
         self.method = ipywidgets.Dropdown(options=list(learners), description="method", **_WIDE)
         self.method.value = list(learners)[min(1, len(learners) - 1)]
         self.which = ipywidgets.Dropdown(options=[_ALL, _BETTER, _WORSE], description="show", **_WIDE)
-        self.number = ipywidgets.IntSlider(value=0, min=0, max=0, description="question", **_WIDE)
+        self.number = ipywidgets.IntSlider(value=1, min=1, max=1, description="question", **_WIDE)
         self.live, self.text = ipywidgets.HTML(), ipywidgets.HTML()
         self.plot = Plot()
         for control in (self.language, self.method, self.which):
@@ -79,12 +79,13 @@ class AnswerExplorer(ipywidgets.VBox):
         try:
             shown = self._chosen()
             methods = dict.fromkeys((self.first, self.method.value))
-            readings = {name: self.reading(name, shown[self.number.value]) for name in methods}
+            row = shown[self.number.value - 1]
+            readings = {name: self.reading(name, row) for name in methods}
         except InputError as error:
-            self.text.value = f"<p><b>No question:</b> {html.escape(str(error))}</p>"
+            self.text.value = f"<p style='line-height:1.6'><b>Nothing to show.</b> {html.escape(str(error))}</p>"
             self.plot.layout.display = "none"
             return
-        self.text.value = self._describe(shown[self.number.value], readings)
+        self.text.value = self._describe(row, readings, len(shown))
         self.plot.layout.display = ""
         self.figure = self.plot.show(token_scores(readings, "Scores of the passage's tokens"))
 
@@ -96,12 +97,17 @@ class AnswerExplorer(ipywidgets.VBox):
             self.live.value = self._summary(code)
         except InputError:
             shown = []
-        self.number.max, self.number.disabled = max(len(shown) - 1, 0), len(shown) < 2
+        self.number.max, self.number.disabled = max(len(shown), 1), len(shown) < 2
         self.draw()
 
     def _chosen(self) -> list[int]:
         """The rows of the chosen language and kind; raises InputError if there is none."""
         code, name = self.language.value, self.method.value
+        if name == self.first and self.which.value != _ALL:
+            raise InputError(
+                f"{name} is what the others are compared with, so that no question became better or worse; choose "
+                "another method, or show all questions."
+            )
         before, after = (self.answers(each, code)[0] for each in (self.first, name))
         kept = {_ALL: np.ones(len(after), bool), _BETTER: after > before, _WORSE: after < before}[self.which.value]
         if not kept.any():
@@ -140,16 +146,23 @@ class AnswerExplorer(ipywidgets.VBox):
         if name != self.first:
             better, worse = (after[0] > before[0]).sum(), (after[0] < before[0]).sum()
             words += f" By F1, <b>{better}</b> became better, <b>{worse}</b> worse."
-        return words
+        return f"<div style='line-height:1.6'>{words}</div>"
 
-    def _describe(self, row: int, readings: Mapping[str, Reading]) -> str:
-        """The question, its passage with the answers marked, and in words whether they are right, as HTML."""
+    def _describe(self, row: int, readings: Mapping[str, Reading], count: int) -> str:
+        """One of `count` questions, its passage with the answers marked, and in words whether they are right, as HTML.
+
+        The verdict stands below the passage: above it, a long answer would move one passage away from the other.
+        """
         asked = self.features.corpus[row]
         code, english = asked["language"], self.english.get(asked["pair"])
-        parts = [f"<p style='margin:6px 0'><b>{_words(asked['question'], code)}</b></p>"]
+        kind = "" if self.which.value == _ALL else self.which.value.removeprefix("those")
+        parts = [
+            f"<div style='opacity:0.8'>Question {self.number.value} of {count}{kind}:</div>",
+            f"<div style='margin:2px 0 6px;font-weight:bold'>{_words(asked['question'], code)}</div>",
+        ]
         blocks = [
-            f"<div style='flex:1 1 360px'><b>{html.escape(name)}</b><br>{verdict(found)}"
-            f"{_words(asked['context'], code, found.right, found.place)}</div>"
+            f"<div style='flex:1 1 360px'><b>{html.escape(name)}</b>"
+            f"{_words(asked['context'], code, found.right, found.place)}{verdict(found)}</div>"
             for name, found in readings.items()
         ]
         parts.append(f"<div style='display:flex;flex-wrap:wrap;gap:8px 28px'>{''.join(blocks)}</div>")
@@ -189,6 +202,10 @@ def marked(context: str, right: tuple[int, int], said: tuple[int, int] = (0, 0))
 
 
 def _words(text: str, code: str, *places: tuple[int, int]) -> str:
-    """A text in the direction of its script, as HTML, with the marks of `marked` if places are given."""
+    """A text in the direction of its script, as HTML, with the marks of `marked` if places are given.
+
+    The direction is that of the language: an Arabic text that begins with a Latin name would be turned by "auto".
+    """
     words = marked(text, *places) if places else html.escape(text)
-    return f"<div dir='auto' lang='{html.escape(code)}'>{words}</div>"
+    way = "rtl" if LANGUAGES[code].script == "Arabic" else "ltr"
+    return f"<div dir='{way}' lang='{code}'>{words}</div>"

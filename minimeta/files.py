@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,15 +45,26 @@ def archived(path: Path, folder: str, name: str) -> bytes | None:
         raise InputError(f"{archive} is damaged or not a zip file ({error}); get it again.") from None
 
 
-def write_json(path: Path, record: dict[str, Any]) -> None:
-    """Write a record whole or not at all."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A file to write in place of `path`, which becomes it, safe on the disk, if all goes well, and is removed if not.
+
+    Nobody ever sees half of `path`. A process that is killed may leave the other file, whose name begins with a dot.
+    """
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(3)}")
     try:
-        with unfinished.open("w", encoding="utf-8") as file:
-            json.dump(record, file, ensure_ascii=False)
+        yield unfinished
+        with unfinished.open("rb+") as file:
+            os.fsync(file.fileno())
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def write_json(path: Path, record: dict[str, Any]) -> None:
+    """Write a record whole or not at all."""
+    with whole_file(path) as unfinished, unfinished.open("w", encoding="utf-8") as file:
+        json.dump(record, file, ensure_ascii=False)
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from .errors import InputError
 from .files import read_json
 from .languages import LANGUAGES, all_but
 from .metrics import paired_difference
+from .papers import paper_figure
 from .recipes import METHODS, METRICS, Cell
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def scores(results: Results) -> pd.DataFrame:
                     | {"sd": np.std(values, ddof=1) if len(values) > 1 else np.nan, "rows": found[0]["n"]}
                     | {name: np.mean([score[name] for score in found]) for name in others}
                     | {"seconds": np.mean([record["train_seconds"] for record in records])}
-                    | {"paper": recipes.paper_figure(_with_auxiliaries(cell, target), kind, target, first)}
+                    | {"paper": paper_figure(_with_auxiliaries(cell, target), kind, target, first)}
                 )
     return pd.DataFrame(lines)
 
@@ -121,15 +122,14 @@ def differences(results: Results, metric: str | None = None, seed: int = 0) -> p
             if other.method not in METHODS[cell.method].controls or not _comparable(cell, other):
                 continue
             for kind in [kind for kind in cell.kinds if kind in other.kinds]:
-                for target, (ours, theirs, groups, seeds) in _paired(
+                for target, (ours, theirs, groups, seeds) in paired(
                     results, records, controls, kind, metric or known[0]
                 ).items():
                     gain, low, high = paired_difference(ours, theirs, groups, seed)
-                    verdict = "better" if low > 0 else "worse" if high < 0 else "no difference shown"
                     lines.append(
                         _labels(results, cell)
                         | {"control": METHODS[other.method].title, "target": target, "kind": kind, "gain": gain}
-                        | {"low": low, "high": high, "verdict": verdict, "seeds": seeds, "rows": len(groups)}
+                        | {"low": low, "high": high, "verdict": verdict(low, high), "seeds": seeds, "rows": len(groups)}
                     )
     return pd.DataFrame(lines)
 
@@ -144,14 +144,22 @@ def _comparable(cell: Cell, control: Cell) -> bool:
     return cell.by_genre == control.by_genre and (not control.auxiliaries or same)
 
 
-def _paired(
+def verdict(low: float, high: float) -> str:
+    """What an interval of a difference says."""
+    return "better" if low > 0 else "worse" if high < 0 else "no difference shown"
+
+
+def paired(
     results: Results,
     records: Sequence[dict[str, Any]],
     controls: Sequence[dict[str, Any]],
     kind: str,
     metric: str,
 ) -> dict[str, tuple[np.ndarray, np.ndarray, list[str], int]]:
-    """By target: scores, ours and the control's, each (seeds, rows), their premises, and how many seeds."""
+    """By target: scores, ours and the control's, each (seeds, rows), their premises, and how many seeds.
+
+    Paired by seed. "all" has the rows of all targets, if both were scored on several.
+    """
     by_seed = {record["seed"]: record for record in controls}
     pairs = [(record, by_seed[record["seed"]]) for record in records if record["seed"] in by_seed]
     found = {}

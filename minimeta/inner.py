@@ -7,8 +7,8 @@ tasks are evaluated together with `torch.func.vmap`, and one `torch.autograd.gra
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 
@@ -85,6 +85,7 @@ def adapt(
     steps: int,
     rate: float,
     first_order: bool = False,
+    tasks_per_chunk: int | None = None,
 ) -> Adapted:
     """Take `steps` pooled gradient steps from the learner's parameters ω, which stay as they are.
 
@@ -94,40 +95,118 @@ def adapt(
     `torch.no_grad()` it is not differentiable and no graph is kept. Only parameters that require a gradient
     are adapted.
 
-    Raises InputError if steps < 0 or rate <= 0, if the learner has nothing to adapt, averages over examples, or
-    cannot be differentiated twice (SDPA attention), if the support does not fit the tasks or the steps, if the
-    grouping's labels do not refine their parents', or if a loss is not finite.
+    With `tasks_per_chunk`, the gradients of so many tasks are computed at a time: the same numbers in less memory.
+    A second-order graph holds all tasks whatever it is; `adjoint.meta_gradient` does without that graph.
+
+    Raises InputError if steps < 0, rate <= 0 or tasks_per_chunk < 1, if the learner has nothing to adapt, averages
+    over examples, or cannot be differentiated twice (SDPA attention), if the support does not fit the tasks or the
+    steps, if the grouping's labels do not refine their parents', or if a loss is not finite.
     """
-    _check(learner, episode, steps, rate, second_order=not first_order and torch.is_grad_enabled())
+    check(learner, episode, steps, rate, second_order=not first_order and torch.is_grad_enabled())
+    check_chunk(tasks_per_chunk)
+    return deque(trajectory(learner, episode, grouping, steps, rate, first_order, tasks_per_chunk), maxlen=1)[0]
+
+
+def trajectory(
+    learner: nn.Module,
+    episode: Episode,
+    grouping: Grouping,
+    steps: int,
+    rate: float,
+    first_order: bool = False,
+    tasks_per_chunk: int | None = None,
+) -> Iterator[Adapted]:
+    """What `adapt` passes on its way: ω, then the parameters after each step. Callers `check` the input before."""
     track = torch.is_grad_enabled()
     omega = {name: p for name, p in learner.named_parameters() if p.requires_grad}
     theta = {name: (p if track else p.detach()).unsqueeze(0) for name, p in omega.items()}
     labels, record = [0] * len(episode.tasks), []
+    yield Adapted(theta, labels)
     for k in range(1, steps + 1):
-        support = episode.support[k - 1 if len(episode.support) > 1 else 0]
-        gradients = partial(task_gradients, learner, theta, labels, support)
-        labels, origin = regroup(grouping, k, episode.tasks, labels, gradients)
-        theta = {name: _rows(value, origin) for name, value in theta.items()}
-        with torch.enable_grad():
-            if not track:
-                theta = {name: value.detach().requires_grad_() for name, value in theta.items()}
+        support = support_at(episode, k)
+        sketches = partial(task_gradients, learner, theta, labels, support, tasks_per_chunk)
+        labels, origin = regroup(grouping, k, episode.tasks, labels, sketches)
+        theta = {name: rows_of(value, origin) for name, value in theta.items()}
+        weights = shares(labels[: len(next(iter(support.values())))])
+        if track and not first_order:
             losses = task_losses(learner, theta, labels, support).mean(1)
-            _finite(losses, episode.tasks, k, rate)
-            gradients = torch.autograd.grad(
-                losses @ _shares(labels[: len(losses)], losses),
-                list(theta.values()),
-                create_graph=track and not first_order,
-                materialize_grads=True,
-            )
+            total = losses @ losses.new_tensor(weights)
+            gradients = torch.autograd.grad(total, list(theta.values()), create_graph=True, materialize_grads=True)
+        else:
+            losses, gradients = weighted_gradients(learner, theta, labels, support, weights, tasks_per_chunk)
+        _finite(losses, episode.tasks, k, rate)
         with torch.no_grad():
             norms = [torch.linalg.vector_norm(g.reshape(len(g), -1), dim=1) for g in gradients]
             norms = torch.linalg.vector_norm(torch.stack(norms), dim=0)
         record.append(InnerStep(losses.detach(), labels, norms))
         # `add` with a negative factor: one operation less than p - rate * g, and one less in its backward pass.
         theta = {name: p.add(g, alpha=-rate) for (name, p), g in zip(theta.items(), gradients, strict=True)}
-        if not track:
-            theta = {name: value.detach() for name, value in theta.items()}
-    return Adapted(theta, labels, record)
+        del losses, gradients  # rather than keep them during the next step
+        yield Adapted(theta, labels, list(record))
+
+
+def support_at(episode: Episode, step: int) -> Batch:
+    """The support batch of an inner step, counted from 1."""
+    return episode.support[step - 1 if len(episode.support) > 1 else 0]
+
+
+def shares(labels: Sequence[int]) -> list[float]:
+    """One over the size of each task's cluster: the sum of the losses with these weights is that of the means."""
+    size = Counter(labels)
+    return [1 / size[label] for label in labels]
+
+
+def weighted_gradients(
+    learner: nn.Module,
+    theta: dict[str, Tensor],
+    labels: Sequence[int],
+    batch: Batch,
+    weights: Sequence[float],
+    tasks_per_chunk: int | None = None,
+) -> tuple[Tensor, Sequence[Tensor]]:
+    """The mean loss of each task, (tasks,), and the gradients, (clusters, *shape) each, of their weighted sum.
+
+    Neither has a graph, and no more than `tasks_per_chunk` tasks have one at a time.
+    """
+    parts, losses, gradients = chunks(batch, tasks_per_chunk), [], []
+    for chunk in parts:
+        clusters, own, part, total = chunk_losses(learner, theta, labels, batch, weights, chunk)
+        found = torch.autograd.grad(total, list(own.values()), materialize_grads=True)
+        losses.append(part)
+        del own, total  # before the next chunk has its graph
+        if len(parts) == 1 and len(clusters) == len(next(iter(theta.values()))):
+            return losses[0], found
+        gradients = gradients or [torch.zeros_like(value) for value in theta.values()]
+        for whole, rows in zip(gradients, found, strict=True):
+            add_rows(whole, clusters, rows)
+    return torch.cat(losses), gradients
+
+
+def chunks(batch: Batch, tasks_per_chunk: int | None) -> list[slice]:
+    """The tasks of a batch, so many at a time; all of them at once for None."""
+    tasks = len(next(iter(batch.values())))
+    return [slice(start, start + (tasks_per_chunk or tasks)) for start in range(0, tasks, tasks_per_chunk or tasks)]
+
+
+def chunk_losses(
+    learner: nn.Module,
+    theta: dict[str, Tensor],
+    labels: Sequence[int],
+    batch: Batch,
+    weights: Sequence[float],
+    chunk: slice,
+) -> tuple[list[int], dict[str, Tensor], Tensor, Tensor]:
+    """The clusters of a chunk of tasks, their parameters as leaves of a new graph, and the tasks' losses.
+
+    These are the mean loss of each, (n,), without the graph, and their weighted sum at its end.
+    """
+    inside = labels[: len(next(iter(batch.values())))][chunk]
+    clusters = sorted(set(inside))
+    with torch.enable_grad():
+        own = {name: rows_of(value.detach(), clusters).requires_grad_() for name, value in theta.items()}
+        examples = {name: value[chunk] for name, value in batch.items()}
+        losses = task_losses(learner, own, [clusters.index(label) for label in inside], examples).mean(1)
+        return clusters, own, losses.detach(), losses @ losses.new_tensor(weights[chunk])
 
 
 SKETCH = 1024
@@ -136,13 +215,19 @@ SKETCH = 1024
 _AT_ONCE = 2**26  # numbers in the gradients that are held in memory together
 
 
-def task_gradients(learner: nn.Module, theta: dict[str, Tensor], labels: Sequence[int], batch: Batch) -> np.ndarray:
+def task_gradients(
+    learner: nn.Module,
+    theta: dict[str, Tensor],
+    labels: Sequence[int],
+    batch: Batch,
+    tasks_per_chunk: int | None = None,
+) -> np.ndarray:
     """Sketches (tasks, size) of the gradient of each task's mean loss at its cluster's parameters (TreeMAML, eq. 8)."""
     tasks, numbers = len(next(iter(batch.values()))), sum(value[0].numel() for value in theta.values())
-    rows, count = [], max(1, _AT_ONCE // numbers)
+    rows, count = [], max(1, min(_AT_ONCE // numbers, tasks_per_chunk or tasks))
     for start in range(0, tasks, count):
         some = slice(start, start + count)
-        own = {name: _rows(value, labels[:tasks][some]).detach().requires_grad_() for name, value in theta.items()}
+        own = {name: rows_of(value, labels[:tasks][some]).detach().requires_grad_() for name, value in theta.items()}
         with torch.enable_grad():
             examples = {name: value[some] for name, value in batch.items()}
             losses = task_losses(learner, own, range(count), examples).mean(1)
@@ -176,6 +261,16 @@ def task_losses(learner: nn.Module, theta: dict[str, Tensor], labels: Sequence[i
     `theta[name]` is (clusters, *shape) and `batch` tensors are (tasks, n, ...).
     """
     return by_cluster(lambda p, b: functional_call(learner, p, (b,)), theta, labels, batch)
+
+
+def query_losses(learner: nn.Module, adapted: Adapted, episode: Episode) -> Tensor:
+    """The query loss of every example at its task's adapted parameters, (m_q, n_v)."""
+    return task_losses(learner, adapted.parameters, query_labels(adapted, episode), episode.query)
+
+
+def query_labels(adapted: Adapted, episode: Episode) -> list[int]:
+    """The cluster of each of the m_q tasks with query data, which are the last ones."""
+    return adapted.labels[len(adapted.labels) - len(next(iter(episode.query.values()))) :]
 
 
 def task_outputs(learner: Learner, theta: dict[str, Tensor], labels: Sequence[int], batch: Batch) -> Tensor:
@@ -218,8 +313,8 @@ def by_cluster(
     for size, clusters in by_size.items():
         index = [task for label in clusters for task in members[label]]
         order += index
-        parameters = {name: _rows(value, clusters) for name, value in theta.items()}
-        examples = {name: _rows(value, index) for name, value in batch.items()}
+        parameters = {name: rows_of(value, clusters) for name, value in theta.items()}
+        examples = {name: rows_of(value, index) for name, value in batch.items()}
         examples = {name: value.reshape(len(clusters), size * n, *value.shape[2:]) for name, value in examples.items()}
         if len(clusters) == 1:
             result = function(_first(parameters), _first(examples))[None]
@@ -249,11 +344,11 @@ def adapt_with_higher(
     """
     import higher
 
-    _check(learner, episode, steps, rate, second_order=True)
+    check(learner, episode, steps, rate, second_order=True)
     copies = [higher.monkeypatch(learner, copy_initial_weights=False) for _ in episode.tasks]
     labels = [0] * len(copies)
     for k in range(1, steps + 1):
-        support = episode.support[k - 1 if len(episode.support) > 1 else 0]
+        support = support_at(episode, k)
         own = []
         for copy, task in zip(copies, range(len(next(iter(support.values())))), strict=False):
             loss = copy({name: value[task] for name, value in support.items()}).mean()
@@ -294,21 +389,20 @@ def _vmap(function: Callable[[dict[str, Tensor], Batch], Tensor], parameters: di
     return torch.stack([function(*both) for both in picked])
 
 
-def _rows(value: Tensor, index: list[int]) -> Tensor:
+def rows_of(value: Tensor, index: list[int]) -> Tensor:
     """`value[index]`, without a copy where that changes nothing."""
     if len(value) == 1:
         return value if len(index) == 1 else value.expand(len(index), *value.shape[1:])
     return value if index == list(range(len(value))) else value[index]
 
 
+def add_rows(total: Tensor, index: list[int], rows: Tensor, factor: float = 1.0) -> None:
+    """Add `factor` times each of `rows` to the row of `total` with its index, in place."""
+    total.index_add_(0, torch.tensor(index, device=total.device), rows, alpha=factor)
+
+
 def _first(batch: Batch) -> Batch:
     return {name: value[0] for name, value in batch.items()}
-
-
-def _shares(labels: Sequence[int], losses: Tensor) -> Tensor:
-    """One over the size of each task's cluster: the sum of the losses with these weights is that of the means."""
-    size = Counter(labels)
-    return losses.new_tensor([1 / size[label] for label in labels])
 
 
 def _finite(losses: Tensor, tasks: Sequence[str], step: int, rate: float) -> None:
@@ -323,7 +417,14 @@ def _finite(losses: Tensor, tasks: Sequence[str], step: int, rate: float) -> Non
         )
 
 
-def _check(learner: nn.Module, episode: Episode, steps: int, rate: float, second_order: bool) -> None:
+def check_chunk(tasks_per_chunk: int | None) -> None:
+    """Raise InputError if `tasks_per_chunk` is below 1."""
+    if tasks_per_chunk is not None and tasks_per_chunk < 1:
+        raise InputError(f"The number of tasks per chunk is {tasks_per_chunk}; it must be 1 or more.")
+
+
+def check(learner: nn.Module, episode: Episode, steps: int, rate: float, second_order: bool) -> None:
+    """Raise InputError if these cannot be adapted; `second_order` if it shall be differentiated twice."""
     if steps < 0:
         raise InputError(f"The number of inner steps is {steps}; it must be 0 or more.")
     if steps and not rate > 0:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from .adjoint import meta_gradient
 from .errors import InputError
 from .grouping import Grouping
-from .inner import Adapted, Learner, adapt, task_losses, task_outputs
+from .inner import Learner, adapt, check_chunk, query_labels, task_outputs
+from .inner import query_losses as query_losses  # what the outer loop minimises
 from .tasks import Episode, Sampler
 
 
@@ -35,7 +37,8 @@ class meta_train:
 
     Every outer step draws an episode, adapts for `steps` inner steps with `inner_rate` (see `inner.adapt`), and
     takes an Adam step with `outer_rate` on the mean query loss (TreeMAML, Algorithm 1); `linear_decay` lowers the
-    outer rate to 0 over `outer_steps`. `steps=0` is ordinary joint training on the query data.
+    outer rate to 0 over `outer_steps`. `steps=0` is ordinary joint training on the query data. `first_order` leaves
+    the second derivatives out, and `tasks_per_chunk` bounds the memory (see `adjoint.meta_gradient`).
 
     It is an iterator of `Report`s and not a generator function, so that it can be interrupted anywhere and
     iterated again: an outer step is finished or has not happened, and the next one goes on from there. Raises
@@ -54,11 +57,14 @@ class meta_train:
         weight_decay: float = 0.0,
         linear_decay: bool = False,
         first_order: bool = False,
+        tasks_per_chunk: int | None = None,
     ) -> None:
+        check_chunk(tasks_per_chunk)
         if outer_steps < 0:
             raise InputError(f"The number of outer steps is {outer_steps}; it must be 0 or more.")
         self.learner, self.sampler, self.grouping = learner, sampler, grouping
-        self.steps, self.inner_rate, self.first_order = steps, inner_rate, first_order
+        self.steps, self.inner_rate = steps, inner_rate
+        self.first_order, self.tasks_per_chunk = first_order, tasks_per_chunk
         self.outer_steps, self.step = outer_steps, 0
         self.parameters = [p for p in learner.parameters() if p.requires_grad]
         self.optimizer = torch.optim.Adam(self.parameters, lr=outer_rate, weight_decay=weight_decay)
@@ -76,14 +82,14 @@ class meta_train:
             raise StopIteration
         start = time.perf_counter()
         episode = self.sampler(self.step)
-        adapted = adapt(self.learner, episode, self.grouping, self.steps, self.inner_rate, self.first_order)
-        loss = query_losses(self.learner, adapted, episode).mean()
+        loss, gradients, record = meta_gradient(
+            self.learner, episode, self.grouping, self.steps, self.inner_rate, self.first_order, self.tasks_per_chunk
+        )
         if not loss.isfinite():
             raise InputError(
                 f"The outer loss is {loss.item()} at outer step {self.step + 1}; lower the inner rate (now "
                 f"{self.inner_rate:g}) or the outer rate. The parameters are those of the step before."
             )
-        gradients = torch.autograd.grad(loss, self.parameters, materialize_grads=True)
         if not all(gradient.isfinite().all() for gradient in gradients):
             raise InputError(
                 f"The meta-gradient at outer step {self.step + 1} is not finite; lower the inner rate (now "
@@ -93,12 +99,12 @@ class meta_train:
         return Report(
             self.step,
             loss.item(),
-            [inner.losses for inner in adapted.steps],
-            [inner.labels for inner in adapted.steps],
+            [inner.losses for inner in record],
+            [inner.labels for inner in record],
             time.perf_counter() - start,
         )
 
-    def _update(self, gradients: tuple[Tensor, ...]) -> None:
+    def _update(self, gradients: Sequence[Tensor]) -> None:
         """One optimiser step that happens whole or not at all, even under Ctrl-C."""
         before = [p.detach().clone() for p in self.parameters]
         state = copy.deepcopy(self.optimizer.state_dict()), self.scheduler.state_dict()
@@ -115,11 +121,9 @@ class meta_train:
             self.optimizer.load_state_dict(state[0])
             self.scheduler.load_state_dict(state[1])
             raise
-
-
-def query_losses(learner: nn.Module, adapted: Adapted, episode: Episode) -> Tensor:
-    """The query loss of every example at its task's adapted parameters, (m_q, n_v)."""
-    return task_losses(learner, adapted.parameters, _query_labels(adapted, episode), episode.query)
+        finally:
+            for p in self.parameters:  # the next step needs the memory
+                p.grad = None
 
 
 @dataclass(frozen=True)
@@ -137,6 +141,7 @@ def evaluate(
     grouping: Grouping,
     steps: int,
     inner_rate: float,
+    tasks_per_chunk: int | None = None,
 ) -> Iterator[Evaluation]:
     """Adapt to each episode's support and score its query, in eval mode; ω stays as it is.
 
@@ -147,8 +152,8 @@ def evaluate(
         learner.eval()
         try:
             with torch.no_grad():
-                adapted = adapt(learner, episode, grouping, steps, inner_rate)
-                labels = _query_labels(adapted, episode)
+                adapted = adapt(learner, episode, grouping, steps, inner_rate, tasks_per_chunk=tasks_per_chunk)
+                labels = query_labels(adapted, episode)
                 outputs = task_outputs(learner, adapted.parameters, labels, episode.query)
                 losses = learner.loss(outputs.flatten(0, 1), episode.query["y"].flatten(0, 1))
         finally:
@@ -160,8 +165,3 @@ def evaluate(
             )
         losses = losses.reshape(outputs.shape[:2])
         yield Evaluation(episode.tasks[-len(labels) :], losses, outputs)
-
-
-def _query_labels(adapted: Adapted, episode: Episode) -> list[int]:
-    tasks = len(next(iter(episode.query.values())))
-    return adapted.labels[len(adapted.labels) - tasks :]

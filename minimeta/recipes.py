@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import copy
-import csv
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from . import __version__
+from . import __version__, checkpoints
 from .corpora import task_of
 from .encoders import Features
 from .episodes import columns, encode, encoded, sampler, target_episodes
 from .errors import InputError
-from .files import data_directory
 from .grouping import Grouping, alone, everyone, fixed_tree, learned_tree, no_gradients, random_tree
 from .inner import Learner
 from .languages import FAMILIES, LANGUAGES, PHYLOGENY, all_but, check
@@ -88,6 +87,8 @@ class Settings:
     """The numbers of a run. Rates and steps are for SGD in the inner loop and Adam in the outer loop.
 
     Fine-tuning on the target's dev rows is one epoch of Adam with `tune_rate` and batches of `tune_batch` rows.
+    `first_order` leaves out the second derivatives of meta-training; `tasks_per_chunk` bounds its memory and that of
+    adapting at test time, with the same numbers (see `adjoint.meta_gradient`).
     """
 
     scale: str
@@ -105,6 +106,9 @@ class Settings:
     target_shots: int = 3
     tune_rate: float = 1e-4
     tune_batch: int = 32
+    first_order: bool = False
+    tasks_per_chunk: int | None = None
+    bf16: bool = False
 
 
 _LANGUAGE_TASKS = {"shots": 8, "queries": 8, "genres_per_language": None}  # XLA-MAML, section 4.2
@@ -354,6 +358,8 @@ def train(
         settings.outer_rate,
         settings.weight_decay,
         settings.linear_decay,
+        settings.first_order,
+        settings.tasks_per_chunk,
     )
 
 
@@ -420,6 +426,7 @@ def score(
         grouping_for(cell.method, seed),
         settings.inner_steps if shots or pools else 0,
         settings.inner_rate,
+        settings.tasks_per_chunk,
     )
     for episode, result in zip(episodes, results, strict=True):
         rows += episode.query["row"].flatten().tolist()
@@ -461,16 +468,21 @@ def run(
     seed: int,
     kinds: Sequence[str] = tuple(KINDS),
     progress: Any = lambda reports: reports,
+    folder: str | Path | None = None,
 ) -> dict[str, Any]:
     """Train one cell with one seed and score it on each target, in those of its kinds that are in `kinds`.
 
-    Returns a record that can be kept as JSON.
-    `progress` wraps the iterator of reports (`tqdm.auto.tqdm`, say).
+    Returns a record that can be kept as JSON. `progress` wraps the iterator of reports (`tqdm.auto.tqdm`, say).
+    With a `folder`, the training leaves checkpoints there and goes on from them (see `checkpoints.train`).
     """
     torch.manual_seed(seed)
     start, encoding = time.perf_counter(), features.seconds
     learner, training = train(cell, features, settings, seed, targets)
-    losses = [report.outer_loss for report in progress(training)]
+    if folder is None:
+        losses = [report.outer_loss for report in progress(training)]
+    else:
+        made_of = asdict(cell) | asdict(settings) | {"seed": seed, "encoder": features.encoder.name}
+        losses = checkpoints.train(training, folder, made_of, progress=progress)
     trained, encoding = time.perf_counter(), features.seconds - encoding
     results = {
         target: {
@@ -499,48 +511,6 @@ def versions() -> dict[str, str]:
 
     names = ("torch", "transformers", "datasets", "numpy")
     return {"python": platform.python_version(), "minimeta": __version__} | {name: version(name) for name in names}
-
-
-def paper_figure(cell: Cell, kind: str, target: str, metric: str = "accuracy") -> float | None:
-    """What a paper prints for the same method, auxiliaries, target and kind of test (mBERT)."""
-    name, hindi, swahili = METHODS[cell.method].title, cell.auxiliaries == ("hi",), cell.auxiliaries == ("sw",)
-    setting = {"zero-shot": "zero-shot", "fine-tuned": "few-shot"}.get(kind, "")
-    if cell.covering or cell.parallel:
-        rows = []
-    elif metric != "accuracy":
-        rows = [
-            row for row in _table("paper_xla_maml_table4_mlqa_f1_em.csv", setting=setting) if _in_table_4(cell, row)
-        ]
-    elif kind == "few-shot" and cell.by_genre and set(cell.auxiliaries) == set(all_but(target)):
-        rows = _table("paper_treemaml_table1.csv", auxiliary_languages="all", method=name)
-    elif cell.method == "baseline":
-        rows = _table("paper_xla_maml_table3_xnli.csv", setting=setting, method="mBERT (Ours)")
-    elif kind == "zero-shot" and cell.method in ("x-maml", "xla-maml") and hindi:
-        rows = _table("paper_xla_maml_table3_xnli.csv", setting=setting, method=f"{name} hi → X")
-    elif kind == "fine-tuned" and cell.method in ("x-maml", "xla-maml-few-shot") and swahili:
-        method = "X-MAML" if cell.method == "x-maml" else "XLA-MAML"
-        rows = _table("paper_xla_maml_table3_xnli.csv", setting=setting, method=f"{method} sw → X")
-    else:
-        rows = []
-    value = rows[0].get(target, "-") if rows else "-"
-    if value in ("-", ""):
-        return None
-    return float(value if metric == "accuracy" else value.split("/")[metric == "exact_match"])
-
-
-def _in_table_4(cell: Cell, row: dict[str, str]) -> bool:
-    """Is this line of XLA-MAML's Table 4 about the same method and auxiliaries?"""
-    if cell.method == "baseline":
-        return row["auxiliary_languages"] == "none"
-    few = row["setting"] == "few-shot"
-    method = {"x-maml": "X-MAML", "xla-maml": "XLA-MAML", "xla-maml-few-shot": "XLA-MAML"}.get(cell.method)
-    same = row["method"].replace(" ", "") == f"{method}hi→X"
-    return same and cell.auxiliaries == ("hi",) and few == (cell.method == "xla-maml-few-shot")
-
-
-def _table(file: str, **where: str) -> list[dict[str, str]]:
-    with open(data_directory() / "results" / file, encoding="utf-8", newline="") as opened:
-        return [row for row in csv.DictReader(opened) if all(row[key] == value for key, value in where.items())]
 
 
 def _nothing(step: int) -> Any:

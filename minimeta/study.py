@@ -1,15 +1,17 @@
 """A study: a grid of runs on one machine or a cluster, one file for each, that can be stopped and started again.
 
 The folder of a study holds `study.json` (what all runs share), `rows.json` (the test rows that were scored) and
-`cells/`, one record per training (see `recipes.run`). Tables come from these files alone.
+`cells/`, one record per training (see `recipes.run`). Tables come from these files alone. `unfinished/` has the
+checkpoints of trainings that are going on.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from .episodes import columns
 from .errors import InputError
 from .files import data_directory, read_json, write_json
 from .findings import shared
+from .inner import check_chunk
 from .languages import LANGUAGES
 from .recipes import KINDS, METHODS, Cell
 
@@ -39,6 +42,8 @@ class Run:
         return f"{self.cell.name} seed {self.seed}".replace(" ", "-")
 
 
+OVERRIDES = {"first_order": False, "tasks_per_chunk": None, "bf16": False}
+"""Settings that a study may have otherwise than the recipes, and what they are where its files do not say."""
 TINY = {"nli": "tiny-encoder-nli", "qa": "tiny-encoder-qa"}
 
 
@@ -46,15 +51,22 @@ TINY = {"nli": "tiny-encoder-nli", "qa": "tiny-encoder-qa"}
 class World:
     """What all runs of a study share: the scale, the corpus, the encoder, and the task ("nli" or "qa").
 
-    At toy scale there is no need to name them: they are mini-NLI or mini-QA and the tiny encoder.
+    At toy scale there is no need to name them: they are mini-NLI or mini-QA and the tiny encoder. `first_order`,
+    `tasks_per_chunk` and `bf16` are those of all runs' settings (see `recipes.Settings`). `cache` is a directory for
+    trunk features (see `features.Features`): numbers are the same without it.
     """
 
     scale: str = "toy"
     data: str | None = None
     encoder: str | None = None
     task: str = "nli"
+    first_order: bool = False
+    tasks_per_chunk: int | None = None
+    bf16: bool = False
+    cache: str | None = None
 
     def __post_init__(self) -> None:
+        check_chunk(self.tasks_per_chunk)
         if self.task not in TASKS:
             raise InputError(f"Unknown task {self.task!r}; the tasks are {', '.join(TASKS)}.")
         own = self.scale == "toy" and not self.data
@@ -66,10 +78,23 @@ class World:
             )
 
     @property
-    def shared(self) -> dict[str, str]:
+    def overrides(self) -> dict[str, Any]:
+        """The settings of all runs that are not those of the recipes."""
+        return {name: value for name, usual in OVERRIDES.items() if (value := getattr(self, name)) != usual}
+
+    @property
+    def shared(self) -> dict[str, Any]:
         """What the folder of a study says about it."""
         data = self.data or {"nli": "mini-NLI", "qa": "mini-QA"}[self.task]
-        return {"scale": self.scale, "task": self.task, "data": data, "encoder": self.encoder or TINY[self.task]}
+        named = {"scale": self.scale, "task": self.task, "data": data, "encoder": self.encoder or TINY[self.task]}
+        return named | self.overrides
+
+    @property
+    def located(self) -> World:
+        """The same with paths that are good in any working directory, a cluster's worker's for one."""
+        paths = {name: getattr(self, name) for name in ("data", "encoder", "cache")}
+        there = {name: str(Path(path).absolute()) for name, path in paths.items() if path and Path(path).exists()}
+        return replace(self, **there)
 
 
 def leave_one_out(methods: Sequence[str], targets: Sequence[str], seeds: Iterable[int]) -> list[Run]:
@@ -144,26 +169,57 @@ def run(
         available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4
         threads = 1 if world.scale == "toy" or workers > 1 else min(4, available)
     parallel = Parallel(n_jobs=workers, return_as="generator_unordered")
+    there, encoder = (folder.absolute(), world.located), world.shared["encoder"]
     failures = []
     for name, failure in progress(
-        parallel(delayed(_one)(each, _settings(each, world), folder, world, threads) for each in left),
+        parallel(delayed(_one)(each, _settings(each, world), *there, encoder, threads) for each in left),
         total=len(left),
     ):
         if failure:
             failures.append(f"{name}: {failure}")
+    with suppress(OSError):  # checkpoints of runs that failed, or of another grid, stay
+        (folder / "unfinished").rmdir()
     if failures:
         many = f" ({len(failures)} of {len(left)} runs failed, the others have been kept.)" if len(left) > 1 else ""
         raise InputError(failures[0] + many)
 
 
+@contextmanager
+def engine(scheduler: str | None) -> Iterator[None]:
+    """Studies run inside go to the Dask scheduler at this address (`tcp://host:8786`); None: to this machine.
+
+    Its workers do the runs, as many at a time as they have threads, and must see the same files. Raises InputError if
+    Dask is not installed or nobody answers.
+    """
+    if scheduler is None:
+        yield
+        return
+    try:
+        from dask.distributed import Client
+    except ImportError:
+        raise InputError("A scheduler needs Dask, which is not installed: pip install 'minimeta[cluster]'.") from None
+    from joblib import parallel_config
+
+    try:
+        client = Client(scheduler, timeout=10)
+    except (OSError, ValueError, TypeError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        raise InputError(
+            f"No Dask scheduler answers at {scheduler} ({reason}); start one with 'dask scheduler' and "
+            "give its address."
+        ) from None
+    with client, parallel_config(backend="dask"):
+        yield
+
+
 def remove_empty(folder: str | Path) -> None:
-    """Remove what a study laid out in `folder` if no run was finished, and the folder if nothing else is in it."""
+    """Remove what a study laid out in `folder` if nothing was trained, and the folder if nothing else is in it."""
     folder = Path(folder)
-    if any(folder.glob("cells/*.json")):
+    if any(folder.glob("cells/*.json")) or any(folder.glob("unfinished/*/*")):
         return
     for name in ("study.json", "rows.json"):
         (folder / name).unlink(missing_ok=True)
-    for directory in (folder / "cells", folder):
+    for directory in (*folder.glob("unfinished/*"), folder / "unfinished", folder / "cells", folder):
         with suppress(OSError):  # there is none, or other files are in it
             directory.rmdir()
 
@@ -180,8 +236,8 @@ def _prepare(runs: Sequence[Run], folder: Path, world: World) -> None:
     }
     (folder / "cells").mkdir(parents=True, exist_ok=True)
     if (folder / "study.json").exists():
-        found = shared(folder)
-        for key, value in world.shared.items():
+        found = OVERRIDES | shared(folder)
+        for key, value in (OVERRIDES | world.shared).items():
             if found[key] != value:
                 raise InputError(
                     f"{folder} holds a study with the {key} {found[key]}, not {value}; use another folder."
@@ -192,10 +248,28 @@ def _prepare(runs: Sequence[Run], folder: Path, world: World) -> None:
         rows = kept | rows
     write_json(folder / "rows.json", rows)
     write_json(folder / "study.json", world.shared)
+    if world.cache:
+        _keep_features(runs, folder, world)
+
+
+def _keep_features(runs: Sequence[Run], folder: Path, world: World) -> None:
+    """Put the trunk's output for all rows that unfinished runs may draw or are scored on into the cache."""
+    for each in runs:
+        settings = _settings(each, world)
+        if settings.adapt == "all" or not _missing(each, folder, world):
+            continue
+        seen = each.cell.auxiliaries + (("en",) if METHODS[each.cell.method].support == "en" else ())
+        blocks = [(code, "dev") for code in (*seen, *each.targets)] + [(code, "test") for code in each.targets]
+        _features(world, settings.adapt, settings.max_length).keep(blocks)
 
 
 def _settings(each: Run, world: World) -> recipes.Settings:
-    return recipes.settings_for(each.cell, world.scale, world.task)
+    return replace(recipes.settings_for(each.cell, world.scale, world.task), **world.overrides)
+
+
+def settings_of(record: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a record; what it does not say, since it is older, was what is still usual."""
+    return {each.name: each.default for each in fields(recipes.Settings)} | record["settings"]
 
 
 def _missing(each: Run, folder: Path, world: World) -> Run | None:
@@ -207,7 +281,7 @@ def _missing(each: Run, folder: Path, world: World) -> Run | None:
     if not path.exists():
         return each
     record = read_json(path)
-    if record["settings"] != asdict(_settings(each, world)):
+    if settings_of(record) != asdict(_settings(each, world)):
         raise InputError(f"{path} was run with other settings than today's; move it away or use another folder.")
     done = record["results"]
     wanted = {kind for kind in each.cell.kinds if kind in each.kinds}
@@ -216,18 +290,24 @@ def _missing(each: Run, folder: Path, world: World) -> Run | None:
     return merged([each, *(Run(each.cell, each.seed, (target,), tuple(kinds)) for target, kinds in done.items())])[0]
 
 
-def _one(each: Run, settings: recipes.Settings, folder: Path, world: World, threads: int) -> tuple[str, str]:
-    """Do one run and write its record; returns its name and, if it failed, why."""
+def _one(
+    each: Run, settings: recipes.Settings, folder: Path, world: World, encoder: str, threads: int
+) -> tuple[str, str]:
+    """Do one run and write its record, with `encoder` as its name for it; returns its name and, if it failed, why."""
     import torch
 
     torch.set_num_threads(threads)
     try:
         features = _features(world, settings.adapt, settings.max_length)
-        record = recipes.run(each.cell, each.targets, features, settings, each.seed, each.kinds)
+        unfinished = folder / "unfinished" / each.name
+        record = recipes.run(each.cell, each.targets, features, settings, each.seed, each.kinds, folder=unfinished)
+        record |= {"encoder": encoder, "device": _device(), "threads": threads}
+        write_json(folder / "cells" / f"{each.name}.json", record)
     except InputError as error:
         return each.name, str(error)
-    record |= {"encoder": world.shared["encoder"], "device": _device(), "threads": threads}
-    write_json(folder / "cells" / f"{each.name}.json", record)
+    except OSError as error:
+        return each.name, f"{error.strerror or error}: {error.filename or folder}."
+    shutil.rmtree(unfinished, ignore_errors=True)
     return each.name, ""
 
 
@@ -247,7 +327,8 @@ def _features(world: World, adapt: Any, max_length: int) -> encoders.Features:
     """Kept in each worker from run to run: trunk features are costly."""
     load = {"nli": encoders.nli, "qa": encoders.qa}[world.task]
     name = world.encoder or data_directory() / TINY[world.task]
-    return load(name, adapt, max_length).to(_device()).features(_corpus(world.task, world.data))
+    encoder = load(name, adapt, max_length, bf16=world.bf16).to(_device())
+    return encoder.features(_corpus(world.task, world.data), world.cache)
 
 
 def tested(data: str | None = None, task: str = "nli") -> list[str]:

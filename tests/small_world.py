@@ -313,3 +313,8 @@ def complaint(function, *parts):
     for part in parts:
         assert part in message, message
     return message
+
+
+def different_rows(seen, encoder):
+    """The different rows in batches of token ids that a trunk has seen: batches are filled up with copies."""
+    return {tuple(row[row != encoder.tokenizer.pad_token_id].tolist()) for ids in seen for row in ids}

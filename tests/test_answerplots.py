@@ -109,7 +109,9 @@ def test_scores_token_by_token_with_marks_at_the_best_pair():
         assert np.allclose(trace.x, found.scores[:, side]) and list(trace.y) == [0, 1, 2, 3]
         marked = [token for token, size in enumerate(trace.marker.size) if size > 5]
         assert marked == [found.pairs[0][1 + side]]
+        assert trace.hovertemplate.startswith("%{text}\u200e: ")  # else a browser writes -7 as 7- behind Arabic
     assert (before.pairs[0][1:], after.pairs[0][1:]) == ((0, 3), (1, 2))
+    assert figure.layout.xaxis2.matches == "x"  # one scale: a span has the sum
     axis = figure.layout.yaxis
     assert list(axis.ticktext) == ["&lt;b&gt;x&lt;/b&gt;", "<b>الصياد</b>", "<b>在城堡里</b>", "."]
     assert axis.range[0] > axis.range[1]  # the first token on top

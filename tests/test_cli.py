@@ -226,16 +226,16 @@ def test_two_runs_in_the_same_second_are_both_kept(call, tmp_path, monkeypatch):
 def test_an_interrupted_run_keeps_what_was_finished(call, tmp_path, monkeypatch):
     real, calls = recipes.run, []
 
-    def interrupted(*arguments):
+    def interrupted(*arguments, **how):
         calls.append(arguments)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return real(*arguments)
+        return real(*arguments, **how)
 
     monkeypatch.setattr(recipes, "run", interrupted)
     status, _, said = call("run", "baseline", "joint", "--target", "de", "--aux", "fr", "--seeds", "2")
     assert status == 130
-    assert said == "minimeta: stopped; the runs that were finished have been kept.\n"
+    assert said == "minimeta: stopped; what was done has been kept.\n"
     assert [strict(path)["method"] for path in records(tmp_path / "out")] == ["baseline"]
 
 
@@ -270,6 +270,19 @@ def test_a_study_of_transfer_takes_pairs_and_kinds(call, tmp_path):
     }
     assert all(list(kinds) == ["zero-shot"] for results in found.values() for kinds in results.values())
     assert "fine-tuned" not in said
+
+
+def test_first_order_and_chunks_are_options_of_runs_and_studies(call, tmp_path):
+    arguments = ("maml", "--target", "de", "--seeds", "1", "--first-order", "--tasks-per-chunk", "2")
+    assert call("run", *arguments, "--aux", "fr", "hi", out=tmp_path / "run")[0] == 0
+    assert call("study", "leave-one-out", *arguments, out=tmp_path / "study")[0] == 0
+    for out in ("run", "study"):
+        (path,) = records(tmp_path / out)
+        settings = strict(path)["settings"]
+        assert (settings["first_order"], settings["tasks_per_chunk"]) == (True, 2)
+        assert strict(path.parents[1] / "study.json")["tasks_per_chunk"] == 2
+    status, _, said = call("study", "leave-one-out", *arguments[:5], out=tmp_path / "study")
+    assert status == 2 and "first_order True, not False" in said
 
 
 # Files
@@ -330,6 +343,7 @@ def test_a_call_that_does_not_parse(arguments, part, capfd):
         (["maml", "--target", "de", "--aux", "fr", "de"], ["de", "both a target and an auxiliary"]),
         (["xla-maml", "--target", "de", "--aux", "en"], ["X-MAML"]),
         (["maml", "--target", "de", "--seeds", "0"], ["--seeds", "1 or more"]),
+        (["maml", "--target", "de", "--tasks-per-chunk", "0"], ["tasks per chunk is 0", "1 or more"]),
         (["maml", "--target", "de", "--seeds", "-3"], ["--seeds", "-3"]),
         (["maml", "--target", "el", "--aux", "fr"], ["no test rows", "el"]),
         (["baseline", "--target", "sw"], ["no test rows", "sw"]),

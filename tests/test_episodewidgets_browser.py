@@ -1,19 +1,16 @@
 """The episode widgets in JupyterLab, in a real browser: choose, step, click, reload, in both themes."""
 
 import inspect
-import json
 import os
 import sys
-import urllib.request
 from pathlib import Path
 
-import nbformat
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from test_episodewidgets import made_up
-from test_lab import TOKEN, lab, page, run_all, wait  # noqa: F401
+from test_lab import lab, open_scratch, page, wait  # noqa: F401
 from test_treewidgets_browser import (  # noqa: F401
     asked,
     drawn,
@@ -48,14 +45,7 @@ TransferMap(made_up(targets=("de", "hi", "fr", "en", "ur", "zh")))""",
 
 @pytest.fixture(scope="module")
 def notebook(page, lab, asked):  # noqa: F811
-    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in CELLS])
-    book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    body = json.dumps({"type": "notebook", "content": book}).encode()
-    put = urllib.request.Request(f"{lab}/api/contents/notebooks/episodes.ipynb", body, method="PUT")
-    put.add_header("Authorization", f"token {TOKEN}")
-    urllib.request.urlopen(put)
-    run_all(page, lab, "episodes.ipynb")
-    return page
+    return open_scratch(page, lab, CELLS, "episodes.ipynb")
 
 
 def browser(page):  # noqa: F811

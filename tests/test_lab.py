@@ -12,6 +12,7 @@ import time
 import urllib.request
 from pathlib import Path
 
+import nbformat
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -46,6 +47,9 @@ def lab(tmp_path_factory):
         port = free.getsockname()[1]
     folders = {f"JUPYTER_{kind}_DIR": str(home / kind) for kind in ("CONFIG", "DATA", "RUNTIME")}
     folders |= {f"JUPYTERLAB_{kind}_DIR": str(home / kind) for kind in ("SETTINGS", "WORKSPACES")}
+    settings = home / "SETTINGS" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
+    settings.parent.mkdir(parents=True)
+    settings.write_text('{"fetchNews": "false"}')  # else a question about news covers a corner of the page
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1"]
     command += [f"--ServerApp.port={port}", f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={home}"]
     command += ["--LabApp.expose_app_in_browser=True", "--LabApp.news_url=", "--LabApp.check_for_updates_class="
@@ -93,6 +97,18 @@ def run_all(page, lab, name, seconds=300):
             .flatMap(cell => cell.outputs ?? []).filter(output => output.output_type === 'error'))"""
     )
     assert json.loads(outputs) == []
+
+
+def open_scratch(page, lab, cells, name="scratch.ipynb", seconds=300):
+    """Write a notebook with these code cells into the lab, open it and run it to its end; returns the page."""
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    body = json.dumps({"type": "notebook", "content": book}).encode()
+    put = urllib.request.Request(f"{lab}/api/contents/notebooks/{name}", body, method="PUT")
+    put.add_header("Authorization", f"token {TOKEN}")
+    urllib.request.urlopen(put)
+    run_all(page, lab, name, seconds)
+    return page
 
 
 def test_the_lab_asks_for_its_token(lab):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from minimeta import outer
+from minimeta import adjoint, outer
 from minimeta.errors import InputError
 from minimeta.grouping import alone, everyone, fixed_tree, random_tree
 from minimeta.inner import Learner, squared_error
@@ -78,9 +78,9 @@ def test_stopping_and_going_on_changes_nothing():
     assert torch.equal(state(whole), state(parts))
 
 
-@pytest.mark.parametrize("where", ["adapt", "query_losses", "step", "after"])
+@pytest.mark.parametrize("where", ["meta_gradient", "adapt", "query_losses", "step", "after"])
 def test_an_interrupt_leaves_the_last_finished_step_and_the_run_goes_on(monkeypatch, where):
-    """Ctrl-C while adapting, while scoring, in the middle of the optimiser's step, and right after it."""
+    """Ctrl-C at once, while adapting, while scoring, in the middle of the optimiser's step, and right after it."""
     whole, stopped = curve(), curve()
     list(training(whole))
     run = training(stopped)
@@ -95,8 +95,8 @@ def test_an_interrupt_leaves_the_last_finished_step_and_the_run_goes_on(monkeypa
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        if where in ("adapt", "query_losses"):
-            patch.setattr(outer, where, interrupt)
+        if where in ("meta_gradient", "adapt", "query_losses"):
+            patch.setattr(outer if where == "meta_gradient" else adjoint, where, interrupt)
         else:
             patch.setattr(run.optimizer if where == "step" else run.scheduler, "step", interrupt)
         with pytest.raises(KeyboardInterrupt):

@@ -15,10 +15,12 @@ from minimeta.recipes import SCALES, SMALL_RATES
 
 ROOT = Path(__file__).parents[1]
 ORDER = [
-    "errors", "files", "trees", "otd", "grouping", "tasks", "inner", "outer", "languages", "claims", "phrases",
-    "corpora", "spans", "encoders", "episodes", "metrics", "pretrain", "finetune", "recipes", "findings", "study",
-    "plots", "treeplots", "episodeplots", "answerplots", "widgets", "treewidgets", "episodewidgets", "answerwidgets",
-    "checks", "ps1", "ps2", "ps3", "ps4", "ps5", "__main__",
+    "errors", "files", "trees", "otd", "grouping", "tasks", "inner", "adjoint", "outer",
+    "checkpoints", "languages", "claims", "phrases", "corpora", "spans", "episodes", "features",
+    "encoders", "metrics", "pretrain", "finetune", "recipes", "papers", "findings", "study",
+    "reproduce", "plots", "treeplots", "episodeplots", "tableplots", "answerplots", "widgets",
+    "treewidgets", "episodewidgets", "answerwidgets", "checks", "ps1", "ps2", "ps3", "ps4", "ps5",
+    "__main__",
 ]  # fmt: skip
 
 

@@ -12,7 +12,8 @@ from small_world import complaint
 
 from minimeta import corpora, encoders, languages, recipes
 from minimeta.errors import InputError
-from minimeta.recipes import METHODS, Cell, cells, paper_figure
+from minimeta.papers import paper_figure
+from minimeta.recipes import METHODS, Cell, cells
 
 # The design's table: support, who shares a gradient, tasks by genre, inner steps, outer steps.
 DESIGN = {

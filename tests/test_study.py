@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -38,6 +39,7 @@ def two_outer_steps(monkeypatch):
         monkeypatch.setitem(recipes.SCALES["toy"], kind, replace(numbers, outer_steps=2, outer_rate=0.01))
 
 
+KILLS = int(os.environ.get("MINIMETA_KILLS", "3"))
 OF_TODAY = recipes.SCALES["toy"]["languages"]  # before the tests below make it shorter
 RUNS = study.transfer(["baseline", "joint", "x-maml", "xla-maml"], ["hi", "zh"], ["fr", "hi"], [0, 1])
 
@@ -54,9 +56,9 @@ def finished(world, tmp_path_factory):
 
 
 def content(folder):
-    """All files of a study, without what is in the nature of a run: its times."""
+    """All files of a study, without its times, and without the hidden ones that a killed process may leave."""
     found = {}
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+    for path in sorted(path for path in folder.rglob("[!.]*") if path.is_file()):
         record = json.loads(path.read_text("utf-8"))
         found[str(path.relative_to(folder))] = {k: v for k, v in record.items() if not k.endswith("_seconds")}
     return found
@@ -126,7 +128,7 @@ def test_one_record_for_each_run(finished):
 
 
 def test_finished_runs_are_skipped(finished, world, monkeypatch):
-    monkeypatch.setattr(recipes, "run", lambda *_: pytest.fail("a finished run was done again"))
+    monkeypatch.setattr(recipes, "run", lambda *_, **__: pytest.fail("a finished run was done again"))
     seen = []
     study.run(RUNS, finished, world, progress=lambda done, total: seen.append(total) or done)
     assert seen == [0]
@@ -155,11 +157,13 @@ study.run(few, folder, study.World("toy", data, encoder), int(workers))
 """
 
 
-def test_a_study_killed_at_any_moment_ends_with_the_same_files(finished, world, tmp_path):
-    command = [sys.executable, "-c", WORK, world.data, world.encoder, str(tmp_path / "killed"), "1"]
-    rng = np.random.default_rng(0)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_study_killed_at_random_moments_ends_with_the_same_files(finished, world, tmp_path, workers):
+    """kill -9 of all its processes, again and again: no run is lost, none is done twice, the numbers are the same."""
+    command = [sys.executable, "-c", WORK, world.data, world.encoder, str(tmp_path / "killed"), str(workers)]
+    rng = np.random.default_rng(workers)
     killed = 0
-    for _ in range(3):
+    for _ in range(KILLS):
         process = subprocess.Popen(command, start_new_session=True)
         cells, before = tmp_path / "killed" / "cells", 0
         while process.poll() is None and not (cells.exists() and len(list(cells.glob("*.json"))) > before + killed):
@@ -172,17 +176,18 @@ def test_a_study_killed_at_any_moment_ends_with_the_same_files(finished, world, 
     subprocess.run(command, check=True, timeout=300)
     ours, theirs = content(tmp_path / "killed"), content(finished)
     assert killed >= 1
-    assert all(ours[name] == theirs[name] for name in ours if not name.split("/")[-1].startswith("."))
-    assert len([name for name in ours if name.startswith("cells/") and "/." not in name]) == 6
+    assert all(ours[name] == theirs[name] for name in ours)
+    assert len([name for name in ours if name.startswith("cells/")]) == 6
+    assert not (tmp_path / "killed" / "unfinished").exists()
 
 
 def test_a_run_that_fails_does_not_stop_the_others(world, tmp_path, monkeypatch):
     real = recipes.run
 
-    def fragile(cell, *arguments):
+    def fragile(cell, *arguments, **how):
         if cell.method == "joint":
             raise recipes.InputError("the loss is nan")
-        return real(cell, *arguments)
+        return real(cell, *arguments, **how)
 
     monkeypatch.setattr(recipes, "run", fragile)
     runs = [run for run in RUNS if run.seed == 0]
@@ -197,6 +202,41 @@ def test_another_grid_in_the_folder_loses_nothing(world, tmp_path):
     (record,) = findings.load(tmp_path).records
     assert sorted(record["results"]) == ["de", "fr"]
     assert sorted(findings.load(tmp_path).rows) == ["de", "fr"]
+
+
+def test_first_order_and_chunks_reach_every_run_and_are_on_record(world, tmp_path):
+    runs = study.transfer(["baseline", "maml"], [("hi", "zh")], ["fr"], [0])
+    found = {}
+    for name, given in {"plain": {}, "first": {"first_order": True}, "chunked": {"tasks_per_chunk": 1}}.items():
+        study.run(runs, tmp_path / name, replace(world, **given))
+        told = json.loads((tmp_path / name / "study.json").read_text("utf-8"))
+        assert {key: told[key] for key in ("first_order", "tasks_per_chunk") if key in told} == given
+        for record in findings.load(tmp_path / name).records:
+            assert record["settings"] == asdict(replace(recipes.SCALES["toy"]["genres"], **given))
+        found[name] = json.loads((tmp_path / name / "cells" / "maml-hi+zh-genres-seed-0.json").read_text("utf-8"))
+    losses = {name: record["outer_losses"] for name, record in found.items()}
+    assert losses["chunked"] == pytest.approx(losses["plain"], rel=1e-5)
+    assert losses["first"][0] == losses["plain"][0]
+    assert losses["first"][1] != pytest.approx(losses["plain"][1], rel=1e-5)
+    first, plain = tmp_path / "first", tmp_path / "plain"
+    complaint(lambda: study.run(runs, first, world), "first_order True, not False", "another folder")
+    complaint(lambda: study.run(runs, plain, replace(world, tasks_per_chunk=2)), "tasks_per_chunk None, not 2")
+    complaint(lambda: replace(world, tasks_per_chunk=0), "tasks per chunk is 0")
+
+
+def test_a_record_that_is_older_than_a_setting_had_its_default(finished, world, tmp_path, monkeypatch):
+    shutil.copytree(finished, tmp_path / "old")
+    for path in (tmp_path / "old" / "cells").iterdir():
+        record = json.loads(path.read_text("utf-8"))
+        del record["settings"]["first_order"], record["settings"]["tasks_per_chunk"]
+        path.write_text(json.dumps(record), "utf-8")
+    with monkeypatch.context() as patch:
+        patch.setattr(recipes, "run", lambda *_: pytest.fail("a finished run was done again"))
+        study.run(RUNS, tmp_path / "old", world)
+    # Were it the scale that leaves the second derivatives out, these records would be of something else.
+    numbers = recipes.SCALES["toy"]["languages"]
+    monkeypatch.setitem(recipes.SCALES["toy"], "languages", replace(numbers, first_order=True))
+    complaint(lambda: study.run(RUNS, tmp_path / "old", world), "other settings", "move it away")
 
 
 # What cannot be run
@@ -326,7 +366,8 @@ def test_the_stored_study_was_made_with_the_settings_of_today():
     results = findings.load(data_directory() / "results" / "toy_transfer")
     assert len({(findings.cell_of(record), record["seed"]) for record in results.records}) == len(results.records) == 42
     for record in results.records:
-        assert record["settings"] == asdict(OF_TODAY)
+        assert study.settings_of(record) == asdict(OF_TODAY)
+        assert set(asdict(OF_TODAY)) - set(record["settings"]) <= set(study.OVERRIDES)
         for target, tests in record["results"].items():
             label, found = results.rows[target]["label"], tests["zero-shot"]
             right = [one == other for one, other in zip(found["predicted"], label, strict=True)]

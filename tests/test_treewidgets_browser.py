@@ -1,20 +1,17 @@
 """The tree widgets in JupyterLab, in a real browser: play, scrub, click, drag, reload, in both themes."""
 
 import contextlib
-import json
 import os
 import sys
 import time
-import urllib.request
 from pathlib import Path
 
-import nbformat
 import pytest
 from playwright.sync_api import TimeoutError as TooSlow
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from test_lab import TOKEN, lab, page, run_all, wait  # noqa: F401
+from test_lab import lab, open_scratch, page, run_all, wait  # noqa: F401
 
 PATIENCE = 600  # seconds; a busy machine may be slow
 
@@ -60,14 +57,7 @@ def outside(asked):
 
 @pytest.fixture(scope="module")
 def notebook(page, lab, asked):  # noqa: F811
-    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in CELLS])
-    book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    body = json.dumps({"type": "notebook", "content": book}).encode()
-    put = urllib.request.Request(f"{lab}/api/contents/notebooks/scratch.ipynb", body, method="PUT")
-    put.add_header("Authorization", f"token {TOKEN}")
-    urllib.request.urlopen(put)
-    run_all(page, lab, "scratch.ipynb")
-    return page
+    return open_scratch(page, lab, CELLS)
 
 
 def widget(page, words):  # noqa: F811

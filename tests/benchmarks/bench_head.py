@@ -36,7 +36,7 @@ from transformers import BertConfig, BertForSequenceClassification, BertTokenize
 from transformers.utils import logging
 
 from minimeta import encoders
-from minimeta.grouping import fixed_tree, regroup
+from minimeta.grouping import Grouping, fixed_tree, regroup
 from minimeta.inner import Learner, adapt, adapt_with_higher, cross_entropy
 from minimeta.languages import PHYLOGENY
 from minimeta.outer import query_losses
@@ -126,20 +126,22 @@ def methods(folder: Path) -> tuple[dict[str, Method], str]:
     found = {
         "minimeta": minimeta,
         "minimeta and the trunk": minimeta_and_trunk,
-        "higher, whole model": lambda: through_higher(whole, plain),
-        "higher, whole last layer": lambda: through_higher(layer, cached),
+        "higher, whole model": lambda: through_higher(whole, plain, grouping),
+        "higher, whole last layer": lambda: through_higher(layer, cached, grouping),
         "higher, same head": same_head,
     }
     return found, copies
 
 
-def through_higher(learner: nn.Module, episode: Episode) -> tuple[Tensor, ...]:
+def through_higher(
+    learner: nn.Module, episode: Episode, grouping: Grouping, steps: int = STEPS, rate: float = RATE
+) -> tuple[Tensor, ...]:
     """The meta-gradient through one functional copy, with the parameters of each cluster held once."""
     functional = higher.monkeypatch(learner, copy_initial_weights=False)
-    grouping, support = fixed_tree(PHYLOGENY), episode.support[0]
-    labels, theta = [0] * len(TASKS), [list(learner.parameters())]
-    for k in range(1, STEPS + 1):
-        labels, origin = regroup(grouping, k, TASKS, labels)
+    support = episode.support[0]
+    labels, theta = [0] * len(episode.tasks), [list(learner.parameters())]
+    for k in range(1, steps + 1):
+        labels, origin = regroup(grouping, k, episode.tasks, labels)
         theta = [theta[parent] for parent in origin]
         gradients: list[list[tuple[Tensor, ...]]] = [[] for _ in theta]
         for task, label in enumerate(labels):
@@ -148,7 +150,7 @@ def through_higher(learner: nn.Module, episode: Episode) -> tuple[Tensor, ...]:
             gradients[label].append(torch.autograd.grad(loss, moving, create_graph=True))
         for label, own in enumerate(gradients):
             pooled = iter([sum(parts) / len(parts) for parts in zip(*own, strict=True)])
-            theta[label] = [p - RATE * next(pooled) if p.requires_grad else p for p in theta[label]]
+            theta[label] = [p - rate * next(pooled) if p.requires_grad else p for p in theta[label]]
     losses = [functional(of_task(episode.query, i), params=theta[label]).mean() for i, label in enumerate(labels)]
     return torch.autograd.grad(torch.stack(losses).mean(), [p for p in learner.parameters() if p.requires_grad])
 

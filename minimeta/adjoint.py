@@ -1,0 +1,129 @@
+"""The meta-gradient, also where the graph of all tasks does not fit into memory.
+
+Autograd through the K pooled steps holds the activations of every task at once. The same gradient can be had by the
+adjoint recursion of reverse-mode differentiation (Griewank and Walther, Evaluating Derivatives, 2008; for a gradient
+method: Maclaurin et al. 2015, Algorithm 2). Let λ_c,k be the derivative of the mean query loss with respect to θ_c,k.
+From θ_c,k = θ_p,k-1 - α ∇L_c(θ_p,k-1), with L_c the mean support loss of cluster c and p its parent (TreeMAML, eq. 7),
+
+    λ_p,k-1 = Σ over the children c of p of (λ_c,k - α H_c λ_c,k),    H_c = ∇²L_c(θ_p,k-1).
+
+L_c is a sum over tasks, and so is H_c λ_c: a few tasks at a time are enough. What stays in memory is one copy of the
+parameters per cluster and step. First order is the recursion without H.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from .errors import InputError
+from .grouping import Grouping
+from .inner import (
+    InnerStep,
+    adapt,
+    add_rows,
+    check,
+    check_chunk,
+    chunk_losses,
+    chunks,
+    query_labels,
+    query_losses,
+    rows_of,
+    shares,
+    support_at,
+    trajectory,
+    weighted_gradients,
+)
+from .tasks import Batch, Episode
+
+
+def meta_gradient(
+    learner: nn.Module,
+    episode: Episode,
+    grouping: Grouping,
+    steps: int,
+    rate: float,
+    first_order: bool = False,
+    tasks_per_chunk: int | None = None,
+) -> tuple[Tensor, Sequence[Tensor], list[InnerStep]]:
+    """The mean query loss after `inner.adapt`, its gradient with respect to ω, and what happened at the inner steps.
+
+    The gradient is a tensor for each parameter that requires one, in the order of `learner.parameters()`. Without
+    `tasks_per_chunk` it is autograd's, through one graph of all tasks. With it, no more than so many tasks have a
+    graph at a time: the same gradient to rounding, from more passes over the support (second order: each example twice
+    forward rather than once). Neither the loss nor the gradient is checked for being finite.
+
+    Raises InputError where `inner.adapt` does, and if chunks would draw new dropout masks in their second pass.
+    """
+    if tasks_per_chunk is None:
+        adapted = adapt(learner, episode, grouping, steps, rate, first_order)
+        loss = query_losses(learner, adapted, episode).mean()
+        omega = [p for p in learner.parameters() if p.requires_grad]
+        return loss.detach(), torch.autograd.grad(loss, omega, materialize_grads=True), adapted.steps
+    check(learner, episode, steps, rate, second_order=not first_order)
+    check_chunk(tasks_per_chunk)
+    _check_dropout(learner, second_order=not first_order and steps > 0)
+
+    visited = []  # the parameters before each step, which first order does not ask for
+    with torch.no_grad():
+        for adapted in trajectory(learner, episode, grouping, steps, rate, first_order, tasks_per_chunk):
+            visited = [adapted.parameters] if first_order else [*visited, adapted.parameters]
+    theta, record = visited.pop(), adapted.steps
+    labels = query_labels(adapted, episode)
+    even = [1 / len(labels)] * len(labels)
+    losses, costates = weighted_gradients(learner, theta, labels, episode.query, even, tasks_per_chunk)
+    del adapted, theta  # the largest set of parameters, not needed any more
+    for k in range(steps, 0, -1):
+        labels, parents = record[k - 1].labels, record[k - 2].labels if k > 1 else [0] * len(episode.tasks)
+        origin = [parents[labels.index(cluster)] for cluster in range(max(labels) + 1)]
+        earlier = []  # λ of the step before; made when the first chunk's graph has gone
+        support = {} if first_order else support_at(episode, k)
+        before = {} if first_order else {name: rows_of(value, origin) for name, value in visited.pop().items()}
+        for chunk in [] if first_order else chunks(support, tasks_per_chunk):
+            clusters, products = _curvature(learner, before, labels, support, chunk, costates)
+            earlier = earlier or _summed(costates, origin)
+            for total, part in zip(earlier, products, strict=True):
+                add_rows(total, [origin[cluster] for cluster in clusters], part, -rate)
+        costates = earlier or _summed(costates, origin)
+    return losses.mean(), [part[0] for part in costates], record
+
+
+def _summed(costates: Sequence[Tensor], origin: list[int]) -> list[Tensor]:
+    """The sum over the children of each parent cluster."""
+    found = [part.new_zeros(max(origin) + 1, *part.shape[1:]) for part in costates]
+    for total, part in zip(found, costates, strict=True):
+        add_rows(total, origin, part)
+    return found
+
+
+def _curvature(
+    learner: nn.Module,
+    theta: dict[str, Tensor],
+    labels: Sequence[int],
+    support: Batch,
+    chunk: slice,
+    costates: Sequence[Tensor],
+) -> tuple[list[int], Sequence[Tensor]]:
+    """The clusters of a chunk, and for each of them its share in H_c λ_c from the chunk's tasks: (n, *shape) each."""
+    weights = shares(labels[: len(next(iter(support.values())))])
+    clusters, own, _, total = chunk_losses(learner, theta, labels, support, weights, chunk)
+    leaves = list(own.values())
+    with torch.enable_grad():
+        gradients = torch.autograd.grad(total, leaves, create_graph=True, materialize_grads=True)
+        # A parameter that the loss is linear in, or does not depend on, may have a gradient without a graph.
+        curved = [(g, rows_of(part, clusters)) for g, part in zip(gradients, costates, strict=True) if g.requires_grad]
+        if not curved:
+            return clusters, [torch.zeros_like(leaf) for leaf in leaves]
+        outputs, vectors = zip(*curved, strict=True)
+        return clusters, torch.autograd.grad(outputs, leaves, vectors, materialize_grads=True)
+
+
+def _check_dropout(learner: nn.Module, second_order: bool) -> None:
+    for module in learner.modules() if second_order else ():
+        if module.training and isinstance(module, nn.modules.dropout._DropoutNd) and module.p:
+            raise InputError(
+                f"{type(module).__name__} would draw another mask in the second pass over a chunk; call eval() on the "
+                "learner, leave tasks_per_chunk out, or use first_order=True."
+            )

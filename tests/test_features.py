@@ -1,0 +1,135 @@
+"""The trunk's output: the same in any company, kept on disk, in bfloat16 where that is safe."""
+
+import pytest
+import small_world
+import torch
+from small_world import complaint
+
+from minimeta import corpora, encoders, features
+from minimeta.errors import InputError
+from minimeta.grouping import alone
+from minimeta.inner import adapt
+from minimeta.tasks import Episode
+
+BLOCKS = [("de", "dev"), ("fr", "dev")]
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    return corpora.nli(small_world.write_xnli(tmp_path_factory.mktemp("xnli")))
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory):
+    return small_world.write_encoder(tmp_path_factory.mktemp("encoder") / "bert")
+
+
+def rows_of(corpus, language, split="dev"):
+    pairs = zip(corpus["language"], corpus["split"], strict=True)
+    return [row for row, pair in enumerate(pairs) if pair == (language, split)]
+
+
+@pytest.mark.parametrize("bf16", [False, True], ids=["float32", "bf16"])
+def test_a_cache_gives_the_same_bits_without_the_trunk(tmp_path, corpus, directory, bf16):
+    encoder = encoders.nli(directory, bf16=bf16)
+    said, passes = [], []
+    plain, writer = encoder.features(corpus), encoder.features(corpus, tmp_path)
+    rows = torch.tensor([rows_of(corpus, "de")[:5], rows_of(corpus, "fr")[3:8]])
+    expected = plain[rows]
+    writer.keep(BLOCKS, said.append)
+    tokens = sum(len(writer._tokens([row])[0][0]) for code, _ in BLOCKS for row in rows_of(corpus, code))
+    assert f"{tokens:,} tokens" in said[0] and str(tmp_path) in said[0]
+    files = sorted(path.name for path in tmp_path.iterdir())
+    assert [name[:6] for name in files] == ["de-dev", "fr-dev"]
+    size = sum(path.stat().st_size for path in tmp_path.iterdir())
+    told = tokens * encoder.width * (2 if bf16 else 4)
+    assert told < size < told + 100_000
+
+    encoder.trunk.register_forward_hook(lambda module, given, result: passes.append(len(result)))
+    for reader in (writer, encoder.features(corpus, tmp_path)):
+        found = reader[rows]
+        assert found.keys() == expected.keys()
+        assert all(torch.equal(found[name], expected[name]) for name in found)
+    assert passes == []
+    reader.keep(BLOCKS, said.append)
+    assert "of 0 examples" in said[1] and passes == []
+    reader[torch.tensor([rows_of(corpus, "hi")[:2]])]  # what is not there is computed as ever
+    assert len(passes) == 1
+
+
+def test_a_cache_is_of_one_encoder(tmp_path, corpus, directory):
+    first = encoders.nli(directory)
+    first.features(corpus, tmp_path).keep(BLOCKS, lambda text: None)
+    other = encoders.nli(directory)
+    with torch.no_grad():
+        next(other.trunk.parameters()).mul_(1.5)
+    for encoder in (other, encoders.nli(directory, bf16=True)):
+        rows = torch.tensor([rows_of(corpus, "de")[:4]])
+        mine = encoder.features(corpus, tmp_path)[rows]["hidden"]
+        assert torch.equal(mine, encoder.features(corpus)[rows]["hidden"])
+        assert not torch.equal(mine, first.features(corpus)[rows]["hidden"])
+
+
+def test_windows_of_questions_are_kept_too(tmp_path):
+    corpus = corpora.mini_qa(["en"], ["dev"]).select(range(6))
+    directory = small_world.write_encoder(tmp_path / "bert", spans=True)
+    encoder = encoders.qa(directory, max_length=48)
+    kept, plain = encoder.features(corpus, tmp_path / "cache"), encoder.features(corpus)
+    kept.keep([("en", "dev")], lambda text: None)
+    rows = torch.arange(6)[None]
+    assert torch.equal(kept[rows]["hidden"], plain[rows]["hidden"])
+    assert len(kept._kept) > 6 and not kept.rows  # passages have several windows
+    assert kept.predict(encoder.learner, range(6)) == plain.predict(encoder.learner, range(6))
+
+
+def test_where_everything_is_adapted_there_is_nothing_to_keep(tmp_path, corpus, directory):
+    encoder = encoders.nli(directory, adapt="all")
+    assert encoder.features(corpus, tmp_path).cache is None
+
+
+def test_a_disk_without_room_and_a_damaged_file(tmp_path, corpus, directory, monkeypatch):
+    encoder = encoders.nli(directory)
+    kept = encoder.features(corpus, tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(features.shutil, "disk_usage", lambda path: Usage(1000))
+        complaint(lambda: kept.keep(BLOCKS, lambda text: None), "GB left", "another directory")
+    assert list(tmp_path.iterdir()) == []
+    kept.keep(BLOCKS, lambda text: None)
+    broken = next(tmp_path.glob("de-*"))
+    broken.write_bytes(broken.read_bytes()[:50])
+    with pytest.raises(InputError, match="delete it, and it is made again"):
+        encoder.features(corpus, tmp_path)[torch.tensor([rows_of(corpus, "de")[:2]])]
+
+
+class Usage:
+    def __init__(self, free):
+        self.free = free
+
+
+@pytest.mark.parametrize("what", ["head", "all"])
+def test_inner_gradients_in_bf16_are_those_of_float32(corpus, what):
+    """The tiny encoder, 16 rows in three languages: the same direction, and the same length to 5 %, float32 out.
+
+    English, whose loss is near 0, is the exception: rounding moves a tiny gradient's length by more.
+    """
+    from minimeta.files import data_directory
+
+    corpus = corpora.nli()
+    moved = {}
+    rows = torch.tensor([rows_of(corpus, code)[:16] for code in ("en", "de", "hi")])
+    for bf16 in (False, True):
+        encoder = encoders.nli(data_directory() / "tiny-encoder-nli", adapt=what, bf16=bf16)
+        batch = encoder.features(corpus)[rows]
+        episode = Episode(("en", "de", "hi"), (batch,), batch)
+        adapted = adapt(encoder.learner, episode, alone(), 1, 1.0)
+        before = dict(encoder.learner.named_parameters())
+        parts = [(adapted.parameters[name] - p).detach().flatten(1) for name, p in before.items()]
+        assert {part.dtype for part in parts} == {torch.float32}
+        moved[bf16] = torch.cat(parts, 1)
+    cosine = torch.cosine_similarity(moved[False], moved[True], dim=1)
+    ratio = moved[True].norm(dim=1) / moved[False].norm(dim=1)
+    assert not torch.equal(moved[False], moved[True])
+    learned = adapted.steps[0].losses < 0.1
+    assert learned.tolist() == [True, False, False]
+    assert cosine.min() > 0.995, cosine
+    assert (ratio - 1).abs()[~learned].max() < 0.06 and (ratio - 1).abs().max() < 0.2, ratio
