@@ -198,13 +198,20 @@ def _finetune(options: argparse.Namespace) -> None:
     )
     train = getattr(finetune, options.task)
     checkpoints = Path(f"{options.out}.unfinished")
-    _same_options(options, checkpoints)
+    if _first_process():
+        _same_options(options, checkpoints)
     _make(
         options,
         lambda out: train(encoder, corpus, out, settings, options.seed, checkpoints),
         4 if options.data else 1,
     )
-    shutil.rmtree(checkpoints)
+    if _first_process():
+        shutil.rmtree(checkpoints)
+
+
+def _first_process() -> bool:
+    """True but in the further processes that torchrun starts for several GPUs: only the first one writes."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _same_options(options: argparse.Namespace, checkpoints: Path) -> None:
@@ -241,6 +248,8 @@ def _make(options: argparse.Namespace, make: Callable[[Path], object], threads: 
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as unfinished:
         made = Path(unfinished) / "made"
         make(made)
+        if not _first_process():
+            return
         hashes = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(made.iterdir())}
         record = {"command": options.name, "options": _given(options), "seconds": round(time.perf_counter() - start)}
         write_json(made / "made.json", record | {"versions": versions(), "sha256": hashes})

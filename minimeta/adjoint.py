@@ -78,15 +78,17 @@ def meta_gradient(
     for k in range(steps, 0, -1):
         labels, parents = record[k - 1].labels, record[k - 2].labels if k > 1 else [0] * len(episode.tasks)
         origin = [parents[labels.index(cluster)] for cluster in range(max(labels) + 1)]
-        earlier = []  # λ of the step before; made when the first chunk's graph has gone
-        support = {} if first_order else support_at(episode, k)
-        before = {} if first_order else {name: rows_of(value, origin) for name, value in visited.pop().items()}
-        for chunk in [] if first_order else chunks(support, tasks_per_chunk):
+        if first_order:
+            costates = _summed(costates, origin)
+            continue
+        before = {name: rows_of(value, origin) for name, value in visited.pop().items()}
+        support, earlier = support_at(episode, k), None
+        for chunk in chunks(support, tasks_per_chunk):
             clusters, products = _curvature(learner, before, labels, support, chunk, costates)
-            earlier = earlier or _summed(costates, origin)
+            earlier = earlier or _summed(costates, origin)  # not before the first chunk's graph has gone
             for total, part in zip(earlier, products, strict=True):
                 add_rows(total, [origin[cluster] for cluster in clusters], part, -rate)
-        costates = earlier or _summed(costates, origin)
+        costates = earlier
     return losses.mean(), [part[0] for part in costates], record
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from .corpora import LABELS
 from .encoders import load
+from .files import whole_file
 from .spans import first_answer, windows
 
 if TYPE_CHECKING:
@@ -113,7 +114,9 @@ def _train(
 ) -> None:
     import torch
     from transformers import AutoConfig, DataCollatorWithPadding, Trainer, TrainingArguments
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()  # of each file that is written
     if settings.freeze_embeddings:
         model.get_input_embeddings().requires_grad_(False)
     trainer = Trainer(
@@ -138,6 +141,8 @@ def _train(
         data_collator=DataCollatorWithPadding(tokenizer),
         train_dataset=rows,
     )
+    if checkpoints:
+        trainer.add_callback(_same_order(Path(checkpoints), len(trainer.get_train_dataloader())))
     trainer.train(resume_from_checkpoint=_last_whole(Path(checkpoints)) if checkpoints else None)
     model.to(AutoConfig.from_pretrained(encoder).dtype or model.dtype).save_pretrained(out)
     tokenizer.save_pretrained(out)
@@ -154,3 +159,26 @@ def _last_whole(checkpoints: Path) -> str | None:
 
     found = sorted(checkpoints.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[-1]))
     return next((str(path) for path in reversed(found) if whole(path)), None)
+
+
+def _same_order(checkpoints: Path, steps: int) -> Any:
+    """A callback that gives an epoch of `steps` steps the order of rows that it had before a stop.
+
+    The order is drawn from torch's generator when an epoch begins. The Trainer restores that of the checkpoint, in the
+    middle of the epoch, and would draw another order.
+    """
+    import torch
+    from safetensors.torch import load_file, save_file
+    from transformers import TrainerCallback
+
+    class SameOrder(TrainerCallback):
+        def on_epoch_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            path = checkpoints / f"epoch-{state.global_step // steps}-{args.process_index}.safetensors"
+            if path.exists():
+                torch.set_rng_state(load_file(path)["random"])
+            else:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with whole_file(path) as unfinished:
+                    save_file({"random": torch.get_rng_state()}, unfinished)
+
+    return SameOrder()

@@ -50,7 +50,7 @@ def notebook(page, lab, asked):  # noqa: F811
 
 
 def explorer(page):  # noqa: F811
-    return widget(page, "the right answer")
+    return widget(page, "those that became better")
 
 
 def parts(part):
@@ -199,7 +199,9 @@ def test_it_is_readable_and_answers_in_the_dark_theme(notebook):
     assert differ(arabic, seen(part, "Question 2 of 20:"))
     shoot(notebook, "dark")
     colours = part.locator(".widget-html-content, .widget-html-content [lang], .widget-html-content span, label")
-    colours = colours.evaluate_all("es => es.map(e => getComputedStyle(e).color.match(/\\d+/g).slice(0, 3).map(Number))")
+    colours = colours.evaluate_all(
+        "es => es.map(e => getComputedStyle(e).color.match(/\\d+/g).slice(0, 3).map(Number))"
+    )
     assert len(colours) > 10 and all(min(colour) > 128 for colour in colours)
     assert inside(part)
 

@@ -11,6 +11,7 @@ import pytest
 import safetensors.torch
 import small_world
 import torch
+import transformers
 from small_world import complaint
 from transformers import AutoModel
 
@@ -119,6 +120,61 @@ def test_finetune_trains_and_keeps_the_precision(tmp_path, dtype):
     assert {name for name in before if name.endswith("query.weight")} <= moved
     assert {value.dtype for value in after.values()} == {dtype}
     assert encoders.nli(tmp_path / "out").learner is not None
+
+
+def test_finetuning_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
+    """Bit for bit, also if the last checkpoint was not written to its end."""
+    encoder = small_world.write_encoder(tmp_path / "encoder", classifier=False)
+    corpus = corpora.multinli(small_world.write_multinli(tmp_path), ("dev_matched",))
+    settings = finetune.Settings(epochs=3, rate=1e-2, batch_size=4)
+    finetune.nli(encoder, corpus, tmp_path / "whole", settings)
+    steps = -(-len(corpus) // 4) * 3
+    real, done = transformers.Trainer.training_step, []
+
+    def interrupted(*given, **how):
+        done.append(1)
+        if len(done) == steps - 2:
+            raise KeyboardInterrupt
+        return real(*given, **how)
+
+    monkeypatch.setattr(transformers.Trainer, "training_step", interrupted)
+    kept = tmp_path / "checkpoints"
+    with pytest.raises(KeyboardInterrupt):
+        finetune.nli(encoder, corpus, tmp_path / "again", settings, checkpoints=kept)
+    last, before = sorted(kept.glob("checkpoint-*"), key=lambda path: -int(path.name.split("-")[1]))
+    (last / "trainer_state.json").unlink()
+    left = steps - int(before.name.split("-")[1])
+    done.clear()
+    finetune.nli(encoder, corpus, tmp_path / "again", settings, checkpoints=kept)
+    assert len(done) == left < steps
+    ours, theirs = (safetensors.torch.load_file(tmp_path / name / "model.safetensors") for name in ("again", "whole"))
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_finetuning_a_part_and_with_frozen_word_vectors(tmp_path, capsys):
+    encoder = small_world.write_encoder(tmp_path / "encoder", classifier=False)
+    corpus = corpora.multinli(small_world.write_multinli(tmp_path), ("dev_matched",))
+    finetune.nli(encoder, corpus, tmp_path / "out", finetune.Settings(2, 1e-2, 4, freeze_embeddings=True, bf16=True))
+    before, after = (safetensors.torch.load_file(path / "model.safetensors") for path in (encoder, tmp_path / "out"))
+    words = "embeddings.word_embeddings.weight"
+    assert torch.equal(before[words], after[f"bert.{words}"])
+    query = "encoder.layer.0.attention.self.query.weight"
+    assert not torch.equal(before[query], after[f"bert.{query}"])
+
+    command = ["finetune", "nli", "--encoder", str(encoder), "--data", str(tmp_path), "--split", "dev_matched"]
+    command += ["--rows", "8", "--epochs", "1", "--out", str(tmp_path / "part")]
+    kept = tmp_path / "part.unfinished"
+    kept.mkdir()
+    (kept / "options.json").write_text("{}")
+    assert cli.main(command) == 2 and "other options" in capsys.readouterr().err
+    (kept / "options.json").unlink()
+    kept.rmdir()
+    assert cli.main(command) == 0
+    made = json.loads((tmp_path / "part" / "made.json").read_text())
+    assert made["options"]["rows"] == 8 and not kept.exists()
+    for wrong, said in ((["--rows", "0"], "--rows is 0"), (["--rate", "-1"], "--rate is -1")):
+        assert cli.main([*command[:-1], str(tmp_path / "none"), *wrong]) == 2
+        assert said in capsys.readouterr().err and not (tmp_path / "none").exists()
 
 
 def test_commands_that_make_a_directory(tmp_path, capsys, monkeypatch):
