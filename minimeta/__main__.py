@@ -324,7 +324,7 @@ def _study(options: argparse.Namespace, runs: Sequence[Any], targets: Sequence[s
     """Check everything, do the runs, print the tables: also of a study that was stopped, as far as it got."""
     from tqdm.auto import tqdm
 
-    from . import findings, study
+    from . import findings, study, tabletext
 
     world = _world(options, options.task, options.data, options.encoder)
     if options.task == "nli":
@@ -342,7 +342,7 @@ def _study(options: argparse.Namespace, runs: Sequence[Any], targets: Sequence[s
             if folder.exists():
                 print(f"No run was finished; what was begun goes on from its checkpoints in {folder}")
         else:
-            print(table(findings.load(folder)))
+            print(tabletext.study_text(findings.load(folder)))
             unfinished = "" if complete else "Unfinished: these are the runs that were done. "
             print(f"\n{unfinished}One file per run in {folder}")
 
@@ -435,14 +435,14 @@ def _worlds(options: argparse.Namespace, tasks: Sequence[str]) -> dict[str, Any]
 
 def _show(options: argparse.Namespace, folder: Path) -> None:
     """Print a table and write it beside its runs, as text, CSV and a page."""
-    from . import reproduce, tableplots
+    from . import reproduce, tableplots, tabletext
 
     found = reproduce.compare(options.table, folder, options.targets or ())
-    print(reproduce.text(found))
+    print(tabletext.text(found))
     print()
     for ending, write in (
-        ("txt", reproduce.write_text),
-        ("csv", reproduce.write_csv),
+        ("txt", tabletext.write_text),
+        ("csv", tabletext.write_csv),
         ("html", tableplots.write_page),
     ):
         write(found, folder / f"{options.table}.{ending}")
@@ -450,10 +450,10 @@ def _show(options: argparse.Namespace, folder: Path) -> None:
 
 
 def _results(options: argparse.Namespace) -> None:
-    from . import findings
+    from . import findings, tabletext
 
     found = findings.load(options.folder)
-    print(table(found))
+    print(tabletext.study_text(found))
     if options.csv:
         name = {"nli": "accuracies", "qa": "scores"}[found.task]
         for path, lines in (
@@ -469,50 +469,6 @@ def _new_folder(out: Path) -> Path:
     name = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     names = (name, *map(f"{name}-{{}}".format, range(2, 100)))
     return next(folder for folder in map(out.joinpath, names) if not folder.exists())
-
-
-def table(results: Any) -> str:
-    """Accuracies, and each method against its controls, as text (`results`: a `findings.Results`)."""
-    from .findings import differences, scores
-    from .recipes import METRICS
-
-    found, gains = scores(results), differences(results)
-    metrics = METRICS[results.task]
-    names = " / ".join({"f1": "F1", "exact_match": "exact match"}.get(name, name) for name in metrics)
-    lines, width = [], max(13, len(names))
-    for (kind, target), part in found.groupby(["kind", "target"], sort=False):
-        lines += ["", f"{target}, {kind}: test {names} in %, mean ± sd over seeds (the paper's is mBERT's)"]
-        lines += [f"  {'method':17} {'auxiliaries':18} {'tasks':9} {names:{width}} {'rows':>5} {'seconds':>8}  paper"]
-        for row in part.itertuples():
-            sd = "   –" if row.seeds < 2 else f"{row.sd:4.2f}"
-            value = " / ".join(f"{getattr(row, name):5.2f}" for name in metrics) + f" ± {sd}"
-            paper = f"{row.paper:.2f}" if row.paper == row.paper and row.paper else "–"
-            lines.append(
-                f"  {row.method:17} {_short(row.auxiliaries):18} {row.tasks:9} {value:{width}} "
-                f"{row.rows:5d} {row.seconds:8.1f}  {paper}"
-            )
-        lines += _differences(gains, kind, target)
-    for kind in dict.fromkeys(gains["kind"] if len(gains) else ()):
-        lines += [f"\nall targets together, {kind}:"] if len(_differences(gains, kind, "all")) else []
-        lines += _differences(gains, kind, "all")
-    return "\n".join(lines)
-
-
-def _differences(gains: Any, kind: str, target: str) -> list[str]:
-    """The lines of `findings.differences` for one kind and target."""
-    if not len(gains):
-        return []
-    lines = [
-        f"  {row.method:17} - {row.control:17} {row.gain:+6.2f} [{row.low:+5.2f}, {row.high:+5.2f}]  {row.verdict} "
-        f"({row.tasks}{', ' + _short(row.auxiliaries) if row.auxiliaries else ''})"
-        for row in gains[(gains["kind"] == kind) & (gains["target"] == target)].itertuples()
-    ]
-    return ["  difference in points, 95 % interval over premises, paired by seed:", *lines] if lines else []
-
-
-def _short(auxiliaries: str) -> str:
-    """The auxiliaries, or how many they are if they are many."""
-    return auxiliaries if auxiliaries.count("+") < 3 else f"{auxiliaries.count('+') + 1} languages"
 
 
 if __name__ == "__main__":

@@ -19,7 +19,8 @@ from .files import whole_file
 from .languages import LANGUAGES
 from .papers import NOTES
 from .plots import COLOURS, blank
-from .reproduce import blocks, matrix, scale, settings, table, title
+from .reproduce import table
+from .tabletext import blocks, matrix, scale, settings, title
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -18,7 +18,7 @@ ORDER = [
     "errors", "files", "trees", "otd", "grouping", "tasks", "inner", "adjoint", "outer",
     "checkpoints", "languages", "claims", "phrases", "corpora", "spans", "episodes", "features",
     "encoders", "metrics", "pretrain", "finetune", "recipes", "papers", "findings", "study",
-    "reproduce", "plots", "treeplots", "episodeplots", "tableplots", "answerplots", "widgets",
+    "reproduce", "tabletext", "plots", "treeplots", "episodeplots", "tableplots", "answerplots", "widgets",
     "treewidgets", "episodewidgets", "answerwidgets", "checks", "ps1", "ps2", "ps3", "ps4", "ps5",
     "__main__",
 ]  # fmt: skip
