@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 ORDER = [
     "errors", "files", "trees", "otd", "grouping", "tasks", "inner", "adjoint", "outer",
     "checkpoints", "languages", "claims", "phrases", "corpora", "spans", "episodes", "features",
-    "encoders", "metrics", "pretrain", "finetune", "recipes", "papers", "findings", "study",
+    "encoders", "metrics", "pretrain", "finetune", "methods", "recipes", "papers", "findings", "study",
     "reproduce", "tabletext", "plots", "treeplots", "episodeplots", "tableplots", "answerplots", "widgets",
     "treewidgets", "episodewidgets", "answerwidgets", "checks", "ps1", "ps2", "ps3", "ps4", "ps5",
     "__main__",
