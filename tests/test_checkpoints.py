@@ -181,7 +181,7 @@ except InputError as error:
 def test_killed_at_random_moments_it_ends_the_same(tmp_path):
     """kill -9, again and again; each start goes on from the last checkpoint."""
     code = """
-run = own.training(LONG, draws=True)
+run = own.training(own.LONG, draws=True)
 losses = checkpoints.train(run, sys.argv[1], {}, every=0, progress=lambda r: (print(x.step, flush=True) for x in r))
 print(json.dumps(losses))
 """
