@@ -24,6 +24,7 @@ from test_treewidgets_browser import (  # noqa: F401
 )
 
 PATIENCE = 180  # seconds; a busy machine may be slow
+BOTH = {"English alone", "other"}
 SLIDER = re.compile("^question")  # and not the menu with "all questions"
 
 # A method that is as bad as can be stands for one that was trained: no test needs to wait for training.
@@ -77,9 +78,8 @@ def parts(part):
     )
 
 
-def agree(part):
+def agree(found):
     """Whether text and figure are of one question: its tokens, the right ones bold, and the marks at the answers."""
-    found = parts(part)
     pressed = lambda words: re.sub(r"\s", "", words)  # noqa: E731
     tokens = [re.sub("</?b>", "", token) for token in found["tokens"]]
     bold = [token for token in found["tokens"] if token.startswith("<b>")]
@@ -94,10 +94,17 @@ def agree(part):
     )
 
 
-def seen(part, *words):
-    """Wait until the explorer says these words, and its figure is of what its text is of; returns what it shows."""
-    wait(lambda: all(each in said(part) for each in words) and agree(part), PATIENCE)
-    return settled(part)
+def seen(part, code, number, methods=BOTH):
+    """Wait until text and figure are of this question in a language, by these methods; returns what is shown."""
+
+    def there():
+        if f"Question {number}" not in said(part) or not part.locator(".js-plotly-plot .gtitle").count():
+            return False
+        found = parts(part)
+        return found["languages"] == [code] and set(found["names"]) == methods and agree(found)
+
+    wait(there, PATIENCE)
+    return look(part)
 
 
 def inside(part):
@@ -140,63 +147,64 @@ def shoot(page, name):  # noqa: F811
 
 def test_language_and_number_change_text_and_figure(notebook):
     part = explorer(notebook)
-    first = seen(part, "Arabic, 20 questions", "Question 1 of 20:")
-    assert parts(part)["languages"] == ["ar"] and parts(part)["ways"] == ["rtl"] and runs_leftwards(part)
+    first = seen(part, "ar", "1 of 20:")
+    assert parts(part)["ways"] == ["rtl"] and runs_leftwards(part)
     assert part.locator("[lang=en]").count() == 2  # the same in English, question and passage
     shoot(notebook, "light")
     choose(part, "language", "Chinese (zh)", "Chinese, 20 questions")
-    second = seen(part, "Question 1 of 20:")
+    second = seen(part, "zh", "1 of 20:")
     assert differ(first, second) and parts(part)["ways"] == ["ltr"] and not runs_leftwards(part)
     question = parts(part)["question"]
     move(part, SLIDER, 4)
-    assert differ(second, seen(part, "Question 4 of 20:")) and parts(part)["question"] != question
+    assert differ(second, seen(part, "zh", "4 of 20:")) and parts(part)["question"] != question
+    assert inside(part)  # the longest tokens
     choose(part, "language", "Urdu (ur)", "Urdu, 20 questions")
-    seen(part, "Question 4 of 20:")  # the number stays
-    assert parts(part)["languages"] == ["ur"] and parts(part)["ways"] == ["rtl"] and runs_leftwards(part)
+    seen(part, "ur", "4 of 20:")  # the number stays
+    assert parts(part)["ways"] == ["rtl"] and runs_leftwards(part)
     assert inside(part)
 
 
 def test_the_menus_choose_the_method_and_the_kind_of_question(notebook):
     part = explorer(notebook)
     choose(part, "language", "Arabic (ar)", "Arabic, 20 questions")
-    seen(part, "other: F1")
-    assert set(parts(part)["names"]) == {"English alone", "other"}
+    seen(part, "ar", "4 of 20:")
     worse = int(re.search(r"(\d+) worse", said(part)).group(1))
     choose(part, "show", "those that became worse", "that became worse:")
     move(part, SLIDER, worse)
-    seen(part, f"Question {worse} of {worse} that became worse:")
+    seen(part, "ar", f"{worse} of {worse} that became worse:")
     choose(part, "method", "few", "few is trained for its target, here Chinese")
     wait(lambda: not part.locator(".js-plotly-plot").is_visible(), PATIENCE)
     assert "Traceback" not in notebook.locator(".jp-Notebook").inner_text()
     choose(part, "show", "all questions", "few is trained for its target")
     choose(part, "language", "Chinese (zh)", "few: F1")
-    seen(part, "Chinese, 20 questions")
-    assert set(parts(part)["names"]) == {"English alone", "few"} and part.locator(".js-plotly-plot").is_visible()
+    seen(part, "zh", "1 of 20:", {"English alone", "few"})
+    assert part.locator(".js-plotly-plot").is_visible()
     choose(part, "method", "English alone", "Chinese, 20 questions")
-    wait(lambda: set(parts(part)["names"]) == {"English alone"} and agree(part), PATIENCE)
+    seen(part, "zh", "1 of 20:", {"English alone"})
 
 
 def test_a_reload_keeps_what_was_shown(notebook):
     choose(explorer(notebook), "method", "other", "other: F1")
-    seen(explorer(notebook), "Chinese, 20 questions")
+    move(explorer(notebook), SLIDER, 3)
+    seen(explorer(notebook), "zh", "3 of 20:")
     keep(notebook)
     shown = settled(explorer(notebook))
     notebook.reload()
     wait(lambda: look(explorer(notebook)) == shown, PATIENCE)
     choose(explorer(notebook), "language", "Urdu (ur)", "Urdu, 20 questions")  # and it goes on from there
-    assert differ(shown, seen(explorer(notebook), "Urdu"))
+    assert differ(shown, seen(explorer(notebook), "ur", "3 of 20:"))
 
 
 def test_it_is_readable_and_answers_in_the_dark_theme(notebook):
     part = explorer(notebook)
     notebook.evaluate("() => window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})")
     wait(lambda: notebook.evaluate("() => document.body.dataset.jpThemeLight") == "false", 30)
-    urdu = seen(part, "Urdu")
+    urdu = seen(part, "ur", "3 of 20:")
     choose(part, "language", "Arabic (ar)", "Arabic, 20 questions")
-    arabic = seen(part, "Arabic")
+    arabic = seen(part, "ar", "3 of 20:")
     assert differ(urdu, arabic)
     move(part, SLIDER, 2)
-    assert differ(arabic, seen(part, "Question 2 of 20:"))
+    assert differ(arabic, seen(part, "ar", "2 of 20:"))
     shoot(notebook, "dark")
     colours = part.locator(".widget-html-content, .widget-html-content [lang], .widget-html-content span, label")
     colours = colours.evaluate_all(

@@ -34,7 +34,7 @@ EpisodeBrowser(corpora.nli(languages=("en", "hi", "ur", "de", "bg"), splits=("de
     f"""
 from dataclasses import asdict
 import numpy as np
-from minimeta import study
+from minimeta import findings, study
 from minimeta.episodewidgets import TransferMap
 from minimeta.metrics import accuracy
 
