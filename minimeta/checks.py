@@ -427,6 +427,54 @@ def learning_window(function: Callable[[Sequence[tuple[int, int]], tuple[int, in
     print("Right: from there the model sees most on both sides of the answer.")
 
 
+def gpu_hours(function: Callable[[int, int, int, int, float], float], seed: int = 0) -> None:
+    """Check `function(lines, targets, seeds, steps, seconds)` of notebook 09: the GPU hours of a leave-one-out table.
+
+    `lines` are the methods that are run, the Baseline among them; `seconds` is the time of an outer step.
+    """
+    rng = np.random.default_rng(seed)
+    for _ in range(5):
+        lines, targets, seeds = (int(n) for n in rng.integers(3, 13, 3))
+        steps, seconds = 100 * int(rng.integers(1, 9)), float(rng.integers(3, 99)) / 10
+        right = (lines - 1) * targets * seeds * steps * seconds / 3600
+        named = {
+            right * lines / (lines - 1): "the Baseline is a line of the table, but it is not trained",
+            right / targets: "each target is left out in turn, so each has trainings of its own",
+            right / seeds: "each seed is a training of its own",
+            right / steps: "the seconds are those of one outer step",
+            right * 3600: "these are seconds; an hour has 3,600",
+            right * 60: "these are minutes; an hour has 60 of them",
+        }
+        given = f"lines={lines}, targets={targets}, seeds={seeds}, steps={steps}, seconds={seconds}"
+        if not _compare(function(lines, targets, seeds, steps, seconds), right, named, given):
+            return
+    print("Right: that is what the trainings cost; the tests come on top.")
+
+
+def changes_the_numbers(function: Callable[[str], bool]) -> None:
+    """Check `function(option)` of notebook 09: does an option of the command line change more than the last digits?"""
+    why = {
+        "--tasks-per-chunk": (False, "it is the same sum, in parts: the gradients agreed but for rounding"),
+        "--first-order": (True, "it leaves the second derivatives out: that is another gradient"),
+        "--bf16": (True, "products of bfloat16 have two to three right digits: close, and not the same"),
+        "--cache": (False, "what is read from the disk is what was computed, bit for bit"),
+        "--workers": (False, "each run draws from its own seed, whoever does it and in whatever order"),
+        "--scheduler": (False, "a cluster's worker does the same run with the same seed"),
+    }
+    for option, (right, reason) in why.items():
+        answer = function(option)
+        if answer is None:
+            print("Not yet: your function returned None.")
+            return
+        if answer not in (True, False):
+            print(f"Not yet: your function returned {answer!r} for {option}; expected True or False.")
+            return
+        if bool(answer) != right:
+            print(f"Not yet: you say {bool(answer)} for {option}; {reason}.")
+            return
+    print("Right: two of the six change what is found; say so when you report it.")
+
+
 def _are_labels(answer: Any, what: str) -> bool:
     """Can `answer` be labels at all? Print what is wrong with what the reader's `what` returned."""
     if answer is None:

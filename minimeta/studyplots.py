@@ -22,8 +22,9 @@ from .errors import InputError
 from .files import read_json
 from .findings import cell_of, load, scores
 from .languages import all_but
+from .methods import METHODS, Cell
 from .plots import COLOURS, blank
-from .recipes import METHODS, METRICS, Cell
+from .recipes import METRICS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -152,64 +153,73 @@ def words(found: Sequence[State], workers: int = 1) -> str:
 def duration(seconds: float) -> str:
     """Seconds as a reader says them: 45 s, 12 min, 3.4 h, 2.5 days."""
     if seconds < 90:
-        return f"{seconds:.0f} s"
+        return "under 1 s" if seconds < 1 else f"{seconds:.0f} s"
     if seconds < 90 * 60:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"
 
 
-def group(cell: Cell) -> str:
-    """What a cell was trained on, in short."""
+def row(cell: Cell) -> str:
+    """The name of a cell but for its target: the method, how rows are drawn, and what it was trained on."""
     given = cell.auxiliaries
-    if len(given) > 3:
-        out = [code for code in all_but() if set(given) == set(all_but(code))]
-        words = f"all but {out[0]}" if out else f"{len(given)} languages"
-    else:
-        words = "+".join(given) or "nothing"
-    return words + (f", for {cell.target}" if cell.target else "")
+    whose = (
+        "all but the target" if _left_out(cell) else "+".join(given) if len(given) < 4 else f"{len(given)} languages"
+    )
+    drawn = [name for name in ("covering", "parallel") if getattr(cell, name)]
+    return " ".join(filter(None, (METHODS[cell.method].title, whose, *drawn)))
 
 
-def _row(cell: Cell) -> str:
-    return " ".join([METHODS[cell.method].title, *(name for name in ("covering", "parallel") if getattr(cell, name))])
+def column(cell: Cell) -> str:
+    """The one target that a cell is for: that of few-shot XLA-MAML, or the language left out; "" if there is none."""
+    return cell.target or _left_out(cell)
+
+
+def _left_out(cell: Cell) -> str:
+    return next((code for code in all_but() if set(cell.auxiliaries) == set(all_but(code))), "")
 
 
 def tiles(found: Sequence[State], title: str = "The runs of the study") -> go.Figure:
-    """A tile for each run: methods in rows; in columns what was trained on, and the seeds."""
+    """A tile for each run: what is trained in rows; in columns the seeds, by target where runs are for one target."""
     figure = blank(title)
-    rows = list(dict.fromkeys(_row(each.cell) for each in found))
-    columns = list(dict.fromkeys((group(each.cell), each.seed) for each in found))
-    order = list(dict.fromkeys(name for name, _ in columns))
-    columns.sort(key=lambda column: (order.index(column[0]), column[1]))
-    wide = len(columns) <= 8  # room for words in a tile
+    rows = list(dict.fromkeys(row(each.cell) for each in found))
+    targets = ["", *all_but()]
+    targets += [code for code in dict.fromkeys(column(each.cell) for each in found) if code not in targets]
+    columns = sorted({(targets.index(column(each.cell)), each.seed) for each in found})
+    at = {(targets[target], seed): place for place, (target, seed) in enumerate(columns)}
+    wide = len(columns) <= 6  # room for words in a tile
     for name, look in STATES.items():
         part = [each for each in found if each.state == name]
-        hover = [f"{_row(each.cell)}, {group(each.cell)}, seed {each.seed}: {_said(each)}" for each in part]
         figure.add_bar(
-            x=[0.94] * len(part), y=[rows.index(_row(each.cell)) for each in part], orientation="h", width=0.88,
-            base=[columns.index((group(each.cell), each.seed)) - 0.47 for each in part], name=name,
+            x=[0.94] * len(part), y=[rows.index(row(each.cell)) for each in part], orientation="h", width=0.88,
+            base=[at[column(each.cell), each.seed] - 0.47 for each in part], name=name,
             marker={"color": look["color"]}, text=[_said(each, wide) for each in part], textposition="inside",
-            insidetextanchor="middle", textangle=0, textfont={"color": look["text"], "size": 12}, hovertext=hover,
-            hoverinfo="text",
+            insidetextanchor="middle", textangle=0, textfont={"color": look["text"], "size": 12 if wide else 10},
+            hovertext=[f"{label(each)}: {_said(each)}" for each in part], hoverinfo="text",
         )  # fmt: skip
-    ticks = [f"seed {seed}" if wide else str(seed) for _, seed in columns]
-    ends = [name for name, _ in columns]
-    for place, name in enumerate(ends):  # the name of a group stands above the middle of its seeds
-        if place == ends.index(name):
-            middle = place + (ends.count(name) - 1) / 2
-            figure.add_annotation(x=middle, y=-0.62, yanchor="bottom", text=name, showarrow=False)
+    for target, code in enumerate(targets):  # the name of a target stands above its seeds
+        places = [place for place, (own, _) in enumerate(columns) if own == target]
+        if code and places:
+            figure.add_annotation(x=np.mean(places), y=-0.6, yanchor="bottom", text=f"→ {code}", showarrow=False)
+    above = 0.6 + 0.7 * (len(columns) > 0 and columns[-1][0] > 0)
     figure.update_layout(
-        barmode="overlay", height=150 + 34 * max(len(rows), 1), margin={"l": 150, "t": 90, "b": 30}, showlegend=True,
-        legend={"orientation": "h", "x": 0, "y": 1, "yref": "paper", "yanchor": "bottom", "xanchor": "left"},
-        uniformtext={"minsize": 9, "mode": "hide"}, width=max(760, 160 + 26 * len(columns)),
+        barmode="overlay", height=125 + 30 * max(len(rows), 1) + 20 * (above > 1), showlegend=True,
+        width=max(760, 300 + 20 * len(columns)), margin={"l": 10, "t": 75, "b": 30},
+        legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "xanchor": "left"},
     )  # fmt: skip
     figure.update_xaxes(
-        tickvals=list(range(len(columns))), ticktext=ticks, range=[-0.55, len(columns) - 0.45], showgrid=False,
-        zeroline=False,
+        tickvals=list(range(len(columns))), ticktext=[f"seed {seed}" if wide else str(seed) for _, seed in columns],
+        range=[-0.55, max(len(columns), 1) - 0.45], showgrid=False, zeroline=False,
     )  # fmt: skip
-    figure.update_yaxes(
-        tickvals=list(range(len(rows))), ticktext=rows, range=[len(rows) - 0.4, -1.1], showgrid=False, zeroline=False
-    )
-    return figure
+    return figure.update_yaxes(
+        tickvals=list(range(len(rows))), ticktext=rows, range=[max(len(rows), 1) - 0.4, -above], showgrid=False,
+        zeroline=False, automargin=True,
+    )  # fmt: skip
+
+
+def label(each: State) -> str:
+    """The name of a run for people."""
+    target = f" → {column(each.cell)}" if column(each.cell) else ""
+    return f"{row(each.cell)}{target}, seed {each.seed}"
 
 
 def _said(each: State, wide: bool = True) -> str:
@@ -223,14 +233,14 @@ def _said(each: State, wide: bool = True) -> str:
 
 def outer_losses(found: Sequence[State], smooth: int = 10) -> go.Figure:
     """The outer losses of the runs that have a checkpoint and are not finished, averaged over `smooth` steps."""
-    figure = blank("Outer losses of what is going on", "outer step", "query loss (after the inner steps, if any)")
+    figure = blank("Outer losses of what is going on", "outer step", "query loss")
     going = [each for each in found if each.state == BEGUN]
     for each, colour in zip(going, itertools.cycle(COLOURS), strict=False):
         losses = np.array(each.losses)
         mean = [losses[max(0, i + 1 - smooth) : i + 1].mean() for i in range(len(losses))]
         figure.add_scatter(
-            x=list(range(1, len(mean) + 1)), y=mean, mode="lines",
-            name=f"{_row(each.cell)}, {group(each.cell)}, seed {each.seed}", line={"color": colour, "width": 2.5},
+            x=list(range(1, len(mean) + 1)), y=mean, mode="lines", name=label(each),
+            line={"color": colour, "width": 2.5},
         )  # fmt: skip
     if going:
         figure.update_xaxes(range=[0, max(each.steps for each in going)])
