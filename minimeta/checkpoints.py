@@ -123,6 +123,22 @@ def resume(training: meta_train, folder: str | Path, made_of: dict[str, Any]) ->
     return []
 
 
+def header(path: str | Path) -> dict[str, Any]:
+    """What a checkpoint says about itself: `step`, `losses`, `made_of` and more (see `checkpoints.save`).
+
+    Raises InputError if it is no whole checkpoint.
+    """
+    from safetensors import safe_open
+
+    if not Path(path).exists():
+        raise InputError(f"There is no checkpoint {path}.")
+    try:
+        with safe_open(path, "pt") as file:
+            return json.loads(file.metadata()["training"])
+    except Exception as error:  # safetensors' own error has no public base beside Exception
+        raise InputError(f"{path} is no whole checkpoint ({error}); the one before it will be used.") from None
+
+
 def _restore(training: meta_train, tensors: dict[str, Tensor], text: dict[str, Any]) -> None:
     with torch.no_grad():
         for i, p in enumerate(training.parameters):
@@ -155,4 +171,4 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     from safetensors import safe_open
 
     with safe_open(path, "pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()["training"])
+        return {name: file.get_tensor(name) for name in file.keys()}, header(path)

@@ -8,7 +8,6 @@ not say what else was asked for, so give `runs` to see those as well.
 from __future__ import annotations
 
 import itertools
-import json
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import plotly.graph_objects as go
 
+from .checkpoints import header
 from .errors import InputError
 from .files import read_json
 from .findings import cell_of, load, scores
@@ -91,22 +91,6 @@ def _begun(own: Path) -> State | None:
         losses = tuple(text["losses"])
         return State(cell_of(made), made["seed"], BEGUN, text["step"], made["outer_steps"], age=age, losses=losses)
     return None
-
-
-def header(path: str | Path) -> dict[str, Any]:
-    """What a checkpoint says about itself: `step`, `losses`, `made_of` and more (see `checkpoints.save`).
-
-    Raises InputError if it is no whole checkpoint.
-    """
-    from safetensors import safe_open
-
-    if not Path(path).exists():
-        raise InputError(f"There is no checkpoint {path}.")
-    try:
-        with safe_open(path, "pt") as file:
-            return json.loads(file.metadata()["training"])
-    except Exception as error:  # safetensors' own error has no public base beside Exception
-        raise InputError(f"{path} is no whole checkpoint ({error}); the one before it will be used.") from None
 
 
 def seconds_left(found: Sequence[State], workers: int = 1) -> float | None:

@@ -86,7 +86,8 @@ def run_all(page, lab, name, seconds=300):
         """() => {
             const panel = window.jupyterapp?.shell?.currentWidget;
             const kernel = panel?.sessionContext?.session?.kernel;
-            return kernel?.connectionStatus === 'connected' && kernel.status === 'idle';
+            const reset = location.search.includes('reset');  // then the page may still load again
+            return !reset && kernel?.connectionStatus === 'connected' && kernel.status === 'idle';
         }"""
     )
     page.evaluate("() => { window.finished = false; window.jupyterapp.commands.execute('notebook:run-all-cells')"

@@ -84,8 +84,8 @@ def test_a_checkpoint_that_is_not_whole_is_passed_over(folder):
     x_maml = RUNS[2]
     newest = folder / "unfinished" / x_maml.name / "step-00000009.safetensors"
     newest.write_bytes(b"half of a file")
-    complaint(lambda: studyplots.header(newest), str(newest), "no whole checkpoint")
-    complaint(lambda: studyplots.header(folder / "none"), "There is no checkpoint")
+    complaint(lambda: checkpoints.header(newest), str(newest), "no whole checkpoint")
+    complaint(lambda: checkpoints.header(folder / "none"), "There is no checkpoint")
     assert by_run(studyplots.states(folder))["x-maml", 0].step == 7
     for path in newest.parent.iterdir():
         path.write_bytes(b"")
