@@ -254,13 +254,16 @@ def _prepare(runs: Sequence[Run], folder: Path, world: World) -> None:
 
 def _keep_features(runs: Sequence[Run], folder: Path, world: World) -> None:
     """Put the trunk's output for all rows that unfinished runs may draw or are scored on into the cache."""
+    blocks: dict[tuple[Any, int], list[tuple[str, str]]] = {}
     for each in runs:
         settings = _settings(each, world)
         if settings.adapt == "all" or not _missing(each, folder, world):
             continue
         seen = each.cell.auxiliaries + (("en",) if METHODS[each.cell.method].support == "en" else ())
-        blocks = [(code, "dev") for code in (*seen, *each.targets)] + [(code, "test") for code in each.targets]
-        _features(world, settings.adapt, settings.max_length).keep(blocks)
+        needed = [(code, "dev") for code in (*seen, *each.targets)] + [(code, "test") for code in each.targets]
+        blocks.setdefault((settings.adapt, settings.max_length), []).extend(needed)
+    for how, needed in blocks.items():
+        _features(world, *how).keep(needed)
 
 
 def _settings(each: Run, world: World) -> recipes.Settings:

@@ -371,3 +371,14 @@ def test_the_stored_study_was_made_with_the_settings_of_today():
             label, found = results.rows[target]["label"], tests["zero-shot"]
             right = [one == other for one, other in zip(found["predicted"], label, strict=True)]
             assert found["accuracy"] == pytest.approx(100 * np.mean(right))
+
+
+def test_a_cache_changes_no_number_and_its_size_is_said_once(finished, world, tmp_path, capsys):
+    few = [run for run in RUNS if run.cell.method in ("x-maml", "xla-maml")]
+    study.run(few, tmp_path / "here", replace(world, cache=str(tmp_path / "cache")))
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Trunk features")]
+    assert len(said) == 1 and "GB in" in said[0]
+    kept = {"-".join(path.name.split("-")[:2]) for path in (tmp_path / "cache").iterdir()}
+    assert kept == {"hi-dev", "zh-dev", "en-dev", "fr-dev", "fr-test", "hi-test"}
+    ours, theirs = content(tmp_path / "here"), content(finished)
+    assert all(ours[name] == theirs[name] for name in ours if name.startswith("cells/"))
