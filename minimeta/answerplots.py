@@ -21,7 +21,7 @@ from .inner import Learner
 from .languages import LANGUAGES
 from .metrics import exact_match, f1
 from .plots import COLOURS, DASHES, blank
-from .spans import LONGEST, best_spans, training_window
+from .spans import LONGEST, best_spans, first_answer, training_window
 from .treeplots import SYMBOLS
 
 RIGHT = "#009E73"
@@ -72,7 +72,7 @@ def reading(features: SpanFeatures, learner: Learner, row: int, k: int = 5) -> R
     return Reading(
         answer,
         (said.places[span[0]] or (0, 0))[:1] + (said.places[span[1]] or (0, 0))[1:],
-        (told["answer_start"][0], told["answer_start"][0] + len(told["text"][0])),
+        first_answer(told),
         f1(answer, told["text"], language),
         exact_match(answer, told["text"], language),
         tuple(window.text(context, token, token) for token in own),

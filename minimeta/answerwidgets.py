@@ -21,6 +21,7 @@ from .features import SpanFeatures
 from .inner import Learner
 from .languages import LANGUAGES
 from .recipes import row_scores, rows_of
+from .spans import first_answer
 from .treewidgets import Plot
 
 _WIDE = {"style": {"description_width": "95px"}, "layout": {"width": "380px"}}
@@ -168,9 +169,7 @@ class AnswerExplorer(ipywidgets.VBox):
         parts.append(f"<div style='display:flex;flex-wrap:wrap;gap:8px 28px'>{''.join(blocks)}</div>")
         if english is not None and code != "en":
             other = self.features.corpus[english]
-            told = other["answers"]
-            right = (told["answer_start"][0], told["answer_start"][0] + len(told["text"][0]))
-            words = _words(other["question"], "en") + _words(other["context"], "en", right)
+            words = _words(other["question"], "en") + _words(other["context"], "en", first_answer(other["answers"]))
             parts.append(f"<div style='opacity:0.8;margin-top:8px'><i>In English:</i>{words}</div>")
         key = f"<span style='{_SAID}'>its answer</span>, <span style='{_TOLD}'>the right answer</span>"
         return f"<div style='max-width:860px;line-height:1.6'>{''.join(parts)}<p style='margin:6px 0'>{key}</p></div>"
