@@ -109,34 +109,33 @@ class Features:
         assert self.cache is not None, "there is no cache to keep features in"
         self.cache.mkdir(parents=True, exist_ok=True)
         inside = (self._block(block) for block in dict.fromkeys(blocks))
-        missing = [keys for keys in inside if keys and not self._path(keys).exists()]
-        tokens = sum(len(ids) for keys in missing for ids in self._tokens(keys)[0])
+        missing = {path: keys for keys in inside if keys and not (path := self._path(keys)).exists()}
+        tokens = sum(len(ids) for keys in missing.values() for ids in self._tokens(keys)[0])
         size = tokens * self.encoder.width * (2 if self.encoder.bf16 else 4)
         free = shutil.disk_usage(self.cache).free
-        examples = sum(map(len, missing))
+        examples = sum(map(len, missing.values()))
         say(f"Trunk features of {examples:,} examples ({tokens:,} tokens): {size / 1e9:.2f} GB in {self.cache}")
         if size > free:
             raise InputError(
                 f"{self.cache} has {free / 1e9:.2f} GB left for {size / 1e9:.2f} GB of trunk features; name another "
                 "directory, or leave the cache away: they are then computed in each run."
             )
-        for keys in progress(missing):
+        for path, keys in progress(list(missing.items())):
             start = time.perf_counter()
-            self._write(keys)
+            self._write(path, keys)
             self.seconds += time.perf_counter() - start
 
-    def _write(self, keys: Sequence[Hashable]) -> None:
+    def _write(self, path: Path, keys: Sequence[Hashable]) -> None:
         from safetensors.torch import save_file
 
         self._compute(keys)
         whole = torch.cat([self.rows[key]["hidden"] for key in keys])
         ends = torch.tensor([len(self.rows[key]["hidden"]) for key in keys]).cumsum(0)
-        path = self._path(keys)
         with whole_file(path) as unfinished:
             save_file({"hidden": whole, "ends": ends}, unfinished)
         for key in keys:
             del self.rows[key]
-        self._open(keys)
+        self._open(path, keys)
 
     def _look(self, keys: Sequence[Any]) -> None:
         """Open the files of the (language, split) that these keys are of, if they have not been looked for yet."""
@@ -145,13 +144,13 @@ class Features:
         for block in dict.fromkeys(zip(known["language"][rows], known["split"][rows], strict=True)):
             if block not in self._looked:
                 self._looked.add(block)
-                if self._path(inside := self._block(block)).exists():
-                    self._open(inside)
+                path = self._path(inside := self._block(block))
+                if path.exists():
+                    self._open(path, inside)
 
-    def _open(self, keys: Sequence[Hashable]) -> None:
+    def _open(self, path: Path, keys: Sequence[Hashable]) -> None:
         from safetensors import safe_open
 
-        path = self._path(keys)
         try:
             file = safe_open(path, "pt")
             hidden, ends = file.get_slice("hidden"), file.get_tensor("ends").tolist()
