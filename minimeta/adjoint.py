@@ -18,19 +18,18 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from .clusters import add_rows, check_second_derivative, gradients, rows_of
 from .errors import InputError
 from .grouping import Grouping
 from .inner import (
     InnerStep,
     adapt,
-    add_rows,
     check,
     check_chunk,
     chunk_losses,
     chunks,
     query_labels,
     query_losses,
-    rows_of,
     shares,
     support_at,
     trajectory,
@@ -55,21 +54,27 @@ def meta_gradient(
     graph at a time: the same gradient to rounding, from more passes over the support (second order: each example twice
     forward rather than once). Neither the loss nor the gradient is checked for being finite.
 
-    Raises InputError where `inner.adapt` does, and if chunks would draw new dropout masks in their second pass.
+    Raises InputError where `inner.adapt` does, and if the learner draws random numbers (dropout), which would be
+    others in the second pass over a chunk.
     """
     if tasks_per_chunk is None:
         adapted = adapt(learner, episode, grouping, steps, rate, first_order)
         loss = query_losses(learner, adapted, episode).mean()
         omega = [p for p in learner.parameters() if p.requires_grad]
-        return loss.detach(), torch.autograd.grad(loss, omega, materialize_grads=True), adapted.steps
+        return loss.detach(), gradients(loss, omega), adapted.steps
     check(learner, episode, steps, rate, second_order=not first_order)
     check_chunk(tasks_per_chunk)
-    _check_dropout(learner, second_order=not first_order and steps > 0)
 
     visited = []  # the parameters before each step, which first order does not ask for
+    before = _random_state()
     with torch.no_grad():
         for adapted in trajectory(learner, episode, grouping, steps, rate, first_order, tasks_per_chunk):
             visited = [adapted.parameters] if first_order else [*visited, adapted.parameters]
+            if not first_order and not all(map(torch.equal, before, _random_state())):
+                raise InputError(
+                    "The learner draws random numbers (dropout, say), which would be others in the second pass over a "
+                    "chunk; call eval() on the learner, leave tasks_per_chunk out, or use first_order=True."
+                )
     theta, record = visited.pop(), adapted.steps
     labels = query_labels(adapted, episode)
     even = [1 / len(labels)] * len(labels)
@@ -113,19 +118,16 @@ def _curvature(
     clusters, own, _, total = chunk_losses(learner, theta, labels, support, weights, chunk)
     leaves = list(own.values())
     with torch.enable_grad():
-        gradients = torch.autograd.grad(total, leaves, create_graph=True, materialize_grads=True)
+        first = gradients(total, leaves, create_graph=True)
+        check_second_derivative(learner, first)
         # A parameter that the loss is linear in, or does not depend on, may have a gradient without a graph.
-        curved = [(g, rows_of(part, clusters)) for g, part in zip(gradients, costates, strict=True) if g.requires_grad]
+        curved = [(g, rows_of(part, clusters)) for g, part in zip(first, costates, strict=True) if g.requires_grad]
         if not curved:
             return clusters, [torch.zeros_like(leaf) for leaf in leaves]
         outputs, vectors = zip(*curved, strict=True)
-        return clusters, torch.autograd.grad(outputs, leaves, vectors, materialize_grads=True)
+        return clusters, gradients(outputs, leaves, vectors)
 
 
-def _check_dropout(learner: nn.Module, second_order: bool) -> None:
-    for module in learner.modules() if second_order else ():
-        if module.training and isinstance(module, nn.modules.dropout._DropoutNd) and module.p:
-            raise InputError(
-                f"{type(module).__name__} would draw another mask in the second pass over a chunk; call eval() on the "
-                "learner, leave tasks_per_chunk out, or use first_order=True."
-            )
+def _random_state() -> list[Tensor]:
+    """The state of torch's random generators, the processor's and each GPU's."""
+    return [torch.get_rng_state(), *torch.cuda.get_rng_state_all()]

@@ -1,7 +1,7 @@
 """The inner loop: K gradient steps, pooled within clusters of tasks (TreeMAML, eq. 5 to 7).
 
-Parameters live per cluster: step 1 of a tree has one set, not one per task. Clusters with the same number of
-tasks are evaluated together with `torch.func.vmap`, and one `torch.autograd.grad` gives all their gradients.
+Parameters live per cluster: step 1 of a tree has one set, not one per task. All clusters are evaluated together (see
+`clusters`), and one `torch.autograd.grad` gives all their gradients.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from functools import lru_cache, partial
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
 
+from .clusters import add_rows, check_second_derivative, gradients, rows_of, task_losses
 from .errors import InputError
 from .grouping import Grouping, regroup
 from .tasks import Batch, Episode
@@ -131,17 +131,18 @@ def trajectory(
         if track and not first_order:
             losses = task_losses(learner, theta, labels, support).mean(1)
             total = losses @ losses.new_tensor(weights)
-            gradients = torch.autograd.grad(total, list(theta.values()), create_graph=True, materialize_grads=True)
+            moves = gradients(total, list(theta.values()), create_graph=True)
+            check_second_derivative(learner, moves)
         else:
-            losses, gradients = weighted_gradients(learner, theta, labels, support, weights, tasks_per_chunk)
+            losses, moves = weighted_gradients(learner, theta, labels, support, weights, tasks_per_chunk)
         _finite(losses, episode.tasks, k, rate)
         with torch.no_grad():
-            norms = [torch.linalg.vector_norm(g.reshape(len(g), -1), dim=1) for g in gradients]
+            norms = [torch.linalg.vector_norm(g.reshape(len(g), -1), dim=1) for g in moves]
             norms = torch.linalg.vector_norm(torch.stack(norms), dim=0)
         record.append(InnerStep(losses.detach(), labels, norms))
         # `add` with a negative factor: one operation less than p - rate * g, and one less in its backward pass.
-        theta = {name: p.add(g, alpha=-rate) for (name, p), g in zip(theta.items(), gradients, strict=True)}
-        del losses, gradients  # rather than keep them during the next step
+        theta = {name: p.add(g, alpha=-rate) for (name, p), g in zip(theta.items(), moves, strict=True)}
+        del losses, moves  # rather than keep them during the next step
         yield Adapted(theta, labels, list(record))
 
 
@@ -168,18 +169,18 @@ def weighted_gradients(
 
     Neither has a graph, and no more than `tasks_per_chunk` tasks have one at a time.
     """
-    parts, losses, gradients = chunks(batch, tasks_per_chunk), [], []
+    parts, losses, summed = chunks(batch, tasks_per_chunk), [], []
     for chunk in parts:
         clusters, own, part, total = chunk_losses(learner, theta, labels, batch, weights, chunk)
-        found = torch.autograd.grad(total, list(own.values()), materialize_grads=True)
+        found = gradients(total, list(own.values()))
         losses.append(part)
         del own, total  # before the next chunk has its graph
         if len(parts) == 1 and len(clusters) == len(next(iter(theta.values()))):
             return losses[0], found
-        gradients = gradients or [torch.zeros_like(value) for value in theta.values()]
-        for whole, rows in zip(gradients, found, strict=True):
+        summed = summed or [torch.zeros_like(value) for value in theta.values()]
+        for whole, rows in zip(summed, found, strict=True):
             add_rows(whole, clusters, rows)
-    return torch.cat(losses), gradients
+    return torch.cat(losses), summed
 
 
 def chunks(batch: Batch, tasks_per_chunk: int | None) -> list[slice]:
@@ -231,17 +232,18 @@ def task_gradients(
         with torch.enable_grad():
             examples = {name: value[some] for name, value in batch.items()}
             losses = task_losses(learner, own, range(count), examples).mean(1)
-            rows.append(sketch(torch.autograd.grad(losses.sum(), list(own.values()), materialize_grads=True)))
+            rows.append(sketch(gradients(losses.sum(), list(own.values()))))
     return np.concatenate(rows)
 
 
-def sketch(gradients: Sequence[Tensor]) -> np.ndarray:
+def sketch(parts: Sequence[Tensor]) -> np.ndarray:
     """Gradients of n tasks, tensors (n, *shape) each, as vectors of at most SKETCH numbers: (n, size).
 
     Longer ones are folded by a count sketch (Charikar et al. 2002): each number is added to one place with one
     sign, both drawn once. Inner products stay what they are on average, with an error near |g| |h| / sqrt(SKETCH).
     """
-    whole = torch.cat([part.detach().flatten(1) for part in gradients], dim=1).cpu()
+    whole = torch.cat([part.detach().flatten(1) for part in parts], dim=1).cpu()
+    whole = whole.to(torch.promote_types(whole.dtype, torch.float32))  # numpy has no bfloat16
     if whole.shape[1] <= SKETCH:
         return whole.numpy()
     place, sign = _places(whole.shape[1])
@@ -255,14 +257,6 @@ def _places(size: int) -> tuple[Tensor, Tensor]:
     return place, 2 * torch.randint(2, (size,), generator=drawn) - 1
 
 
-def task_losses(learner: nn.Module, theta: dict[str, Tensor], labels: Sequence[int], batch: Batch) -> Tensor:
-    """The loss of every example, (tasks, n), each task at the parameters of its cluster.
-
-    `theta[name]` is (clusters, *shape) and `batch` tensors are (tasks, n, ...).
-    """
-    return by_cluster(lambda p, b: functional_call(learner, p, (b,)), theta, labels, batch)
-
-
 def query_losses(learner: nn.Module, adapted: Adapted, episode: Episode) -> Tensor:
     """The query loss of every example at its task's adapted parameters, (m_q, n_v)."""
     return task_losses(learner, adapted.parameters, query_labels(adapted, episode), episode.query)
@@ -270,65 +264,8 @@ def query_losses(learner: nn.Module, adapted: Adapted, episode: Episode) -> Tens
 
 def query_labels(adapted: Adapted, episode: Episode) -> list[int]:
     """The cluster of each of the m_q tasks with query data, which are the last ones."""
+    _check_batch("query", episode.query, adapted.labels)
     return adapted.labels[len(adapted.labels) - len(next(iter(episode.query.values()))) :]
-
-
-def task_outputs(learner: Learner, theta: dict[str, Tensor], labels: Sequence[int], batch: Batch) -> Tensor:
-    """The learner's outputs for every example, (tasks, n, ...), each task at the parameters of its cluster."""
-    outputs = _Outputs(learner)
-    named = {f"learner.{name}": value for name, value in theta.items()}
-    return by_cluster(lambda p, b: functional_call(outputs, p, (b,)), named, labels, batch)
-
-
-class _Outputs(nn.Module):
-    """A learner with its outputs as forward, so that `functional_call` can reach them."""
-
-    def __init__(self, learner: Learner) -> None:
-        super().__init__()
-        self.learner = learner
-
-    def forward(self, batch: Batch) -> Tensor:
-        return self.learner.outputs(batch)
-
-
-def by_cluster(
-    function: Callable[[dict[str, Tensor], Batch], Tensor],
-    theta: dict[str, Tensor],
-    labels: Sequence[int],
-    batch: Batch,
-) -> Tensor:
-    """Apply `function(parameters, examples)` to every task at its cluster's parameters: (tasks, n, ...).
-
-    Clusters of the same size are stacked, so that nothing is padded and nothing is computed twice.
-    """
-    tasks, n = next(iter(batch.values())).shape[:2]
-    members: dict[int, list[int]] = {}
-    for task, label in enumerate(labels[:tasks]):
-        members.setdefault(label, []).append(task)
-    by_size: dict[int, list[int]] = {}
-    for label, inside in members.items():
-        by_size.setdefault(len(inside), []).append(label)
-
-    results, order = [], []
-    for size, clusters in by_size.items():
-        index = [task for label in clusters for task in members[label]]
-        order += index
-        parameters = {name: rows_of(value, clusters) for name, value in theta.items()}
-        examples = {name: rows_of(value, index) for name, value in batch.items()}
-        examples = {name: value.reshape(len(clusters), size * n, *value.shape[2:]) for name, value in examples.items()}
-        if len(clusters) == 1:
-            result = function(_first(parameters), _first(examples))[None]
-        else:
-            result = _vmap(function, parameters, examples)
-        if result.shape[:2] != (len(clusters), size * n):
-            raise InputError(
-                f"The learner gave a result of shape {tuple(result.shape[1:])} for {size * n} examples; "
-                "it must give one loss per example (use a loss with reduction='none')."
-            )
-        results.append(result.reshape(len(index), n, *result.shape[2:]))
-    if len(results) == 1 and order == list(range(tasks)):
-        return results[0]
-    return torch.cat(results)[torch.tensor(order, device=results[0].device).argsort()]
 
 
 def adapt_with_higher(
@@ -375,36 +312,6 @@ def adapt_with_higher(
     return copies
 
 
-def _vmap(function: Callable[[dict[str, Tensor], Batch], Tensor], parameters: dict, examples: Batch) -> Tensor:
-    """`function` over the first dimension of both; one after the other if an operation has no batching rule."""
-    try:
-        return vmap(function, randomness="different")(parameters, examples)
-    except RuntimeError as error:
-        if "Batching rule not implemented" not in str(error):
-            raise
-    count = len(next(iter(examples.values())))
-    picked = (
-        [{name: value[i] for name, value in part.items()} for part in (parameters, examples)] for i in range(count)
-    )
-    return torch.stack([function(*both) for both in picked])
-
-
-def rows_of(value: Tensor, index: list[int]) -> Tensor:
-    """`value[index]`, without a copy where that changes nothing."""
-    if len(value) == 1:
-        return value if len(index) == 1 else value.expand(len(index), *value.shape[1:])
-    return value if index == list(range(len(value))) else value[index]
-
-
-def add_rows(total: Tensor, index: list[int], rows: Tensor, factor: float = 1.0) -> None:
-    """Add `factor` times each of `rows` to the row of `total` with its index, in place."""
-    total.index_add_(0, torch.tensor(index, device=total.device), rows, alpha=factor)
-
-
-def _first(batch: Batch) -> Batch:
-    return {name: value[0] for name, value in batch.items()}
-
-
 def _finite(losses: Tensor, tasks: Sequence[str], step: int, rate: float) -> None:
     losses = losses.detach()
     if math.isfinite(losses.sum()):  # one number is quickly tested
@@ -435,22 +342,65 @@ def check(learner: nn.Module, episode: Episode, steps: int, rate: float, second_
             f"{steps} inner steps."
         )
     for batch in episode.support:
-        tasks = len(next(iter(batch.values())))
-        if tasks > len(episode.tasks):
-            raise InputError(f"The support has data for {tasks} tasks, but only {len(episode.tasks)} are named.")
+        _check_batch("support", batch, episode.tasks)
+    _check_batch("query", episode.query, episode.tasks)
+    tensors = [
+        *learner.parameters(),
+        *(value for batch in (*episode.support, episode.query) for value in batch.values()),
+    ]
+    if steps and (torch.is_inference_mode_enabled() or any(map(torch.is_inference, tensors))):
+        raise InputError(
+            "Adapting takes gradients, and torch.inference_mode() allows none, not even later of what was made in it; "
+            "use torch.no_grad()."
+        )
     if not any(p.requires_grad for p in learner.parameters()):
         raise InputError("The learner has no parameter that requires a gradient; there is nothing to adapt.")
     for module in learner.modules():
-        if module.training and getattr(module, "track_running_stats", False):
+        _check_module(module)
+        kind = getattr(getattr(module, "config", None), "_attn_implementation", None) or "eager"
+        if kind != "eager" and second_order and steps:
             raise InputError(
-                f"{type(module).__name__} would change its running statistics while adapting, across tasks; call "
-                "eval() on the learner or use a normalisation without them."
+                f"The encoder uses {kind} attention, which has no second derivative; "
+                'load it with attn_implementation="eager", or adapt with first_order=True.'
             )
-    if second_order and steps:
-        for module in learner.modules():
-            kind = getattr(getattr(module, "config", None), "_attn_implementation", None) or "eager"
-            if kind != "eager":
-                raise InputError(
-                    f"The encoder uses {kind} attention, which has no second derivative; "
-                    'load it with attn_implementation="eager", or adapt with first_order=True.'
-                )
+
+
+def _check_batch(what: str, batch: Batch, tasks: Sequence[object]) -> None:
+    """Raise InputError unless all tensors of a batch are (some of the tasks, examples, ...)."""
+    shapes = {name: tuple(value.shape[:2]) for name, value in batch.items()}
+    if not shapes or any(len(shape) < 2 for shape in shapes.values()) or len(set(shapes.values())) > 1:
+        told = ", ".join(f"{name} {tuple(value.shape)}" for name, value in batch.items()) or "nothing"
+        raise InputError(f"The {what} holds {told}; all its tensors must begin with the same (tasks, examples).")
+    ((count, examples),) = set(shapes.values())
+    if not 1 <= count <= len(tasks) or not examples:
+        raise InputError(
+            f"The {what} has {examples} examples for each of {count} tasks, and {len(tasks)} tasks are named; give "
+            f"data for 1 to {len(tasks)} tasks, one example or more each."
+        )
+
+
+def _check_module(module: nn.Module) -> None:
+    """Raise InputError if a part of a learner would change as it is evaluated, or hides what it computes."""
+    kind = type(module).__name__
+    if module.training and getattr(module, "track_running_stats", False):
+        raise InputError(
+            f"{kind} would change its running statistics while adapting, across tasks; call "
+            "eval() on the learner or use a normalisation without them."
+        )
+    if getattr(module, "max_norm", None) is not None and isinstance(module, nn.Embedding | nn.EmbeddingBag):
+        raise InputError(
+            f"{kind} with max_norm shortens its own rows when it is evaluated, and adapting must leave the learner as "
+            "it is; leave max_norm out."
+        )
+    for hook in module._forward_pre_hooks.values():
+        old = type(hook).__module__.removeprefix("torch.nn.utils.")
+        if old in ("weight_norm", "spectral_norm"):
+            raise InputError(
+                f"torch.nn.utils.{old} puts a new weight into {kind} when it is evaluated, and adapting must leave the "
+                f"learner as it is; use torch.nn.utils.parametrizations.{old}."
+            )
+    if hasattr(module, "_orig_mod") or module._compiled_call_impl is not None:
+        raise InputError(
+            f"{kind} has been compiled by torch.compile, which evaluates one set of parameters at a time; build the "
+            "learner from the module before that."
+        )

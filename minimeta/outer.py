@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from .adjoint import meta_gradient
+from .clusters import task_outputs
 from .errors import InputError
 from .grouping import Grouping
-from .inner import Learner, adapt, check_chunk, query_labels, task_outputs
+from .inner import Learner, adapt, check_chunk, query_labels
 from .inner import query_losses as query_losses  # what the outer loop minimises
 from .tasks import Episode, Sampler
 

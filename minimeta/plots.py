@@ -10,8 +10,9 @@ import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
+from .clusters import task_outputs
 from .grouping import Grouping, alone, regroup
-from .inner import Learner, adapt, task_outputs
+from .inner import Learner, adapt
 from .outer import Report
 from .tasks import Batch, Episode
 from .trees import TaskTree

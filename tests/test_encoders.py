@@ -13,7 +13,8 @@ from torch.func import functional_call
 from minimeta import corpora, encoders
 from minimeta.errors import InputError
 from minimeta.grouping import alone
-from minimeta.inner import adapt, task_losses
+from minimeta.clusters import task_losses
+from minimeta.inner import adapt
 from minimeta.tasks import Episode
 
 KINDS = ("bert", "xlm-roberta")

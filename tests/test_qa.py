@@ -19,9 +19,10 @@ from torch.func import functional_call
 
 from minimeta import corpora, encoders, findings, finetune, metrics, papers, recipes, study
 from minimeta.__main__ import main
+from minimeta.clusters import task_losses
 from minimeta.episodes import sampler
 from minimeta.grouping import alone
-from minimeta.inner import Learner, adapt, adapt_with_higher, task_losses
+from minimeta.inner import Learner, adapt, adapt_with_higher
 from minimeta.recipes import METHODS, Cell
 from minimeta.spans import training_window
 from minimeta.study import Run, World

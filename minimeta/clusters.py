@@ -1,0 +1,331 @@
+"""A learner evaluated for many tasks at once, each at the parameters of its cluster, and left as it was.
+
+Clusters with the same number of tasks are stacked and evaluated together with `torch.func.vmap`, so that nothing is
+padded and nothing is computed twice. What a task gets does not depend on the tasks beside it.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from weakref import WeakKeyDictionary, WeakSet
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import disable_saved_tensors_hooks
+from torch.backends import cuda
+from torch.func import functional_call, vmap
+
+from .errors import InputError
+from .tasks import Batch
+
+Parameters = dict[str, Tensor]
+"""Parameters by the names of `learner.named_parameters()`; of several clusters, (clusters, *shape) each."""
+
+_ONE_BY_ONE: WeakSet[nn.Module] = WeakSet()
+"""Learners that `vmap` has refused."""
+
+_INDEPENDENT: WeakKeyDictionary[nn.Module, dict[bool, bool]] = WeakKeyDictionary()
+"""For each learner, in training mode and not: may tasks share a batch?"""
+
+_TWICE: WeakKeyDictionary[nn.Module, set[bool]] = WeakKeyDictionary()
+"""The learners, in training mode and not, whose gradients can be differentiated."""
+
+_FUSED = (  # is it enabled, and its switch; `torch.nn.attention.sdpa_kernel` does the same in twenty times the time
+    (cuda.flash_sdp_enabled, cuda.enable_flash_sdp),
+    (cuda.mem_efficient_sdp_enabled, cuda.enable_mem_efficient_sdp),
+    (cuda.cudnn_sdp_enabled, cuda.enable_cudnn_sdp),
+)
+_ROUNDING = 0.02  # relative; in bfloat16 sums differ by a percent with the shape that they are computed in
+
+
+def task_losses(learner: nn.Module, theta: Parameters, labels: Sequence[int], batch: Batch) -> Tensor:
+    """The loss of every example, (tasks, n), each task at the parameters of its cluster.
+
+    `theta[name]` is (clusters, *shape) and `batch` tensors are (tasks, n, ...). Raises InputError if the learner does
+    not give one loss per example, or writes to its own parameters or buffers.
+    """
+    return _by_cluster(learner, learner, "", theta, labels, batch)
+
+
+def task_outputs(learner: nn.Module, theta: Parameters, labels: Sequence[int], batch: Batch) -> Tensor:
+    """The learner's outputs for every example, (tasks, n, ...), each task at the parameters of its cluster."""
+    return _by_cluster(learner, _Outputs(learner), "learner.", theta, labels, batch)
+
+
+def rows_of(value: Tensor, index: list[int]) -> Tensor:
+    """`value[index]`, without a copy where that changes nothing."""
+    if len(value) == 1:
+        return value if len(index) == 1 else value.expand(len(index), *value.shape[1:])
+    return value if index == list(range(len(value))) else value[index]
+
+
+def add_rows(total: Tensor, index: list[int], rows: Tensor, factor: float = 1.0) -> None:
+    """Add `factor` times each of `rows` to the row of `total` with its index, in place."""
+    total.index_add_(0, torch.tensor(index, device=total.device), rows, alpha=factor)
+
+
+def gradients(
+    outputs: Tensor | Sequence[Tensor],
+    inputs: Sequence[Tensor],
+    vectors: Sequence[Tensor] | None = None,
+    create_graph: bool = False,
+) -> Sequence[Tensor]:
+    """`torch.autograd.grad`, zeros for inputs that nothing depends on.
+
+    Raises InputError where there is no derivative.
+    """
+    if isinstance(outputs, Tensor) and not outputs.requires_grad:
+        raise InputError(
+            "The loss does not depend on any parameter that is adapted, or not by operations with a derivative "
+            "(argmax has none); there is nothing to adapt."
+        )
+    try:
+        return torch.autograd.grad(outputs, inputs, vectors, create_graph=create_graph, materialize_grads=True)
+    except RuntimeError as error:
+        if "derivative" in str(error):
+            raise InputError(_NO_SECOND.format(_first_line(error))) from None
+        if "use_reentrant" in str(error):
+            raise InputError(_RECOMPUTES) from None
+        raise
+
+
+def check_second_derivative(learner: nn.Module, found: Sequence[Tensor]) -> None:
+    """Raise InputError if gradients of the learner, made with `create_graph`, have no derivative, or a wrong one.
+
+    Looked for in the graph of the first gradients of a learner: torch passes over a missing derivative in silence where
+    it is asked for the gradient of some tensors, and that of its weight normalisation is wrong.
+    """
+    tried = _TWICE.setdefault(learner, set())
+    if learner.training in tried:
+        return
+    left, seen = [each.grad_fn for each in found], set()
+    while left:
+        node = left.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        # torch 2.13: its own numerical check, gradgradcheck, fails for this one on a CPU.
+        if node.name() == "WeightNormInterfaceBackward0":
+            raise InputError(
+                "torch's weight_norm has a second derivative that is wrong; write the norm out (g * v / v.norm(dim=1, "
+                "keepdim=True)), or adapt with first_order=True."
+            )
+        if node.name() in ("torch::autograd::Error", "torch::autograd::NotImplemented"):
+            raise InputError(_NO_SECOND.format("as torch says"))
+        left += [below for below, _ in node.next_functions]
+    tried.add(learner.training)
+
+
+class _Outputs(nn.Module):
+    """A learner with its outputs as forward, so that `functional_call` can reach them."""
+
+    def __init__(self, learner: nn.Module) -> None:
+        super().__init__()
+        self.learner = learner
+
+    def forward(self, batch: Batch) -> Tensor:
+        return self.learner.outputs(batch)
+
+
+_RECOMPUTES = (
+    "The learner recomputes its activations (checkpointing), which would be done with other parameters than those that "
+    "it was evaluated at; switch that off, and use tasks_per_chunk where memory is short."
+)
+
+_NO_SECOND = (
+    "An operation of the learner has no second derivative ({}); adapt with first_order=True, or write it in operations "
+    "that have one."
+)
+
+_Function = Callable[..., Tensor]
+
+
+def _by_cluster(
+    learner: nn.Module, module: nn.Module, prefix: str, theta: Parameters, labels: Sequence[int], batch: Batch
+) -> Tensor:
+    """Apply `module`, which is the learner or holds it under `prefix`, to every task: (tasks, n, ...)."""
+    tasks, n = next(iter(batch.values())).shape[:2]
+    layers = [(f"{path}." if path else "", layer) for path, layer in learner.named_modules()]
+    with _left_alone(layers, theta) as buffers, _differentiable_attention():
+        function = _function(layers, module, prefix, buffers)
+        apart = not _may_share(learner, function, theta, batch)
+        members: dict[int, list[int]] = {}
+        for task, label in enumerate(labels[:tasks]):
+            members.setdefault(task if apart else label, []).append(task)
+        by_size: dict[int, list[list[int]]] = {}
+        for inside in members.values():
+            by_size.setdefault(len(inside), []).append(inside)
+
+        results, order = [], []
+        for size, groups in by_size.items():
+            index = [task for inside in groups for task in inside]
+            order += index
+            parameters = {
+                name: rows_of(value, [labels[inside[0]] for inside in groups]) for name, value in theta.items()
+            }
+            examples = {
+                name: rows_of(value, index).unflatten(0, (-1, size)).flatten(1, 2) for name, value in batch.items()
+            }
+            result = _stacked(learner, function, parameters, examples)
+            if result.shape[:2] != (len(groups), size * n):
+                raise InputError(
+                    f"The learner gave a result of shape {tuple(result.shape[1:])} for {size * n} examples; "
+                    "it must give one loss per example (use a loss with reduction='none')."
+                )
+            results.append(result.reshape(len(index), n, *result.shape[2:]))
+    if len(results) == 1 and order == list(range(tasks)):
+        return results[0]
+    return torch.cat(results)[torch.tensor(order, device=results[0].device).argsort()]
+
+
+_Layers = list[tuple[str, nn.Module]]
+"""All modules of a learner, each once, with the beginning of their parameters' names."""
+
+
+def _function(layers: _Layers, module: nn.Module, prefix: str, buffers: dict[str, Tensor]) -> _Function:
+    """`module` as a function of the learner's parameters and of examples."""
+    # A parameter may be used by several layers, and a layer may stand at several places. Each layer's own parameters
+    # are exchanged once: `functional_call` would exchange those of a layer at two places twice, and put back the wrong
+    # ones (torch 2.13).
+    first: dict[Tensor, str] = {}
+    places, padding = [], {}
+    for path, layer in layers:
+        for name, value in layer._parameters.items():
+            if value is not None:
+                places.append((prefix + path + name, first.setdefault(value, path + name)))
+        if isinstance(layer, nn.Embedding) and layer.padding_idx is not None:
+            padding[f"{prefix}{path}weight"] = layer.padding_idx
+    fixed = {prefix + name: value for name, value in buffers.items()}
+
+    def call(parameters: Parameters, examples: Batch, stacked: bool = False) -> Tensor:
+        given = {place: parameters[name] for place, name in places if name in parameters}
+        for place in padding.keys() & given.keys() if stacked else ():
+            # The row of padding is not learned, and under vmap torch spares that of the first cluster alone.
+            given[place] = _constant_row(given[place], padding[place])
+        return functional_call(module, given | fixed, (examples,), tie_weights=False)
+
+    return call
+
+
+def _constant_row(weight: Tensor, row: int) -> Tensor:
+    """The same numbers, but no gradient reaches one row."""
+    constant = torch.arange(len(weight), device=weight.device) == row
+    return torch.where(constant[:, None], weight.detach(), weight)
+
+
+def _stacked(learner: nn.Module, function: _Function, parameters: Parameters, examples: Batch) -> Tensor:
+    """`function` over the first dimension of both; one after the other if `vmap` refuses the learner."""
+    count, refusal = len(next(iter(examples.values()))), None
+    if count > 1 and learner not in _ONE_BY_ONE:
+        try:
+            return vmap(partial(function, stacked=True), randomness="different")(parameters, examples)
+        except Exception as error:  # vmap has no exception of its own; the learner's will come again below
+            refusal = error
+    results = [function(_at(parameters, i), _at(examples, i)) for i in range(count)]
+    if refusal is not None:
+        _ONE_BY_ONE.add(learner)
+        warnings.warn(
+            f"The learner is evaluated cluster by cluster, which is slower: torch.func.vmap cannot take it "
+            f"({_first_line(refusal)}).",
+            stacklevel=2,
+        )
+    return torch.stack(results)
+
+
+def _at(batch: dict[str, Tensor], place: int) -> dict[str, Tensor]:
+    return {name: value[place] for name, value in batch.items()}
+
+
+def _may_share(learner: nn.Module, function: _Function, theta: Parameters, batch: Batch) -> bool:
+    """Whether tasks may be one batch: not where a result depends on the rows beside it.
+
+    That is so with batch normalisation by the batch's own statistics. Whether a learner does anything of the kind is
+    tried once, on two tasks.
+    """
+    known = _INDEPENDENT.setdefault(learner, {})
+    if learner.training in known:
+        return known[learner.training]
+    one = _at(theta, 0)
+    _check_recomputing(function, one, _at(batch, 0))
+    if len(next(iter(batch.values()))) == 1:
+        return True  # there is nobody to share with, and nothing to try it on
+    known[learner.training] = _same_in_company(function, one, batch) and not any(
+        isinstance(layer, nn.modules.batchnorm._BatchNorm) and not layer.track_running_stats
+        for layer in learner.modules()
+    )
+    return known[learner.training]
+
+
+def _same_in_company(function: _Function, parameters: Parameters, batch: Batch) -> bool:
+    """Are the results for the first task the same with the second in its batch?"""
+    n = next(iter(batch.values())).shape[1]
+    with _random_state_kept(), torch.no_grad():
+        torch.manual_seed(0)
+        alone = function(parameters, _at(batch, 0))
+        torch.manual_seed(0)
+        together = function(parameters, {name: value[:2].flatten(0, 1) for name, value in batch.items()})
+    if alone.shape[:1] != (n,) or together.shape[:1] != (2 * n,) or not alone.isfinite().all():
+        return True  # the caller says what is wrong
+    return bool((together[:n] - alone).abs().max() <= _ROUNDING * alone.abs().max())
+
+
+def _check_recomputing(function: _Function, parameters: Parameters, examples: Batch) -> None:
+    """Raise InputError if activations are not kept but recomputed in the backward pass, from ω instead of θ."""
+    with _random_state_kept(), torch.enable_grad():
+        try:
+            with disable_saved_tensors_hooks(_RECOMPUTES):
+                torch.ones(1, requires_grad=True).square()
+        except RuntimeError:
+            return  # the caller keeps tensors in a way of its own, on the processor, say
+        try:
+            with disable_saved_tensors_hooks(_RECOMPUTES):
+                function({name: value.detach().requires_grad_() for name, value in parameters.items()}, examples)
+        except RuntimeError as error:
+            if _RECOMPUTES in str(error):
+                raise InputError(_RECOMPUTES) from None
+            raise
+
+
+def _random_state_kept() -> AbstractContextManager[None]:
+    return torch.random.fork_rng(range(torch.cuda.device_count()))
+
+
+@contextmanager
+def _left_alone(layers: _Layers, theta: Parameters) -> Iterator[dict[str, Tensor]]:
+    """Copies of the learner's buffers to compute with; raises InputError if they or parameters were written to."""
+    parameters, buffers = [], {}
+    for path, layer in layers:
+        parameters += [(path + name, value) for name, value in layer._parameters.items() if value is not None]
+        buffers |= {path + name: value.clone() for name, value in layer._buffers.items() if value is not None}
+    watched = [*buffers.items(), *parameters, *theta.items()]
+    before = [value._version for _, value in watched]
+    yield buffers
+    for (name, value), version in zip(watched, before, strict=True):
+        if value._version != version:
+            raise InputError(
+                f"The learner writes to its own {name} when it is evaluated, and adapting must leave the learner as it "
+                "is: call eval() on it, or change its forward so that it does not."
+            )
+
+
+@contextmanager
+def _differentiable_attention() -> Iterator[None]:
+    """Attention in plain operations: torch's fused ones have no second derivative, or no rule for `vmap`."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    fused = [enabled() for enabled, _ in _FUSED]
+    torch.backends.mha.set_fastpath_enabled(False)
+    for _, enable in _FUSED:
+        enable(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+        for was, (_, enable) in zip(fused, _FUSED, strict=True):
+            enable(was)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
