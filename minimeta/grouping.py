@@ -85,6 +85,11 @@ def learned_tree(xi: float = XI, depth: int | None = None) -> Grouping:
     ) -> list[int]:
         count = len(tasks)
         if depth is not None and step > 1:
+            if "tree" not in kept:
+                raise InputError(
+                    f"A learned tree of depth {depth} grows from the gradients of inner step 1, and step {step} was "
+                    "asked for first; begin with step 1."
+                )
             tree = kept["tree"]
             found = tree.clusters(step) if tree else {}
             return [found.get(str(i), -1 - i) for i in range(count)]

@@ -344,10 +344,8 @@ def check(learner: nn.Module, episode: Episode, steps: int, rate: float, second_
     for batch in episode.support:
         _check_batch("support", batch, episode.tasks)
     _check_batch("query", episode.query, episode.tasks)
-    tensors = [
-        *learner.parameters(),
-        *(value for batch in (*episode.support, episode.query) for value in batch.values()),
-    ]
+    given = [item for batch in (*episode.support, episode.query) for item in batch.items()]
+    tensors = [*learner.parameters(), *(value for _, value in given)]
     if steps and (torch.is_inference_mode_enabled() or any(map(torch.is_inference, tensors))):
         raise InputError(
             "Adapting takes gradients, and torch.inference_mode() allows none, not even later of what was made in it; "
@@ -357,8 +355,14 @@ def check(learner: nn.Module, episode: Episode, steps: int, rate: float, second_
         raise InputError("The learner has no parameter that requires a gradient; there is nothing to adapt.")
     for module in learner.modules():
         _check_module(module)
-        kind = getattr(getattr(module, "config", None), "_attn_implementation", None) or "eager"
-        if kind != "eager" and second_order and steps:
+        kind = getattr(getattr(module, "config", None), "_attn_implementation", None)
+        for name, value in given if kind == "eager" else ():
+            if value.dtype == torch.bool and value.ndim > 4:  # of each task, (n, 1, T, T)
+                raise InputError(
+                    f"{name} is a boolean mask for each pair of tokens, which eager attention would add to its scores; "
+                    "give 0 where a token may look and a very low number elsewhere, or a mask (n, T)."
+                )
+        if kind not in (None, "eager") and second_order and steps:
             raise InputError(
                 f"The encoder uses {kind} attention, which has no second derivative; "
                 'load it with attn_implementation="eager", or adapt with first_order=True.'

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import copy
+import signal
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -38,8 +40,10 @@ class meta_train:
 
     Every outer step draws an episode, adapts for `steps` inner steps with `inner_rate` (see `inner.adapt`), and
     takes an Adam step with `outer_rate` on the mean query loss (TreeMAML, Algorithm 1); `linear_decay` lowers the
-    outer rate to 0 over `outer_steps`. `steps=0` is ordinary joint training on the query data. `first_order` leaves
-    the second derivatives out, and `tasks_per_chunk` bounds the memory (see `adjoint.meta_gradient`).
+    outer rate to 0 over `outer_steps`. `weight_decay` is decoupled from the gradient (AdamW, Loshchilov and Hutter
+    2019): as a part of it, Adam would scale it up to a whole outer rate in weights that no example uses. `steps=0` is
+    ordinary joint training on the query data. `first_order` leaves the second derivatives out, and `tasks_per_chunk`
+    bounds the memory (see `adjoint.meta_gradient`).
 
     It is an iterator of `Report`s and not a generator function, so that it can be interrupted anywhere and
     iterated again: an outer step is finished or has not happened, and the next one goes on from there. Raises
@@ -68,7 +72,7 @@ class meta_train:
         self.first_order, self.tasks_per_chunk = first_order, tasks_per_chunk
         self.outer_steps, self.step = outer_steps, 0
         self.parameters = [p for p in learner.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.Adam(self.parameters, lr=outer_rate, weight_decay=weight_decay)
+        self.optimizer = torch.optim.AdamW(self.parameters, lr=outer_rate, weight_decay=weight_decay)
         decay = (lambda step: 1 - step / max(outer_steps, 1)) if linear_decay else (lambda step: 1.0)
         self.scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimizer, decay)
 
@@ -106,25 +110,33 @@ class meta_train:
         )
 
     def _update(self, gradients: Sequence[Tensor]) -> None:
-        """One optimiser step that happens whole or not at all, even under Ctrl-C."""
-        before = [p.detach().clone() for p in self.parameters]
-        state = copy.deepcopy(self.optimizer.state_dict()), self.scheduler.state_dict()
+        """One optimiser step; Ctrl-C waits until it is done."""
         try:
-            for p, gradient in zip(self.parameters, gradients, strict=True):
-                p.grad = gradient
-            self.optimizer.step()
-            self.scheduler.step()
-            self.step += 1
-        except BaseException:
-            with torch.no_grad():
-                for p, value in zip(self.parameters, before, strict=True):
-                    p.copy_(value)
-            self.optimizer.load_state_dict(state[0])
-            self.scheduler.load_state_dict(state[1])
-            raise
+            with _interrupts_after():
+                for p, gradient in zip(self.parameters, gradients, strict=True):
+                    p.grad = gradient
+                self.optimizer.step()
+                self.scheduler.step()
+                self.step += 1
         finally:
             for p in self.parameters:  # the next step needs the memory
                 p.grad = None
+
+
+@contextmanager
+def _interrupts_after() -> Iterator[None]:
+    """Ctrl-C inside is raised at the end: what happens inside happens whole."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals reach the main thread alone
+        return
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
+    if came:
+        signal.raise_signal(signal.SIGINT)
 
 
 @dataclass(frozen=True)

@@ -320,7 +320,7 @@ def test_dropout_that_would_draw_another_mask_in_the_second_pass():
     episode = sinusoids(tasks=3)(0)
     with pytest.raises(InputError) as error:
         meta_gradient(learner, episode, everyone(), 1, 0.01, tasks_per_chunk=1)
-    assert "Dropout" in one_line(error)
+    assert "draws random numbers" in one_line(error)
     meta_gradient(learner, episode, everyone(), 1, 0.01, first_order=True, tasks_per_chunk=1)
     assert_same(learner.eval(), episode, everyone(), 2, 1)
 

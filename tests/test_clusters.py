@@ -162,7 +162,7 @@ def test_spectral_norm_in_eval_mode_is_a_layer_like_others():
 
 
 def test_a_parameter_that_forward_writes_to_is_named():
-    with pytest.raises(InputError, match="writes to its own weight|writes to its own module.weight"):
+    with pytest.raises(InputError, match=r"writes to its own module\.weight"):
         list(evaluate(Learner(Clipped(), squared_error), [curves()], everyone(), 1, 0.1))
 
 
@@ -374,7 +374,8 @@ RIGHT = {
 @pytest.mark.filterwarnings("ignore:The learner is evaluated cluster by cluster")
 def test_second_derivatives_are_those_of_finite_differences(name):
     learner, episode = RIGHT[name](), curves(shots=3)
-    few = Episode(episode.tasks[:3], ({n: v[:3] for n, v in episode.support[0].items()},), {n: v[:3, :4] for n, v in episode.query.items()})  # fmt: skip
+    support = {name: value[:3] for name, value in episode.support[0].items()}
+    few = Episode(episode.tasks[:3], (support,), {name: value[:3, :4] for name, value in episode.query.items()})
     expected = finite_differences(learner, few, alone())
     assert relative(plain_gradient(learner, few, alone()), expected) < 1e-4
     assert relative(plain_gradient(learner, few, alone(), chunk=2), expected) < 1e-4
@@ -517,11 +518,11 @@ def test_tensors_kept_elsewhere_by_the_caller_are_not_checkpointing():
 
 def test_a_compiled_module_is_refused():
     learner = Learner(torch.compile(nn.Linear(1, 1)), squared_error)
-    with pytest.raises(InputError, match="compiled by torch.compile"):
+    with pytest.raises(InputError, match="has been compiled"):
         adapt(learner, curves(), alone(), 1, 0.1)
     whole = on_curves(nn.Linear(1, 1))
     whole.module.compile()
-    with pytest.raises(InputError, match="compiled by torch.compile"):
+    with pytest.raises(InputError, match="has been compiled"):
         adapt(whole, curves(), alone(), 1, 0.1)
 
 

@@ -11,9 +11,9 @@ from datasets import Dataset
 from torch.func import functional_call
 
 from minimeta import corpora, encoders
+from minimeta.clusters import task_losses
 from minimeta.errors import InputError
 from minimeta.grouping import alone
-from minimeta.clusters import task_losses
 from minimeta.inner import adapt
 from minimeta.tasks import Episode
 

@@ -321,6 +321,40 @@ def test_support_that_does_not_fit_the_steps_raises():
     assert "2 tasks" in one_line(error)
 
 
+def test_a_query_of_more_tasks_than_are_named_raises():
+    whole = sinusoids(tasks=3)(0)
+    support = {name: value[:2] for name, value in whole.support[0].items()}
+    episode = Episode(whole.tasks[:2], (support,), whole.query)
+    with pytest.raises(InputError) as error:
+        adapt(mlp(), episode, alone(), 1, 0.01)
+    assert "The query has 10 examples for each of 3 tasks, and 2 tasks are named" in one_line(error)
+    fits = Episode(whole.tasks[:2], (support,), {name: value[:2] for name, value in whole.query.items()})
+    adapted = adapt(mlp(), fits, alone(), 1, 0.01)
+    with pytest.raises(InputError, match="3 tasks, and 2 tasks are named"):
+        query_losses(mlp(), adapted, episode)
+
+
+@pytest.mark.parametrize("where", ["support", "query"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda batch: batch | {"y": batch["y"][:2]},  # fewer tasks: it would be broadcast, or cut
+        lambda batch: batch | {"y": batch["y"][:1]},
+        lambda batch: batch | {"y": batch["y"][:, :1]},  # fewer examples
+        lambda batch: batch | {"y": batch["y"][:, 0, 0]},
+        lambda batch: {},
+    ],
+)
+def test_tensors_of_a_batch_that_do_not_go_together_raise(where, damage):
+    whole = sinusoids(tasks=3)(0)
+    batches = {"support": whole.support[0], "query": whole.query}
+    batches[where] = damage(batches[where])
+    episode = Episode(whole.tasks, (batches["support"],), batches["query"])
+    with pytest.raises(InputError) as error:
+        adapt(mlp(), episode, everyone(), 1, 0.01)
+    assert f"The {where} holds" in one_line(error)
+
+
 def test_a_loss_that_averages_over_examples_raises():
     learner = Learner(nn.Linear(1, 1), nn.functional.mse_loss)
     for grouping in (alone(), everyone()):

@@ -97,6 +97,11 @@ def test_one_tree_from_the_first_step():
     assert same_blocks(regroup(grouping, 2, tasks, first)[0], [group[i] for i in other])
 
 
+def test_a_later_step_asked_for_first_raises():
+    with pytest.raises(InputError, match="step 2 was asked for first; begin with step 1"):
+        regroup(learned_tree(depth=3), 2, ["a", "b"], [0, 0], lambda: np.eye(2))
+
+
 @pytest.mark.parametrize("depth", [None, 3])
 def test_a_task_without_data_or_gradient_stays_alone(depth):
     rng = np.random.default_rng(3)
