@@ -36,6 +36,7 @@ from .inner import (
     weighted_gradients,
 )
 from .tasks import Batch, Episode
+from .threads import threads_for
 
 
 def meta_gradient(
@@ -57,14 +58,27 @@ def meta_gradient(
     Raises InputError where `inner.adapt` does, and if the learner draws random numbers (dropout), which would be
     others in the second pass over a chunk.
     """
-    if tasks_per_chunk is None:
+    with threads_for(learner, episode):
+        if tasks_per_chunk is not None:
+            return _in_chunks(learner, episode, grouping, steps, rate, first_order, tasks_per_chunk)
         adapted = adapt(learner, episode, grouping, steps, rate, first_order)
         loss = query_losses(learner, adapted, episode).mean()
         omega = [p for p in learner.parameters() if p.requires_grad]
         return loss.detach(), gradients(loss, omega), adapted.steps
+
+
+def _in_chunks(
+    learner: nn.Module,
+    episode: Episode,
+    grouping: Grouping,
+    steps: int,
+    rate: float,
+    first_order: bool,
+    tasks_per_chunk: int,
+) -> tuple[Tensor, Sequence[Tensor], list[InnerStep]]:
+    """The recursion at the top of this file, so many tasks at a time."""
     check(learner, episode, steps, rate, second_order=not first_order)
     check_chunk(tasks_per_chunk)
-
     visited = []  # the parameters before each step, which first order does not ask for
     before = _random_state()
     with torch.no_grad():

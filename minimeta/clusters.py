@@ -20,6 +20,7 @@ from torch.func import functional_call, vmap
 
 from .errors import InputError
 from .tasks import Batch
+from .threads import threads_for
 
 Parameters = dict[str, Tensor]
 """Parameters by the names of `learner.named_parameters()`; of several clusters, (clusters, *shape) each."""
@@ -149,7 +150,8 @@ def _by_cluster(
     """Apply `module`, which is the learner or holds it under `prefix`, to every task: (tasks, n, ...)."""
     tasks, n = next(iter(batch.values())).shape[:2]
     layers = [(f"{path}." if path else "", layer) for path, layer in learner.named_modules()]
-    with _left_alone(layers, theta) as buffers, _differentiable_attention():
+    threads = threads_for(learner, batch)
+    with _left_alone(layers, theta) as buffers, _differentiable_attention(), threads:
         function = _function(layers, module, prefix, buffers)
         apart = not _may_share(learner, function, theta, batch)
         members: dict[int, list[int]] = {}

@@ -20,6 +20,7 @@ from .clusters import add_rows, check_second_derivative, gradients, rows_of, tas
 from .errors import InputError
 from .grouping import Grouping, regroup
 from .tasks import Batch, Episode
+from .threads import threads_for
 
 
 class Learner(nn.Module):
@@ -104,7 +105,8 @@ def adapt(
     """
     check(learner, episode, steps, rate, second_order=not first_order and torch.is_grad_enabled())
     check_chunk(tasks_per_chunk)
-    return deque(trajectory(learner, episode, grouping, steps, rate, first_order, tasks_per_chunk), maxlen=1)[0]
+    with threads_for(learner, episode):
+        return deque(trajectory(learner, episode, grouping, steps, rate, first_order, tasks_per_chunk), maxlen=1)[0]
 
 
 def trajectory(

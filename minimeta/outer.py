@@ -19,6 +19,7 @@ from .grouping import Grouping
 from .inner import Learner, adapt, check_chunk, query_labels
 from .inner import query_losses as query_losses  # what the outer loop minimises
 from .tasks import Episode, Sampler
+from .threads import threads_for
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,7 @@ def evaluate(
         training = learner.training
         learner.eval()
         try:
-            with torch.no_grad():
+            with torch.no_grad(), threads_for(learner, episode):
                 adapted = adapt(learner, episode, grouping, steps, inner_rate, tasks_per_chunk=tasks_per_chunk)
                 labels = query_labels(adapted, episode)
                 outputs = task_outputs(learner, adapted.parameters, labels, episode.query)

@@ -1,0 +1,47 @@
+"""How many threads torch computes with: one for small products, which sharing out makes slower.
+
+Threads that share a product wait for one another. On small products that costs more than it gives, and beside another
+busy process many times more: a notebook of 30 seconds took minutes. So the number is chosen by the size of the work,
+not by that of the machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from .tasks import Batch, Episode
+
+LARGE = 2 * 10**9
+"""Multiply-adds in one pass from which on threads are worth it: some 50 ms on one core."""
+
+
+@contextmanager
+def threads_for(module: nn.Module, data: Batch | Episode) -> Iterator[None]:
+    """One thread inside, if a pass of the largest batch through `module` is small; else as many as there were.
+
+    A pass has about one multiply-add for each parameter and each row of the inputs; a row is a token or a vector.
+    """
+    threads = torch.get_num_threads()
+    if threads == 1 or _multiply_adds(module, data) >= LARGE:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _multiply_adds(module: nn.Module, data: Batch | Episode) -> int:
+    batches = (*data.support, data.query) if isinstance(data, Episode) else (data,)
+    rows = [
+        value.numel() // (value.shape[-1] if value.is_floating_point() and value.ndim else 1)
+        for batch in batches
+        for value in batch.values()
+        if value.numel()
+    ]
+    return max(rows, default=0) * sum(p.numel() for p in module.parameters())

@@ -1,0 +1,83 @@
+"""The number of threads is chosen by the size of the work, and nobody else's choice is changed."""
+
+import pytest
+import torch
+from torch import nn
+
+from minimeta.adjoint import meta_gradient
+from minimeta.clusters import task_losses
+from minimeta.grouping import alone
+from minimeta.inner import Learner, adapt, squared_error
+from minimeta.outer import evaluate, meta_train
+from minimeta.tasks import sinusoids
+from minimeta.threads import threads_for
+
+
+@pytest.fixture(autouse=True)
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+class Telling(nn.Module):
+    """Notes how many threads it is evaluated with."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.seen = nn.Linear(1, 1), set()
+
+    def forward(self, x):
+        self.seen.add(torch.get_num_threads())
+        return self.layer(x)
+
+
+def work(learner):
+    episode = sinusoids(tasks=3)(0)
+    theta = {name: p.unsqueeze(0) for name, p in learner.named_parameters()}
+    task_losses(learner, theta, [0, 0, 0], episode.query)
+    adapt(learner, episode, alone(), 1, 0.01)
+    for chunk in (None, 2):
+        meta_gradient(learner, episode, alone(), 1, 0.01, tasks_per_chunk=chunk)
+    list(meta_train(learner, sinusoids(tasks=3), alone(), 1, 0.01, 2))
+    list(evaluate(learner, [episode], alone(), 1, 0.01))
+
+
+def test_small_work_is_done_by_one_thread():
+    learner = Learner(Telling(), squared_error)
+    work(learner)
+    assert learner.module.seen == {1}
+    assert torch.get_num_threads() == 2
+
+
+def test_large_work_by_as_many_as_were_chosen(monkeypatch):
+    monkeypatch.setattr("minimeta.threads.LARGE", 1)
+    learner = Learner(Telling(), squared_error)
+    work(learner)
+    assert learner.module.seen == {2}
+
+
+def test_the_choice_comes_back_after_an_error():
+    with pytest.raises(ZeroDivisionError), threads_for(nn.Linear(1, 1), {"x": torch.ones(1, 1, 1)}):
+        assert torch.get_num_threads() == 1
+        raise ZeroDivisionError
+    assert torch.get_num_threads() == 2
+
+
+@pytest.mark.parametrize(
+    ("batch", "rows"),
+    [
+        ({"x": torch.ones(4, 5, 3), "y": torch.ones(4, 5, 1)}, 20),
+        ({"hidden": torch.ones(4, 5, 7, 3), "mask": torch.ones(4, 5, 7, dtype=torch.long)}, 140),
+        ({"input_ids": torch.ones(4, 5, 7, dtype=torch.long)}, 140),
+    ],
+)
+def test_a_row_is_a_vector_or_a_token(batch, rows, monkeypatch):
+    module = nn.Linear(3, 2)  # 8 parameters
+    monkeypatch.setattr("minimeta.threads.LARGE", 8 * rows + 1)
+    with threads_for(module, batch):
+        assert torch.get_num_threads() == 1
+    monkeypatch.setattr("minimeta.threads.LARGE", 8 * rows)
+    with threads_for(module, batch):
+        assert torch.get_num_threads() == 2
