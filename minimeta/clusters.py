@@ -28,8 +28,8 @@ Parameters = dict[str, Tensor]
 _ONE_BY_ONE: WeakSet[nn.Module] = WeakSet()
 """Learners that `vmap` has refused."""
 
-_INDEPENDENT: WeakKeyDictionary[nn.Module, dict[bool, bool]] = WeakKeyDictionary()
-"""For each learner, in training mode and not: may tasks share a batch?"""
+_INDEPENDENT: WeakKeyDictionary[nn.Module, dict[bool, bool | None]] = WeakKeyDictionary()
+"""For each learner, in training mode and not: may tasks share a batch? None before it was tried on two tasks."""
 
 _TWICE: WeakKeyDictionary[nn.Module, set[bool]] = WeakKeyDictionary()
 """The learners, in training mode and not, whose gradients can be differentiated."""
@@ -148,6 +148,11 @@ def _by_cluster(
     learner: nn.Module, module: nn.Module, prefix: str, theta: Parameters, labels: Sequence[int], batch: Batch
 ) -> Tensor:
     """Apply `module`, which is the learner or holds it under `prefix`, to every task: (tasks, n, ...)."""
+    if torch.is_inference_mode_enabled() or any(map(torch.is_inference, [*learner.parameters(), *batch.values()])):
+        raise InputError(
+            "Adapting takes gradients, and torch.inference_mode() allows none, not even later of what was made in it; "
+            "use torch.no_grad()."
+        )
     tasks, n = next(iter(batch.values())).shape[:2]
     layers = [(f"{path}." if path else "", layer) for path, layer in learner.named_modules()]
     threads = threads_for(learner, batch)
@@ -247,18 +252,16 @@ def _may_share(learner: nn.Module, function: _Function, theta: Parameters, batch
     That is so with batch normalisation by the batch's own statistics. Whether a learner does anything of the kind is
     tried once, on two tasks.
     """
-    known = _INDEPENDENT.setdefault(learner, {})
-    if learner.training in known:
-        return known[learner.training]
-    one = _at(theta, 0)
-    _check_recomputing(function, one, _at(batch, 0))
-    if len(next(iter(batch.values()))) == 1:
-        return True  # there is nobody to share with, and nothing to try it on
-    known[learner.training] = _same_in_company(function, one, batch) and not any(
-        isinstance(layer, nn.modules.batchnorm._BatchNorm) and not layer.track_running_stats
-        for layer in learner.modules()
-    )
-    return known[learner.training]
+    known, mode, one = _INDEPENDENT.setdefault(learner, {}), learner.training, _at(theta, 0)
+    if mode not in known:
+        _check_recomputing(function, one, _at(batch, 0))
+        known[mode] = None
+    if known[mode] is None and len(next(iter(batch.values()))) > 1:
+        known[mode] = _same_in_company(function, one, batch) and not any(
+            isinstance(layer, nn.modules.batchnorm._BatchNorm) and not layer.track_running_stats
+            for layer in learner.modules()
+        )
+    return known[mode] is not False
 
 
 def _same_in_company(function: _Function, parameters: Parameters, batch: Batch) -> bool:

@@ -292,7 +292,8 @@ def adapt_with_higher(
         for copy, task in zip(copies, range(len(next(iter(support.values())))), strict=False):
             loss = copy({name: value[task] for name, value in support.items()}).mean()
             moving = [p for p in copy.parameters() if p.requires_grad]
-            own.append(torch.autograd.grad(loss, moving, create_graph=True, materialize_grads=True))
+            own.append(gradients(loss, moving, create_graph=True))
+            check_second_derivative(learner, own[-1])
         labels, _ = regroup(
             grouping,
             k,
@@ -300,11 +301,11 @@ def adapt_with_higher(
             labels,
             lambda own=own: sketch([torch.stack(part) for part in zip(*own, strict=True)]),
         )
-        gradients: dict[int, list[tuple[Tensor, ...]]] = {}
+        members: dict[int, list[Sequence[Tensor]]] = {}
         for label, gradient in zip(labels, own, strict=False):
-            gradients.setdefault(label, []).append(gradient)
+            members.setdefault(label, []).append(gradient)
         theta = {}
-        for label, parts in gradients.items():
+        for label, parts in members.items():
             pooled = iter([sum(same) / len(same) for same in zip(*parts, strict=True)])
             before = copies[labels.index(label)].parameters()
             theta[label] = [p - rate * next(pooled) if p.requires_grad else p for p in before]
@@ -347,12 +348,6 @@ def check(learner: nn.Module, episode: Episode, steps: int, rate: float, second_
         _check_batch("support", batch, episode.tasks)
     _check_batch("query", episode.query, episode.tasks)
     given = [item for batch in (*episode.support, episode.query) for item in batch.items()]
-    tensors = [*learner.parameters(), *(value for _, value in given)]
-    if steps and (torch.is_inference_mode_enabled() or any(map(torch.is_inference, tensors))):
-        raise InputError(
-            "Adapting takes gradients, and torch.inference_mode() allows none, not even later of what was made in it; "
-            "use torch.no_grad()."
-        )
     if not any(p.requires_grad for p in learner.parameters()):
         raise InputError("The learner has no parameter that requires a gradient; there is nothing to adapt.")
     for module in learner.modules():

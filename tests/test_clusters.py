@@ -15,7 +15,7 @@ from minimeta.adjoint import meta_gradient
 from minimeta.clusters import task_losses
 from minimeta.errors import InputError
 from minimeta.grouping import alone, everyone, fixed_tree, learned_tree
-from minimeta.inner import Learner, adapt, cross_entropy, query_losses, squared_error
+from minimeta.inner import Learner, adapt, adapt_with_higher, cross_entropy, query_losses, squared_error
 from minimeta.outer import evaluate, meta_train
 from minimeta.tasks import Episode, branching_curves
 
@@ -212,6 +212,35 @@ def test_batch_statistics_are_those_of_each_task(make, grouping):
         torch.testing.assert_close(together[task], lonely)
 
 
+def test_it_is_tried_out_once():
+    module = Telling()
+    learner = Learner(module, squared_error)
+    one, all_of_them = Episode(("a",), *first_task(curves())), curves()
+    for episode, passes in ((one, 2), (one, 1), (all_of_them, 3), (all_of_them, 1), (one, 1)):
+        module.passes = 0
+        theta = {name: p.unsqueeze(0) for name, p in learner.named_parameters()}
+        task_losses(learner, theta, [0] * len(episode.tasks), episode.query)
+        assert module.passes == passes
+
+
+class Telling(nn.Module):
+    """Counts its passes."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.passes = nn.Linear(1, 1), 0
+
+    def forward(self, x):
+        self.passes += 1
+        return self.layer(x)
+
+
+def first_task(episode):
+    """Support and query of the first task alone."""
+    support, query = ({name: value[:1] for name, value in each.items()} for each in (*episode.support, episode.query))
+    return (support,), query
+
+
 def test_trying_it_out_draws_no_random_numbers():
     learner = on_curves(nn.Linear(1, 8), nn.Dropout(0.5), nn.Linear(8, 1)).train()
     before = torch.get_rng_state()
@@ -402,6 +431,8 @@ def test_weight_norm_is_refused_for_second_order_alone():
         with pytest.raises(InputError) as error:
             meta_gradient(learner, episode, alone(), 1, 0.1, tasks_per_chunk=chunk)
         assert "write the norm out" in one_line(error)
+    with pytest.raises(InputError, match="write the norm out"):
+        adapt_with_higher(learner, episode, alone(), 1, 0.1)
     meta_gradient(learner, episode, alone(), 1, 0.1, first_order=True)
     next(evaluate(learner, [episode], alone(), 1, 0.1))
     copy.deepcopy(learner)
@@ -528,8 +559,9 @@ def test_a_compiled_module_is_refused():
 
 def test_inference_mode_is_refused():
     learner = on_curves(nn.Linear(1, 1))
-    with torch.inference_mode(), pytest.raises(InputError, match=r"torch\.no_grad"):
-        adapt(learner, curves(), alone(), 1, 0.1)
+    for steps in (0, 1):
+        with torch.inference_mode(), pytest.raises(InputError, match=r"torch\.no_grad"):
+            list(evaluate(learner, [curves()], alone(), steps, 0.1))
     with torch.inference_mode():
         made = curves()
     with pytest.raises(InputError, match=r"torch\.no_grad"):
