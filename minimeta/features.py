@@ -104,9 +104,13 @@ class Features:
         """Write the trunk's output for all rows of some (language, split) into the cache, a file for each.
 
         `say` is told first how much there is to compute and how large it will be. A file is written whole or not at
-        all, and what is there is not computed again. Raises InputError if the disk has no room for it.
+        all, and what is there is not computed again. Raises InputError if there is no cache, or no room for it.
         """
-        assert self.cache is not None, "there is no cache to keep features in"
+        if self.cache is None:
+            raise InputError(
+                "These features have no cache to be kept in; name a directory in features(corpus, cache=...), above a "
+                "trunk that is not adapted."
+            )
         self.cache.mkdir(parents=True, exist_ok=True)
         inside = (self._block(block) for block in dict.fromkeys(blocks))
         missing = {path: keys for keys in inside if keys and not (path := self._path(keys)).exists()}

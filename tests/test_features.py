@@ -82,9 +82,11 @@ def test_windows_of_questions_are_kept_too(tmp_path):
     assert kept.predict(encoder.learner, range(6)) == plain.predict(encoder.learner, range(6))
 
 
-def test_where_everything_is_adapted_there_is_nothing_to_keep(tmp_path, corpus, directory):
-    encoder = encoders.nli(directory, adapt="all")
-    assert encoder.features(corpus, tmp_path).cache is None
+def test_without_a_cache_there_is_nothing_to_keep(tmp_path, corpus, directory):
+    whole = encoders.nli(directory, adapt="all").features(corpus, tmp_path)
+    assert whole.cache is None
+    for features_ in (whole, encoders.nli(directory).features(corpus)):
+        complaint(lambda features_=features_: features_.keep(BLOCKS), "no cache", "name a directory")
 
 
 def test_a_disk_without_room_and_a_damaged_file(tmp_path, corpus, directory, monkeypatch):
