@@ -22,7 +22,7 @@ from .episodes import columns
 from .errors import InputError
 from .files import whole_file
 from .inner import Learner
-from .spans import Window, best_spans, first_answer, training_window, windows
+from .spans import Window, best_possible, best_spans, first_answer, training_window, windows
 from .tasks import Batch
 
 if TYPE_CHECKING:
@@ -326,6 +326,14 @@ class SpanFeatures(Features):
                 if row not in best or value > best[row][0]:
                     best[row] = (value, window.text(self.contexts[row], i, j))
         return [best[row][1] for row in rows]
+
+    def best_possible(self, rows: Sequence[int]) -> list[str]:
+        """The best answer to each of these rows that any learner could give, as text: see `spans.best_possible`."""
+        known = columns(self.corpus)["language"]
+        return [
+            best_possible(found, self.contexts[row], self.answers[row]["text"], known[row])
+            for row, found in self.windows(rows).items()
+        ]
 
     def _keys(self, rows: Sequence[int]) -> list[tuple[int, int]]:
         return [(row, number) for row, found in self.windows(rows).items() for number in range(len(found))]

@@ -769,6 +769,12 @@ def test_an_answer_in_a_later_window_is_found(directory, mlqa):
     assert later == 3
 
 
+def test_the_best_possible_answers_are_the_right_ones_where_tokens_are_whole_words(directory, mlqa):
+    rows = list(range(40, 80))
+    told = encoders.qa(directory).features(mlqa).best_possible(rows)
+    assert told == [mlqa[row]["answers"]["text"][0] for row in rows]
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_scores_that_are_not_finite(directories, mlqa, value):
     features = encoders.qa(directories["bert"], adapt="all").features(mlqa)
