@@ -98,6 +98,9 @@ def _split(name: str, task: str, adapt: str, max_length: int, attention: str, se
     config = model.config
     unused = config.pad_token_id + 1 if config.model_type == "xlm-roberta" else 0
     longest = min(max_length, tokenizer.model_max_length, config.max_position_embeddings - unused)
+    special = tokenizer.num_special_tokens_to_add(pair=True)
+    if longest < special + 2:
+        raise InputError(f"{longest} tokens have no room for two texts beside {special} special ones; take more.")
     kept = trunk.requires_grad_(False) if adapt == "head" else None
     return Encoder(name, task, learner.eval(), kept, tokenizer, longest, config.type_vocab_size, bf16)
 

@@ -133,6 +133,19 @@ def test_long_examples_are_cut_as_hugging_face_cuts_them(directory, corpus, max_
     assert far(our_logits(encoder, corpus, rows), huggingface_logits(directory, corpus.select(rows), max_length)) < 1e-5
 
 
+@pytest.mark.parametrize("max_length", [-1, 0, 1, 3])
+def test_a_length_without_room_for_two_texts(directory, max_length):
+    """Hugging Face does not cut at all where the special tokens alone are longer."""
+    special = 3 if directory.name == "bert" else 4
+    for load in (encoders.nli, encoders.qa):
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*was not trained for")
+            small_world.complaint(
+                lambda load=load: load(directory, max_length=max_length), f"{max_length} tokens", f"{special} special"
+            )
+    assert encoders.nli(directory, max_length=special + 2).max_length == special + 2
+
+
 def test_the_tokenizer_limits_the_length_too(tmp_path, corpus):
     encoder = encoders.nli(small_world.write_encoder(tmp_path / "short", model_max_length=10))
     assert encoder.max_length == 10
