@@ -4,12 +4,16 @@ All have `language`, `genre`, `split` and `pair` (rows that are translations of 
 `premise`, `hypothesis`, `label` (a position in LABELS) and `premise_id` (the rows of one premise share it). Question
 answering has `context`, `question`, `answers` as SQuAD has them, {"text": [answer, ...], "answer_start": [its place
 in the context, ...]}, and `passage_id` (the questions about one passage, and their translations, share it).
+
+Premises, hypotheses and questions are in NFC: a letter and its marks are one character where Unicode has one, as most
+vocabularies were made. Contexts and answers are what they are, since answers are places in their contexts.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import unicodedata
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -32,14 +36,16 @@ TASKS = {"nli": "NLI", "qa": "question answering"}
 _NO_GOLD = "-"  # MultiNLI's mark for a pair on which its annotators did not agree
 
 
-def xnli(path: str | Path, languages: Sequence[str] | None = None, splits: Sequence[str] = ("dev", "test")) -> Dataset:
+def xnli(
+    path: str | Path, languages: Sequence[str] | None = None, splits: str | Sequence[str] = ("dev", "test")
+) -> Dataset:
     """XNLI 1.0 from `XNLI-1.0.zip`, from its unpacked directory, or from a directory that holds either.
 
     Raises InputError if the archive is missing or damaged, lacks a column, or lacks a language in a split.
     """
-    wanted = check(languages) if languages is not None else None
+    wanted = _codes(languages) if languages is not None else None
     tables = []
-    for split in splits:
+    for split in _splits(splits):
         table = _read(Path(path), "XNLI-1.0", f"xnli.{split}.tsv")
         where = f"XNLI's {split} split in {path}"
         _columns(table, {"language", "gold_label", "sentence1", "sentence2", "promptID", "pairID", "genre"}, where)
@@ -53,13 +59,13 @@ def xnli(path: str | Path, languages: Sequence[str] | None = None, splits: Seque
     return _dataset(tables)
 
 
-def multinli(path: str | Path, splits: Sequence[str] = ("train",)) -> Dataset:
+def multinli(path: str | Path, splits: str | Sequence[str] = ("train",)) -> Dataset:
     """MultiNLI 1.0 (English) from `multinli_1.0.zip` or its unpacked directory; pairs without a gold label go.
 
     Splits are `train`, `dev_matched` and `dev_mismatched`.
     """
     tables = []
-    for split in splits:
+    for split in _splits(splits):
         table = _read(Path(path), "multinli_1.0", f"multinli_1.0_{split}.jsonl")
         where = f"MultiNLI's {split} split in {path}"
         _columns(table, {"gold_label", "sentence1", "sentence2", "promptID", "pairID", "genre"}, where)
@@ -79,7 +85,7 @@ MINI_PASSAGES = {"train": 60, "dev": 20, "test": 40}
 """The passages of mini-QA for each language and genre, with two questions each."""
 
 
-def mini_nli(languages: Sequence[str] | None = None, splits: Sequence[str] = ("dev", "test")) -> Dataset:
+def mini_nli(languages: Sequence[str] | None = None, splits: str | Sequence[str] = ("dev", "test")) -> Dataset:
     """Mini-NLI, the project's own corpus: hand-written phrases, labels by rule, rows parallel in all languages.
 
     Splits are `train`, `dev` and `test`. Made from the tables in `data/mini` whenever it is asked for.
@@ -120,7 +126,7 @@ MANY_PASSAGES = 1200
 
 
 def mini_qa(
-    languages: Sequence[str] | None = None, splits: Sequence[str] = ("dev", "test"), passages: int | None = None
+    languages: Sequence[str] | None = None, splits: str | Sequence[str] = ("dev", "test"), passages: int | None = None
 ) -> Dataset:
     """Mini-QA, the project's own question answering: passages of mini-NLI's phrases, "who" and "where" questions.
 
@@ -156,26 +162,40 @@ def mini_qa(
 
 
 def _codes(languages: Sequence[str] | None) -> tuple[str, ...]:
+    """The languages that were named (one may be named by itself), each once; None stands for all."""
     codes = check(languages) if languages is not None else tuple(LANGUAGES)
     if not codes:
         raise InputError(f"No language was named; the languages are {', '.join(LANGUAGES)}.")
-    return codes
+    return tuple(dict.fromkeys(codes))
 
 
-def _splits(splits: Sequence[str], known: Iterable[str]) -> tuple[str, ...]:
-    splits = (splits,) if isinstance(splits, str) else splits
-    if not splits:
-        raise InputError(f"No split was named; mini-NLI and mini-QA have {', '.join(known)}.")
-    for split in splits:
+def _splits(splits: str | Sequence[str], known: Iterable[str] = ()) -> tuple[str, ...]:
+    """The splits that were named (one may be named by itself), each once; `known` are those of a mini corpus."""
+    named = tuple(dict.fromkeys((splits,) if isinstance(splits, str) else splits))
+    if not named:
+        raise InputError(f"No split was named; there are {', '.join(known or ('train', 'dev', 'test'))}.")
+    for split in named if known else ():
         if split not in known:
             raise InputError(f"Mini-NLI and mini-QA have no split {split!r}; they have {', '.join(known)}.")
-    return tuple(splits)
+    return named
+
+
+def _text(text: Any, where: str) -> str:
+    """A text of an archive, in NFC; raises InputError for what is no text or cannot be written as UTF-8."""
+    if not isinstance(text, str):
+        raise InputError(f"{where} has {text!r} where a text should be; get the archive again.")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        half = text[error.start : error.end]
+        raise InputError(f"{where} has half a character, {half!r}, in a text; get the archive again.") from None
+    return unicodedata.normalize("NFC", text)
 
 
 def nli(
     data: str | Path | None = None,
     languages: Sequence[str] | None = None,
-    splits: Sequence[str] = ("dev", "test"),
+    splits: str | Sequence[str] = ("dev", "test"),
 ) -> Dataset:
     """The NLI corpus for episodes: mini-NLI, or XNLI from `data`; a fifth of its dev premises set aside.
 
@@ -188,28 +208,30 @@ _AT = "answer_start"
 SQUAD_LANGUAGE, MLQA_LANGUAGES = "en", ("en", "es", "de", "ar", "vi", "zh", "hi")
 
 
-def squad(path: str | Path, splits: Sequence[str] = ("train",)) -> Dataset:
+def squad(path: str | Path, splits: str | Sequence[str] = ("train",)) -> Dataset:
     """SQuAD 1.1 (English) from a directory or archive with `train-v1.1.json` and `dev-v1.1.json` (`squad.zip`)."""
     return _questions(
         row
-        for split in ((splits,) if isinstance(splits, str) else splits)
+        for split in _splits(splits)
         for row in _squad_rows(Path(path), "squad", f"{split}-v1.1.json", SQUAD_LANGUAGE, split)
     )
 
 
-def mlqa(path: str | Path, languages: Sequence[str] | None = None, splits: Sequence[str] = ("dev", "test")) -> Dataset:
+def mlqa(
+    path: str | Path, languages: Sequence[str] | None = None, splits: str | Sequence[str] = ("dev", "test")
+) -> Dataset:
     """MLQA from `MLQA_V1.zip`, from its unpacked directory, or from a directory that holds either.
 
     Questions are asked in the language of their passage. Without `languages`, those that a split has. Raises
     InputError if the archive is missing or damaged, lacks what was named, or has an answer that does not stand where
     it should.
     """
-    wanted = check(languages) if languages is not None else MLQA_LANGUAGES
+    wanted = _codes(languages) if languages is not None else MLQA_LANGUAGES
     odd = [code for code in wanted if code not in MLQA_LANGUAGES]
     if odd:
         raise InputError(f"MLQA has no {some(odd)}; its languages are {', '.join(MLQA_LANGUAGES)}.")
     rows: list[dict[str, Any]] = []
-    splits = (splits,) if isinstance(splits, str) else splits
+    splits = _splits(splits)
     for split in splits:
         there = False
         for code in wanted:
@@ -229,13 +251,14 @@ def mlqa(path: str | Path, languages: Sequence[str] | None = None, splits: Seque
 def qa(
     data: str | Path | None = None,
     languages: Sequence[str] | None = None,
-    splits: Sequence[str] = ("dev", "test"),
+    splits: str | Sequence[str] = ("dev", "test"),
 ) -> Dataset:
     """The corpus of question answering for episodes: mini-QA, or MLQA from `data`; a fifth of its dev set aside.
 
     See `hold_out`. If `data` has no answered test questions, half of the dev passages become test rows, the same ones
     in all languages: then no language's test question is another one's dev question.
     """
+    splits = _splits(splits)
     corpus = mini_qa(languages, splits) if data is None else mlqa(data, splits=splits)
     if "test" in splits and "test" not in corpus.unique("split"):
         corpus = hold_out(corpus, share=0.5, by="passage_id", name="test")
@@ -243,7 +266,7 @@ def qa(
     if data is None or languages is None:
         return corpus
     # All languages were read, so that a question is in the same split whatever languages are asked for.
-    lacking = [code for code in check(languages) if code not in corpus.unique("language")]
+    lacking = [code for code in _codes(languages) if code not in corpus.unique("language")]
     if lacking:
         raise InputError(f"MLQA in {data} has no {some(lacking)}; it has {', '.join(corpus.unique('language'))}.")
     return corpus.select(np.flatnonzero(np.isin(corpus["language"][:], languages)))
@@ -260,22 +283,22 @@ def _squad_rows(path: Path, folder: str, name: str, language: str, split: str) -
             )
             for question in paragraph["qas"]
         ]
-        # Each answer with its place, and what stands there.
-        found = [
-            [(told["text"], at, context[max(at, 0) : at + len(told["text"])]) for told in answers for at in [told[_AT]]]
-            for _, context, *_, answers in asked
-        ]
+        places = [[(told["text"], told[_AT]) for told in answers] for *_, answers in asked]
     except (ValueError, KeyError, TypeError) as error:
         raise _unreadable(path, name, f"{type(error).__name__}: {error}") from None
     unanswered = []
-    for (number, context, identity, question, _), answers in zip(asked, found, strict=True):
-        for text, start, there in answers:
-            if start < 0 or text != there:
+    for (number, context, identity, question, _), answers in zip(asked, places, strict=True):
+        where = f"Question {identity!r} of {name} in {path}"
+        for text in (str(identity), context, *(text for text, _ in answers)):
+            _text(text, where)
+        for text, start in answers:
+            there = context[max(start, 0) : start + len(text)] if isinstance(start, int) else "nothing"
+            if text != there or start < 0:
                 raise InputError(
                     f"The answer {text!r} to question {identity} of {name} in {path} does not stand at {start} in its "
                     f"passage, there is {there!r}; get the archive again."
                 )
-        told = [(text, start) for text, start, _ in answers if text]
+        told = [(text, start) for text, start in answers if text.strip()]
         if not told:
             unanswered.append(identity)
             continue
@@ -286,7 +309,7 @@ def _squad_rows(path: Path, folder: str, name: str, language: str, split: str) -
             "pair": f"{split}/{identity}",
             "passage_id": f"{split}/{language}/{number}",
             "context": context,
-            "question": question,
+            "question": _text(question, where),
             "answers": {"text": [text for text, _ in told], "answer_start": [start for _, start in told]},
         }
     if unanswered:
@@ -325,6 +348,8 @@ def hold_out(
 
     Held-out rows are for choosing rates; no method trains on them. `by` is the column of what stays together.
     """
+    if not 0 <= share <= 1:
+        raise InputError(f"Cannot hold out a share of {share} of the dev rows; it is between 0 and 1.")
     split, group = np.array(corpus["split"]), np.array(corpus[by])
     groups = np.unique(group[split == "dev"])
     chosen = np.random.default_rng(seed).permutation(groups)[: round(share * len(groups))]
@@ -339,7 +364,8 @@ def _read(path: Path, folder: str, name: str) -> pd.DataFrame:
     content = _whole(path, folder, name)
     try:
         if name.endswith(".jsonl"):
-            return pd.read_json(io.BytesIO(content), lines=True, dtype=False, convert_dates=False)
+            # Not by pandas, which drops half a character without a word.
+            return pd.DataFrame([json.loads(line) for line in content.splitlines() if line.strip()], dtype=object)
         return pd.read_csv(io.BytesIO(content), sep="\t", quoting=3, keep_default_na=False, dtype=str)
     except (ValueError, pd.errors.ParserError) as error:
         raise _unreadable(path, name, str(error)) from None
@@ -368,22 +394,29 @@ def _standard(table: pd.DataFrame, split: str, language: pd.Series | str, where:
     import pandas as pd
 
     needed = table[["sentence1", "sentence2", "genre", "promptID", "pairID"]]
-    short = (needed.isna() | (needed == "")).any(axis=1)
+    short = (needed.isna() | needed.map(lambda text: isinstance(text, str) and not text.strip())).any(axis=1)
     if short.any():
         raise InputError(f"{where} breaks off in row {int(short.argmax()) + 1}; get the archive again.")
+    texts = {
+        name: [
+            _text(str(text) if name.endswith("ID") else text, f"Row {row} of {where}")
+            for row, text in enumerate(needed[name], 1)
+        ]
+        for name in needed
+    }
     odd = sorted(set(map(str, table["gold_label"])) - set(LABELS))
     if odd:
         raise InputError(f"{where} has the label {odd[0]!r}; the labels are {', '.join(LABELS)}.")
     return pd.DataFrame(
         {
             "language": language,
-            "genre": table["genre"],
+            "genre": texts["genre"],
             "split": split,
-            "premise": table["sentence1"],
-            "hypothesis": table["sentence2"],
+            "premise": texts["sentence1"],
+            "hypothesis": texts["sentence2"],
             "label": table["gold_label"].map({label: i for i, label in enumerate(LABELS)}),
-            "pair": split + "/" + table["pairID"].astype(str),
-            "premise_id": split + "/" + table["promptID"].astype(str),
+            "pair": [f"{split}/{name}" for name in texts["pairID"]],
+            "premise_id": [f"{split}/{name}" for name in texts["promptID"]],
         }
     )
 

@@ -8,7 +8,7 @@ For question answering, every token gets a start and an end score.
 
 from __future__ import annotations
 
-import pickle
+import json
 import warnings
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +25,20 @@ __all__ = ["Encoder", "Features", "load", "nli", "qa", "span_loss"]
 
 ARCHITECTURES = ("bert", "xlm-roberta")
 _TOKENIZERS = ("tokenizer.json", "vocab.txt", "sentencepiece.bpe.model")
+_SPLIT = {
+    "is_decoder": False,
+    "position_embedding_type": "absolute",
+    "chunk_size_feed_forward": 0,
+    "quantization_config": None,
+}
+"""What config.json must say, or leave unsaid, for trunk and head to compute what the whole model does."""
+
+_BERT_OPTIONS = {
+    "do_lower_case": "lowercase",
+    "strip_accents": "strip_accents",
+    "tokenize_chinese_chars": "handle_chinese_chars",
+}
+"""Options of tokenizer_config.json and what tokenizer.json calls them, for tokenizers in BERT's manner."""
 
 
 def nli(
@@ -37,9 +51,10 @@ def nli(
 ) -> Encoder:
     """Load an NLI classifier from a Hugging Face directory or name and choose what is adapted.
 
-    Logits are in the order of `corpora.LABELS`, whatever order the checkpoint has. A checkpoint without a
-    classifier gets a new one, drawn from `seed`, with a warning. Dropout is off. Only `attention="eager"` has
-    the second derivative that second-order meta-gradients need.
+    Logits are in the order of `corpora.LABELS`; the checkpoint's config.json must name its classes, in whatever order
+    it has them. A checkpoint without a classifier gets a new one, drawn from `seed`, with a warning. Dropout is off.
+    Only `attention="eager"` has the second derivative that second-order meta-gradients need. Raises InputError for a
+    checkpoint that is damaged or incomplete, does not name its classes, or is not a plain encoder.
 
     With `bf16`, products of matrices are computed in bfloat16 (autocast), in the trunk and in what is adapted;
     parameters, sums, losses and gradients of parameters stay in float32.
@@ -83,6 +98,9 @@ def _split(name: str, task: str, adapt: str, max_length: int, attention: str, se
     config = model.config
     unused = config.pad_token_id + 1 if config.model_type == "xlm-roberta" else 0
     longest = min(max_length, tokenizer.model_max_length, config.max_position_embeddings - unused)
+    special = tokenizer.num_special_tokens_to_add(pair=True)
+    if longest < special + 2:
+        raise InputError(f"{longest} tokens have no room for two texts beside {special} special ones; take more.")
     kept = trunk.requires_grad_(False) if adapt == "head" else None
     return Encoder(name, task, learner.eval(), kept, tokenizer, longest, config.type_vocab_size, bf16)
 
@@ -186,11 +204,12 @@ def _additive(mask: Tensor, dtype: torch.dtype) -> Tensor:
 def load(name: str, attention: str = "eager", seed: int = 0, task: str = "nli") -> tuple[Any, Any]:
     """The Hugging Face model for a task and its tokenizer; an NLI classifier's rows in the order of LABELS.
 
+    The tokenizer is the one of `tokenizer.json`, where there is that file.
+
     A checkpoint without the last layer of the task gets a new one, drawn from `seed`, with a warning.
     """
     import transformers
-    from safetensors import SafetensorError
-    from transformers import AutoConfig, AutoTokenizer
+    from transformers import AutoConfig
     from transformers.utils import logging
 
     kind, last, outputs = {
@@ -210,6 +229,11 @@ def load(name: str, attention: str = "eager", seed: int = 0, task: str = "nli") 
             raise InputError(
                 f"{name} is a {config.model_type} model; minimeta splits {' and '.join(ARCHITECTURES)} encoders."
             )
+        for setting, value in _SPLIT.items():
+            if (said := getattr(config, setting, value)) != value:
+                raise InputError(
+                    f"{name} has {setting}={said} in its config.json; minimeta splits encoders with {setting}={value}."
+                )
         if looks_local and not any((Path(path) / file).is_file() for file in _TOKENIZERS):
             raise InputError(f"{name} has no tokenizer; expected one of {', '.join(_TOKENIZERS)} beside config.json.")
         trained = any(architecture.endswith(kind) for architecture in config.architectures or [])
@@ -223,10 +247,10 @@ def load(name: str, attention: str = "eager", seed: int = 0, task: str = "nli") 
             output_loading_info=True,
             **({} if trained else {"num_labels": outputs}),
         )
-        tokenizer = AutoTokenizer.from_pretrained(path)
+        tokenizer = _tokenizer(path, name)
     except InputError:
         raise
-    except (OSError, ValueError, RuntimeError, ImportError, pickle.UnpicklingError, SafetensorError) as error:
+    except Exception as error:  # readers of configurations, weights and tokenizers raise what they like
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(
             f"The encoder {name} could not be loaded ({reason}); give a Hugging Face directory, or a name while "
@@ -243,6 +267,12 @@ def load(name: str, attention: str = "eager", seed: int = 0, task: str = "nli") 
     missing = sorted(report["missing_keys"])
     if any(not key.startswith((last, f"{model.base_model_prefix}.pooler")) for key in missing):
         raise InputError(f"{name} lacks weights of its encoder, {missing[0]} for one; it may be cut short.")
+    unused = sorted(key for key in report["unexpected_keys"] if ".encoder.layer." in key)
+    if unused:
+        raise InputError(
+            f"{name} has weights that the encoder of its config.json has not, {unused[0]} for one; they do not belong "
+            "together."
+        )
     if missing:
         warnings.warn(
             f"{name} was not trained for {TASKS[task]}: its last layer was drawn from seed {seed}; fine-tune it on "
@@ -254,13 +284,49 @@ def load(name: str, attention: str = "eager", seed: int = 0, task: str = "nli") 
     return model, tokenizer
 
 
+def _tokenizer(path: str, name: str) -> Any:
+    """The tokenizer of tokenizer.json; without that file, the one that transformers makes of the vocabulary.
+
+    AutoTokenizer (transformers 5.24) makes the tokenizers of classes that it knows, BERT's and XLM-R's among them,
+    anew from the vocabulary, and drops the normaliser and the pre-tokeniser of tokenizer.json. Here it only says what
+    the special tokens are for, and what a model takes.
+    """
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+    from transformers.utils import cached_file
+
+    known = AutoTokenizer.from_pretrained(path)
+    file = cached_file(path, "tokenizer.json", _raise_exceptions_for_missing_entries=False)
+    if file is None or type(known) is PreTrainedTokenizerFast:
+        return known
+    normalizer = json.loads(Path(file).read_text("utf-8"))["normalizer"] or {}
+    for option, part in _BERT_OPTIONS.items():
+        said, there = known.init_kwargs.get(option), normalizer.get(part)
+        if normalizer.get("type") == "BertNormalizer" and said is not None and said != there:
+            raise InputError(
+                f"{name} has {option}={said} in tokenizer_config.json and {part}={there} in tokenizer.json; make them "
+                "say what the model was trained with."
+            )
+    return PreTrainedTokenizerFast.from_pretrained(
+        path,
+        model_max_length=known.model_max_length,
+        model_input_names=known.model_input_names,
+        **known.special_tokens_map,
+    )
+
+
 def _order_labels(model: Any, name: str) -> None:
-    """Put the classifier's rows into the order of LABELS, if the checkpoint names its classes."""
+    """Put the classifier's rows into the order of LABELS, by the names that the checkpoint gives its classes."""
     names = [str(model.config.id2label[i]).lower() for i in range(len(LABELS))]
-    if all(label.startswith("label_") for label in names):
-        return
     if sorted(names) != sorted(LABELS):
-        raise InputError(f"{name} calls its classes {', '.join(names)}; expected {', '.join(LABELS)}.")
+        raise InputError(
+            f"{name} calls its classes {', '.join(names)}; expected {', '.join(LABELS)}: write them as id2label into "
+            "its config.json, in the order that it was trained with."
+        )
+    numbers = {str(label).lower(): number for label, number in (model.config.label2id or {}).items()}
+    if any(numbers.get(label, number) != number for number, label in enumerate(names)):
+        raise InputError(
+            f"{name} has an id2label that contradicts its label2id; mend the wrong one in its config.json."
+        )
     rows = [names.index(label) for label in LABELS]
     last = getattr(model.classifier, "out_proj", model.classifier)
     with torch.no_grad():

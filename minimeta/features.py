@@ -22,7 +22,7 @@ from .episodes import columns
 from .errors import InputError
 from .files import whole_file
 from .inner import Learner
-from .spans import Window, best_spans, first_answer, training_window, windows
+from .spans import Window, best_possible, best_spans, first_answer, training_window, windows
 from .tasks import Batch
 
 if TYPE_CHECKING:
@@ -104,9 +104,13 @@ class Features:
         """Write the trunk's output for all rows of some (language, split) into the cache, a file for each.
 
         `say` is told first how much there is to compute and how large it will be. A file is written whole or not at
-        all, and what is there is not computed again. Raises InputError if the disk has no room for it.
+        all, and what is there is not computed again. Raises InputError if there is no cache, or no room for it.
         """
-        assert self.cache is not None, "there is no cache to keep features in"
+        if self.cache is None:
+            raise InputError(
+                "These features have no cache to be kept in; name a directory in features(corpus, cache=...), above a "
+                "trunk that is not adapted."
+            )
         self.cache.mkdir(parents=True, exist_ok=True)
         inside = (self._block(block) for block in dict.fromkeys(blocks))
         missing = {path: keys for keys in inside if keys and not (path := self._path(keys)).exists()}
@@ -322,6 +326,14 @@ class SpanFeatures(Features):
                 if row not in best or value > best[row][0]:
                     best[row] = (value, window.text(self.contexts[row], i, j))
         return [best[row][1] for row in rows]
+
+    def best_possible(self, rows: Sequence[int]) -> list[str]:
+        """The best answer to each of these rows that any learner could give, as text: see `spans.best_possible`."""
+        known = columns(self.corpus)["language"]
+        return [
+            best_possible(found, self.contexts[row], self.answers[row]["text"], known[row])
+            for row, found in self.windows(rows).items()
+        ]
 
     def _keys(self, rows: Sequence[int]) -> list[tuple[int, int]]:
         return [(row, number) for row, found in self.windows(rows).items() for number in range(len(found))]

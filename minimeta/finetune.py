@@ -64,7 +64,7 @@ def nli(
 
     kept = [name for name in corpus.column_names if name != "label"]
     rows = corpus.map(tokens, batched=True, remove_columns=kept)
-    _train(model, tokenizer, rows, encoder, out, settings, seed, checkpoints)
+    _train(model, tokenizer, rows, out, settings, seed, checkpoints)
 
 
 def qa(
@@ -93,7 +93,7 @@ def qa(
         for each in found
         for window in each
     ]
-    _train(model, tokenizer, Dataset.from_list(rows), encoder, out, settings, seed, checkpoints)
+    _train(model, tokenizer, Dataset.from_list(rows), out, settings, seed, checkpoints)
 
 
 def _load(encoder: str | Path, seed: int, task: str) -> tuple[Any, Any]:
@@ -106,7 +106,6 @@ def _train(
     model: Any,
     tokenizer: Any,
     rows: Dataset,
-    encoder: str | Path,
     out: str | Path,
     settings: Settings,
     seed: int,
@@ -117,6 +116,8 @@ def _train(
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # of each file that is written
+    out, checkpoints = Path(out).expanduser(), Path(checkpoints).expanduser() if checkpoints else None
+    precision = AutoConfig.from_pretrained(model.name_or_path).dtype or model.dtype
     if settings.freeze_embeddings:
         model.get_input_embeddings().requires_grad_(False)
     trainer = Trainer(
@@ -142,9 +143,9 @@ def _train(
         train_dataset=rows,
     )
     if checkpoints:
-        trainer.add_callback(_same_order(Path(checkpoints), len(trainer.get_train_dataloader())))
-    trainer.train(resume_from_checkpoint=_last_whole(Path(checkpoints)) if checkpoints else None)
-    model.to(AutoConfig.from_pretrained(encoder).dtype or model.dtype).save_pretrained(out)
+        trainer.add_callback(_same_order(checkpoints, len(trainer.get_train_dataloader())))
+    trainer.train(resume_from_checkpoint=_last_whole(checkpoints) if checkpoints else None)
+    model.to(precision).save_pretrained(out)
     tokenizer.save_pretrained(out)
 
 

@@ -64,7 +64,7 @@ def check(codes: Iterable[str]) -> tuple[str, ...]:
     """The codes (or the one code) as a tuple; raises InputError for one that is not an XNLI language."""
     codes = (codes,) if isinstance(codes, str) else tuple(codes)
     for code in codes:
-        if code not in LANGUAGES:
+        if not isinstance(code, str) or code not in LANGUAGES:
             raise InputError(f"Unknown language {code!r}; the languages are {', '.join(sorted(LANGUAGES))}.")
     return codes
 

@@ -62,7 +62,10 @@ def exact_match(predicted: str, answers: Sequence[str], language: str) -> float:
 
 
 def f1(predicted: str, answers: Sequence[str], language: str) -> float:
-    """The harmonic mean of precision and recall of the answer's tokens, from 0 to 1, for the nearest right answer."""
+    """The harmonic mean of precision and recall of the answer's tokens, from 0 to 1, for the nearest right answer.
+
+    As in MLQA's evaluation it is 0 where nothing counts in either ("the" for "a"), though they match exactly.
+    """
     found, best = Counter(_tokens(predicted, language)), 0.0
     for answer in answers:
         wanted = Counter(_tokens(answer, language))

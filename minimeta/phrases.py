@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import re
+import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -149,4 +150,4 @@ def _rows(path: Path) -> list[dict[str, str]]:
         raise InputError(f"{path} is not in UTF-8; save it as CSV in UTF-8.") from None
     if not rows or any(set(row) != set(COLUMNS) or None in row.values() for row in rows):
         raise InputError(f"{path} is not a table with the columns {', '.join(COLUMNS)}; save it as CSV with commas.")
-    return [{column: value.strip() for column, value in row.items()} for row in rows]
+    return [{column: unicodedata.normalize("NFC", value.strip()) for column, value in row.items()} for row in rows]

@@ -261,11 +261,13 @@ def write_encoder(
     seed: int = 0,
     model_max_length: int | None = 64,
     spans: bool = False,
+    **settings: Any,
 ) -> Path:
     """Write a random encoder of 3 layers and 16 units as a Hugging Face directory; returns the directory.
 
     `labels` are the names of its classes in their order; without `classifier` it has an encoder alone. With `spans`
-    it finds answers instead. Its weights are large enough for its answers to differ from row to row.
+    it finds answers instead. `settings` are further ones of its config.json. Its weights are large enough for its
+    answers to differ from row to row.
     """
     import transformers
     from transformers.utils import logging
@@ -274,7 +276,7 @@ def write_encoder(
     bert = kind == "bert"
     labels = ("LABEL_0", "LABEL_1") if spans else labels
     task = "ForQuestionAnswering" if spans else "ForSequenceClassification" if classifier else "Model"
-    config = (transformers.BertConfig if bert else transformers.XLMRobertaConfig)(
+    given = dict(
         vocab_size=len(words),
         hidden_size=16,
         num_hidden_layers=3,
@@ -289,6 +291,7 @@ def write_encoder(
         id2label=dict(enumerate(labels)),
         label2id={label: i for i, label in enumerate(labels)},
     )
+    config = (transformers.BertConfig if bert else transformers.XLMRobertaConfig)(**given | settings)
     torch.manual_seed(seed)
     model = getattr(transformers, ("Bert" if bert else "XLMRoberta") + task)(config)
     with torch.no_grad():  # biases start at 0 and norms at 1, where a mistake could hide

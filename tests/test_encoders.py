@@ -1,5 +1,6 @@
 """Encoders: the split into trunk and head changes no logit, features are cached, and bad checkpoints are refused."""
 
+import itertools
 import json
 import shutil
 import warnings
@@ -9,8 +10,9 @@ import small_world
 import torch
 from datasets import Dataset
 from torch.func import functional_call
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from minimeta import corpora, encoders
+from minimeta import corpora, encoders, finetune
 from minimeta.clusters import task_losses
 from minimeta.errors import InputError
 from minimeta.grouping import alone
@@ -35,10 +37,8 @@ def directory(request, directories):
     return directories[request.param]
 
 
-def huggingface_logits(directory, rows, max_length=128):
+def huggingface_logits(directory, rows, max_length=128, token_types=True):
     """The logits of the checkpoint as Hugging Face computes them, padded to the longest of the rows."""
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
     model = AutoModelForSequenceClassification.from_pretrained(directory, attn_implementation="eager").eval()
     tokens = AutoTokenizer.from_pretrained(directory)(
         list(rows["premise"]),
@@ -48,6 +48,8 @@ def huggingface_logits(directory, rows, max_length=128):
         max_length=max_length,
         return_tensors="pt",
     )
+    if not token_types:
+        tokens.pop("token_type_ids", None)
     with torch.no_grad():
         return model(**tokens).logits
 
@@ -87,6 +89,31 @@ def test_logits_are_those_of_hugging_face(directory, corpus, what):
     assert far(our_logits(encoder, corpus, rows), expected) < 1e-5
 
 
+CONFIGURATIONS = {
+    "one layer": {"num_hidden_layers": 1},
+    "eight heads": {"num_attention_heads": 8},
+    "relu": {"hidden_act": "relu"},
+    "gelu_new": {"hidden_act": "gelu_new"},
+    "norms": {"layer_norm_eps": 0.1},
+    "dropout": {"hidden_dropout_prob": 0.5, "attention_probs_dropout_prob": 0.5, "classifier_dropout": 0.9},
+    "token types": {"type_vocab_size": 4},
+    "one token type": {"type_vocab_size": 1},
+    "many positions": {"max_position_embeddings": 300},
+    "another padding": {"pad_token_id": 3},
+    "loose ends": {"use_cache": True, "tie_word_embeddings": False, "problem_type": "multi_label_classification"},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_logits_are_those_of_hugging_face_whatever_the_configuration(tmp_path, corpus, kind, name):
+    rows = list(range(0, 1500, 97))
+    directory = small_world.write_encoder(tmp_path / "e", kind, **CONFIGURATIONS[name])
+    expected = huggingface_logits(directory, corpus.select(rows), token_types=name != "one token type")
+    for what in ("head", "all"):
+        assert far(our_logits(encoders.nli(directory, adapt=what), corpus, rows), expected) < 1e-5
+
+
 def test_token_types_matter_to_bert(directories, corpus):
     encoder = encoders.nli(directories["bert"], adapt="all")
     batch = {name: value[0] for name, value in encoder.features(corpus)[torch.arange(6)[None]].items()}
@@ -105,6 +132,19 @@ def test_long_examples_are_cut_as_hugging_face_cuts_them(directory, corpus, max_
     assert batch["mask"].shape[-1] == max_length
     assert batch["mask"].sum(-1).max() == max_length
     assert far(our_logits(encoder, corpus, rows), huggingface_logits(directory, corpus.select(rows), max_length)) < 1e-5
+
+
+@pytest.mark.parametrize("max_length", [-1, 0, 1, 3])
+def test_a_length_without_room_for_two_texts(directory, max_length):
+    """Hugging Face does not cut at all where the special tokens alone are longer."""
+    special = 3 if directory.name == "bert" else 4
+    for load in (encoders.nli, encoders.qa):
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*was not trained for")
+            small_world.complaint(
+                lambda load=load: load(directory, max_length=max_length), f"{max_length} tokens", f"{special} special"
+            )
+    assert encoders.nli(directory, max_length=special + 2).max_length == special + 2
 
 
 def test_the_tokenizer_limits_the_length_too(tmp_path, corpus):
@@ -306,11 +346,20 @@ def test_another_order_of_labels_is_put_right(tmp_path, corpus, order):
         assert far(our_logits(encoders.nli(directory), corpus, rows), expected) < 1e-5
 
 
-def test_classes_without_names_are_taken_in_our_order(tmp_path, corpus):
-    directory = small_world.write_encoder(tmp_path / "e", labels=("LABEL_0", "LABEL_1", "LABEL_2"))
-    rows = list(range(30))
-    expected = huggingface_logits(directory, corpus.select(rows))
-    assert far(our_logits(encoders.nli(directory), corpus, rows), expected) < 1e-5
+@pytest.mark.parametrize("kind", KINDS)
+def test_classes_without_names_are_refused_in_any_order(tmp_path, kind):
+    """Numbers tell no order: `LABEL_0` is entailment in one checkpoint and contradiction in the next."""
+    directory = small_world.write_encoder(tmp_path / "e", kind, labels=("LABEL_0", "LABEL_1", "LABEL_2"))
+    complaint(directory, "label_0, label_1, label_2", "expected entailment, neutral", "id2label", "config.json")
+    named = rewrite_config(directory, tmp_path / "named", id2label=dict(enumerate(corpora.LABELS)), label2id=None)
+    encoders.nli(named)  # what the sentence says is enough
+
+
+def test_names_that_contradict_themselves_are_refused(directories, tmp_path):
+    """Hugging Face writes both; where only one was mended by hand, nobody can tell which is right."""
+    order = ("contradiction", "neutral", "entailment")
+    directory = rewrite_config(directories["bert"], tmp_path / "e", id2label=dict(enumerate(order)))
+    complaint(directory, "id2label that contradicts its label2id", "config.json")
 
 
 def test_a_trained_classifier_gives_no_warning(directory):
@@ -331,6 +380,101 @@ def test_a_missing_classifier_is_drawn_from_the_seed_with_a_warning(tmp_path, co
     assert logits[0].shape == (3, 3)
     assert torch.equal(logits[0], logits[1])
     assert far(logits[0], logits[2]) > 1e-3
+
+
+# The tokenizer
+
+TEXTS = [
+    "plain words",
+    "two  blanks, and one\u00a0that does not break",
+    "ＦＵＬＬ width ½",
+    "Việt, Äpfel, Cafe\u0301",
+    "การแปล ไทย",
+    "दुनिया क़",
+    "中文 的句子。",
+    "don't-stop (now)",
+]
+
+
+def written_tokenizer(directory, kind, **told):
+    """Another tokenizer for an encoder: letter by letter, its own normaliser and pre-tokeniser, no class by name."""
+    from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, processors
+
+    bert = kind == "bert"
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"] if bert else ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    start, end = (special[2], special[3]) if bert else (special[0], special[2])
+    letters = sorted(set("".join(TEXTS)) | set("abcdefghijklmnopqrstuvwxyz"))
+    if bert:
+        pieces = [*special, *letters, *(f"##{letter}" for letter in letters)]
+        made = Tokenizer(models.WordPiece({piece: i for i, piece in enumerate(pieces)}, unk_token="[UNK]"))
+        made.normalizer = normalizers.NFC()
+        made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    else:
+        made = Tokenizer(models.Unigram([(piece, -1.0) for piece in [*special, "▁", *letters]], unk_id=3))
+        made.normalizer = normalizers.NFKC()
+        made.pre_tokenizer = pre_tokenizers.Metaspace()
+    made.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special])
+    made.post_processor = processors.TemplateProcessing(
+        single=f"{start} $A {end}",
+        pair=f"{start} $A {end} $B:1 {end}:1" if bert else f"{start} $A {end} {end} $B {end}",
+        special_tokens=[(token, made.token_to_id(token)) for token in (start, end)],
+    )
+    made.save(str(directory / "tokenizer.json"))
+    (directory / "tokenizer_config.json").write_text(json.dumps({"model_max_length": 50} | told))
+    return made
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_tokenizer_is_that_of_tokenizer_json(tmp_path, corpus, kind):
+    """With no class by name, or the usual one, AutoTokenizer makes a normaliser and a pre-tokeniser of its own."""
+    usual = {"bert": "BertTokenizer", "xlm-roberta": "XLMRobertaTokenizer"}[kind]
+    for place, told in (("unnamed", {}), ("named", {"tokenizer_class": usual})):
+        directory = small_world.write_encoder(tmp_path / place, kind)
+        made = written_tokenizer(directory, kind, **told)
+        encoder = encoders.nli(directory)
+        assert encoder.max_length == 50 and encoder.tokenizer.pad_token_id == made.token_to_id(
+            "[PAD]" if kind == "bert" else "<pad>"
+        )
+        encoder.tokenizer.save_pretrained(tmp_path / f"{place}-saved")
+        shutil.copy(directory / "config.json", tmp_path / f"{place}-saved")
+        for found in (encoder.tokenizer, AutoTokenizer.from_pretrained(tmp_path / f"{place}-saved")):
+            for one, other in itertools.product(TEXTS, TEXTS):
+                expected = made.encode(one, other)
+                tokens = found(one, other, return_offsets_mapping=True)
+                assert tokens["input_ids"] == expected.ids
+                assert tokens["offset_mapping"] == expected.offsets
+                assert tokens.get("token_type_ids", expected.type_ids) == expected.type_ids
+
+
+@pytest.mark.parametrize("task", ["nli", "qa"])
+def test_a_fine_tuned_encoder_keeps_its_tokenizer(tmp_path, task):
+    directory = small_world.write_encoder(tmp_path / "e", "xlm-roberta", classifier=False)
+    made = written_tokenizer(directory, "xlm-roberta")
+    rows = {"nli": corpora.mini_nli, "qa": corpora.mini_qa}[task](["en"], ["dev"]).select(range(4))
+    getattr(finetune, task)(directory, rows, tmp_path / "out", finetune.Settings(1, 1e-3, max_length=50))
+    tokenizer = getattr(encoders, task)(tmp_path / "out").tokenizer
+    assert [tokenizer(text)["input_ids"] for text in TEXTS] == [made.encode(text).ids for text in TEXTS]
+
+
+def test_a_tokenizer_that_says_two_things_about_capitals(tmp_path):
+    from tokenizers import normalizers
+
+    directory = small_world.write_encoder(tmp_path / "e")
+    made = written_tokenizer(directory, "bert", do_lower_case=False)
+    encoders.nli(directory)  # which the file does not contradict
+    made.normalizer = normalizers.BertNormalizer(lowercase=True)
+    made.save(str(directory / "tokenizer.json"))
+    complaint(directory, "do_lower_case=False in tokenizer_config.json", "lowercase=True in tokenizer.json")
+
+
+@pytest.mark.parametrize("named", [None, "BertTokenizer", "TokenizersBackend"])
+@pytest.mark.parametrize("wrong", [{"normalizer": {"type": "Unheard"}}, {"model": {}}, [], 7])
+def test_a_tokenizer_file_that_cannot_be_understood(directories, tmp_path, named, wrong):
+    directory = rewrite_config(directories["bert"], tmp_path / "e")
+    content = json.loads((directory / "tokenizer.json").read_text())
+    (directory / "tokenizer.json").write_text(json.dumps(content | wrong if isinstance(wrong, dict) else wrong))
+    (directory / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": named} if named else {}))
+    complaint(directory, "could not be loaded")
 
 
 # Attention
@@ -415,6 +559,25 @@ def test_a_tokenizer_cut_short(directories, tmp_path):
 
 def test_missing_layers(directories, tmp_path):
     complaint(rewrite_config(directories["bert"], tmp_path / "e", num_hidden_layers=5), "lacks weights")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("is_decoder", True),  # attends backwards only
+        ("position_embedding_type", "relative_key"),  # transformers 5 takes the positions for absolute ones
+        ("chunk_size_feed_forward", 7),
+        ("quantization_config", {"quant_method": "bitsandbytes", "load_in_8bit": True}),
+    ],
+)
+def test_settings_that_trunk_and_head_do_not_honour(directories, tmp_path, kind, setting, value):
+    directory = rewrite_config(directories[kind], tmp_path / "e", **{setting: value})
+    complaint(directory, f"{setting}={value}"[:20], "config.json")
+
+
+def test_more_layers_than_the_config_says(directories, tmp_path):
+    complaint(rewrite_config(directories["bert"], tmp_path / "e", num_hidden_layers=2), "layer.2", "belong together")
 
 
 def test_another_size_than_the_config_says(directories, tmp_path):

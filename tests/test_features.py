@@ -1,14 +1,19 @@
 """The trunk's output: the same in any company, kept on disk, in bfloat16 where that is safe."""
 
+import json
+import shutil
+
 import pytest
 import small_world
 import torch
 from small_world import complaint
 
 from minimeta import corpora, encoders, features
+from minimeta.episodes import encoded, sampler
 from minimeta.errors import InputError
 from minimeta.grouping import alone
 from minimeta.inner import adapt
+from minimeta.outer import meta_train
 from minimeta.tasks import Episode
 
 BLOCKS = [("de", "dev"), ("fr", "dev")]
@@ -82,9 +87,11 @@ def test_windows_of_questions_are_kept_too(tmp_path):
     assert kept.predict(encoder.learner, range(6)) == plain.predict(encoder.learner, range(6))
 
 
-def test_where_everything_is_adapted_there_is_nothing_to_keep(tmp_path, corpus, directory):
-    encoder = encoders.nli(directory, adapt="all")
-    assert encoder.features(corpus, tmp_path).cache is None
+def test_without_a_cache_there_is_nothing_to_keep(tmp_path, corpus, directory):
+    whole = encoders.nli(directory, adapt="all").features(corpus, tmp_path)
+    assert whole.cache is None
+    for features_ in (whole, encoders.nli(directory).features(corpus)):
+        complaint(lambda features_=features_: features_.keep(BLOCKS), "no cache", "name a directory")
 
 
 def test_a_disk_without_room_and_a_damaged_file(tmp_path, corpus, directory, monkeypatch):
@@ -133,3 +140,48 @@ def test_inner_gradients_in_bf16_are_those_of_float32(corpus, what):
     assert learned.tolist() == [True, False, False]
     assert cosine.min() > 0.995, cosine
     assert (ratio - 1).abs()[~learned].max() < 0.06 and (ratio - 1).abs().max() < 0.2, ratio
+
+
+def stored_in_bfloat16(directory, target):
+    """A copy of an encoder whose weights are stored in bfloat16."""
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(directory, target)
+    weights = load_file(target / "model.safetensors")
+    save_file(
+        {name: value.bfloat16() for name, value in weights.items()}, target / "model.safetensors", {"format": "pt"}
+    )
+    (target / "config.json").write_text(
+        json.dumps(json.loads((target / "config.json").read_text()) | {"dtype": "bfloat16"})
+    )
+    return target
+
+
+@pytest.mark.parametrize("what", ["head", "all"])
+@pytest.mark.parametrize("stored", ["float32", "bfloat16"])
+def test_bf16_loses_no_update(tmp_path, corpus, directory, what, stored):
+    """Parameters, their gradients and what Adam keeps are float32: updates too small for bfloat16 add up."""
+    if stored == "bfloat16":
+        directory = stored_in_bfloat16(directory, tmp_path / "e")
+    encoder = encoders.nli(directory, adapt=what, bf16=True)
+    features_, tasks = encoder.features(corpus), ("de", "fr")
+    draw = sampler(corpus, tasks, shots=3, queries=3)
+    before = {name: p.clone() for name, p in encoder.learner.named_parameters()}
+    run = meta_train(
+        encoder.learner, encoded(draw, features_.__getitem__), alone(), 2, 1e-5, outer_steps=2, outer_rate=1e-7
+    )
+    assert [report.step for report in run] == [1, 2]
+    dtypes = {p.dtype for p in encoder.learner.parameters()}
+    dtypes |= {value.dtype for state in run.optimizer.state.values() for value in state.values()}
+    adapted = adapt(encoder.learner, encoded(draw, features_.__getitem__)(0), alone(), 2, 1e-5)
+    dtypes |= {value.dtype for value in adapted.parameters.values()}
+    assert dtypes == {torch.float32}
+    moved, seen_by_bfloat16, stepped = [], [], []
+    for name, p in encoder.learner.named_parameters():
+        if "embeddings" in name or name.endswith("key.bias"):
+            continue  # words and positions that no example has; and what softmax takes away
+        moved.append((p != before[name]).flatten())
+        seen_by_bfloat16.append((p.bfloat16() != before[name].bfloat16()).flatten())
+        stepped.append((adapted.of(0)[name] != p).flatten())
+    moved, seen_by_bfloat16, stepped = (torch.cat(part).float().mean() for part in (moved, seen_by_bfloat16, stepped))
+    assert moved > 0.99 and seen_by_bfloat16 < 0.01 and stepped > 0.7

@@ -70,7 +70,7 @@ def test_check_returns_the_codes():
     assert check([]) == ()
 
 
-@pytest.mark.parametrize("code", ["xx", "", "EN", "English", "en "])
+@pytest.mark.parametrize("code", ["xx", "", "EN", "English", "en ", ["fr"], None])
 def test_an_unknown_code_raises(code):
     for ask in (lambda: check(["de", code]), lambda: all_but("de", code)):
         with pytest.raises(InputError, match="en, es") as raised:

@@ -399,6 +399,12 @@ def test_table_saved_by_a_spreadsheet_program_reads_the_same(code, tmp_path):
     assert phrases.read_table(path, code) == phrases.table(code)
 
 
+@pytest.mark.parametrize("code", ["vi", "el", "hi", "ar"])
+def test_a_table_typed_with_marks_apart_reads_the_same(code, tmp_path):
+    path = changed(tmp_path, lambda text: unicodedata.normalize("NFD", text), code)
+    assert phrases.read_table(path, code) == phrases.table(code)
+
+
 @pytest.mark.parametrize("code", ["xx", "../en", ""])
 def test_table_of_a_language_that_does_not_exist(code):
     complaint(lambda: phrases.table(code), repr(code), "the languages are")

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import unicodedata
 import warnings
 import zipfile
 from collections import Counter
@@ -230,6 +231,55 @@ def test_empty_answers_beside_others_are_left_out_without_a_warning(archive, tmp
     assert without_passage(found) == without_passage(expected_rows(test=0))
 
 
+@pytest.mark.parametrize("blank", [" ", " \u3000"])
+def test_answers_of_blanks_are_no_answers(archive, tmp_path, blank):
+    def change(text):
+        content = json.loads(text)
+        for number in (1, 2):
+            part = content["data"][number]["paragraphs"][0]
+            part["context"] += blank
+            empty = {"text": blank, "answer_start": len(part["context"]) - len(blank)}
+            part["qas"][0]["answers"] = [empty] if number == 1 else [empty, *part["qas"][0]["answers"]]
+        return json.dumps(content)
+
+    with pytest.warns(UserWarning, match="1 of .* have no answer"):
+        found = corpora.mlqa(small_world.changed(archive, tmp_path, DE, change), "de", "dev").to_pandas()
+    one, other = (f"dev/{small_world.mlqa_questions('de', 'dev', number)[0]}" for number in (1, 2))
+    assert one not in set(found["pair"])
+    ((answers),) = found["answers"][found["pair"] == other]
+    assert len(answers["text"]) == 1 and answers["text"][0].strip()
+
+
+def test_questions_are_in_nfc_and_answers_stay_where_they_are(archive, tmp_path):
+    """The passage may be written in two ways in one file; a place in it counts the characters that are there."""
+    apart = unicodedata.normalize("NFD", "Việt Nam")
+
+    def change(text):
+        content = json.loads(text)
+        for article in content["data"]:
+            part = article["paragraphs"][0]
+            part["context"] = f"{apart} {part['context']}"
+            for question in part["qas"]:
+                question["question"] = f"{apart} {question['question']}"
+                for told in question["answers"]:
+                    told["answer_start"] += len(apart) + 1
+        part["qas"][0]["answers"] = [{"text": apart[:4], "answer_start": 0}]  # of the last passage
+        return json.dumps(content)
+
+    plain = corpora.mlqa(archive, "de", "dev").to_list()
+    found = corpora.mlqa(small_world.changed(archive, tmp_path, DE, change), "de", "dev").to_list()
+    assert len(found) == len(plain)
+    for row, before in zip(found, plain, strict=True):
+        assert row["question"] == f"Việt Nam {before['question']}"
+        assert row["context"] == f"{apart} {before['context']}"
+        for text, start in zip(row["answers"]["text"], row["answers"]["answer_start"], strict=True):
+            assert row["context"][start : start + len(text)] == text
+    moved = [
+        row for row, before in zip(found, plain, strict=True) if row["answers"]["text"] == before["answers"]["text"]
+    ]
+    assert len(moved) == len(found) - 1
+
+
 # Held-out and test rows
 
 
@@ -351,6 +401,31 @@ def test_an_answer_that_stands_elsewhere_is_named(archive, tmp_path, shift):
     refused(path, f"question {identity} of dev/{DE}", "does not stand at", "get the archive again")
 
 
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [(None, "has None where a text should be"), (7, "has 7 where"), ("a\ud83d", r"half a character, '\ud83d'")],
+)
+@pytest.mark.parametrize("what", ["question", "context", "text", "answer_start"])
+def test_what_is_no_text_is_named(archive, tmp_path, what, wrong, said):
+    identity = small_world.mlqa_questions("de", "dev", 5)[0]
+
+    def change(text):
+        content = json.loads(text)
+        part = content["data"][5]["paragraphs"][0]
+        holder = {"question": part["qas"][0], "context": part}.get(what, part["qas"][0]["answers"][0])
+        if what == "context" and isinstance(wrong, str):  # the answers still stand where they stood
+            holder[what] += wrong
+        else:
+            holder[what] = wrong
+        return json.dumps(content)
+
+    path = small_world.changed(archive, tmp_path, DE, change)
+    if what == "answer_start":
+        refused(path, f"question {identity} of dev/{DE}", "does not stand at", "get the archive again")
+    else:
+        refused(path, f"Question '{identity}' of dev/{DE}", said, "get the archive again")
+
+
 # Real corpora, where they are at hand
 
 
@@ -366,6 +441,23 @@ def real_mlqa():
 def test_real_mlqa_has_its_official_counts(real_mlqa):
     counts = Counter(row for row in real_mlqa["language"])
     assert counts == {"ar": 517, "de": 512, "en": 1148, "es": 500, "hi": 507, "vi": 511, "zh": 504}
+
+
+def test_the_real_mlqa_is_in_nfc_and_its_answers_are_where_they_were(real_mlqa):
+    """In the archive 14 Hindi and 20 Vietnamese questions of the dev split are not; all contexts and answers are."""
+    with zipfile.ZipFile(REAL / "MLQA_V1.zip") as opened:
+        told = json.loads(opened.read("MLQA_V1/dev/dev-context-vi-question-vi.json"))
+    given = {q["id"]: q for article in told["data"] for part in article["paragraphs"] for q in part["qas"]}
+    normal = {name: unicodedata.is_normalized("NFC", question["question"]) for name, question in given.items()}
+    assert Counter(normal.values()) == {True: 491, False: 20}
+    for row in real_mlqa:
+        assert all(unicodedata.is_normalized("NFC", row[name]) for name in ("question", "context"))
+        for text, start in zip(row["answers"]["text"], row["answers"]["answer_start"], strict=True):
+            assert row["context"][start : start + len(text)] == text
+        if row["language"] == "vi":
+            question = given[row["pair"].split("/")[1]]
+            assert row["question"] == unicodedata.normalize("NFC", question["question"])
+            assert row["answers"]["answer_start"] == [each["answer_start"] for each in question["answers"]]
 
 
 def test_no_passage_or_question_of_the_real_mlqa_is_in_two_splits(real_mlqa):
@@ -676,6 +768,12 @@ def test_an_answer_in_a_later_window_is_found(directory, mlqa):
         if later == 3:
             break
     assert later == 3
+
+
+def test_the_best_possible_answers_are_the_right_ones_where_tokens_are_whole_words(directory, mlqa):
+    rows = list(range(40, 80))
+    told = encoders.qa(directory).features(mlqa).best_possible(rows)
+    assert told == [mlqa[row]["answers"]["text"][0] for row in rows]
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

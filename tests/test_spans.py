@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,17 @@ from hypothesis import strategies as st
 from minimeta import corpora
 from minimeta.files import data_directory
 from minimeta.languages import LANGUAGES
-from minimeta.metrics import answer_tokens
-from minimeta.spans import LONGEST, QUESTION, Window, best_spans, training_window, windows
+from minimeta.metrics import answer_tokens, exact_match, f1
+from minimeta.spans import (
+    LONGEST,
+    QUESTION,
+    Window,
+    best_possible,
+    best_spans,
+    first_answer,
+    training_window,
+    windows,
+)
 
 REAL = Path(__file__).parents[2] / "shared" / "real"
 KINDS = ("bert", "xlm-roberta")
@@ -157,12 +167,67 @@ def test_the_text_of_a_token_outside_the_passage_is_empty():
     assert window.text("gan", 3, 3) == "gan"
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("turn", [0, 1, 2])
+def test_of_equal_words_the_one_at_the_answers_place_is_learned(kind, turn):
+    """The same answer stands three times in the passage, far apart: `answer_start` decides, in text and in windows."""
+    first, *others = words(40)
+    context, places = spread([first, *others[:30], first, *others[30:], first])
+    start, end = [place for place in places if context[slice(*place)] == first][turn]
+    told = {"text": [first], "answer_start": [start]}
+    assert first_answer(told) == (start, end) and context.count(first) == 3
+    for max_length in (64, 24):  # one window, or several that hold one of the three at most
+        found = one(kind, words(2)[1], context, first_answer(told), max_length, 4)
+        window = found[training_window(found)]
+        assert window.places[window.start] == window.places[window.end] == (start, end)
+        assert {each.places[each.start] for each in found if each.end} == {(start, end)}
+
+
 def test_the_window_to_learn_from_is_the_first_of_equals():
     def window(start, end, count=9):
         return Window([0] * (count + 1), [0] * (count + 1), [None, *((n, n + 1) for n in range(count))], start, end)
 
     assert training_window([window(0, 0), window(1, 1), window(4, 6), window(4, 6), window(0, 0)]) == 2
     assert training_window([window(2, 9), window(2, 8)]) == 1
+
+
+# The best that can be read off
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=60, deadline=None)
+@given(case=cases(), longest=st.integers(1, 6))
+def test_the_best_possible_answer_is_that_of_a_search_through_all_spans(kind, case, longest):
+    question, passage, (first, last), max_length, stride = case
+    context, places = spread(passage)
+    start, end = places[first][0], places[last][1]
+    for cut in (0, 1):  # an answer of whole tokens, and one that ends inside a token
+        answers = [context[start : end - cut]]
+        found = one(kind, " ".join(question), context, (start, end - cut), max_length, stride)
+        said = best_possible(found, context, answers, "en", longest)
+        spans = {
+            context[window.places[i][0] : window.places[j][1]]
+            for window in found
+            for i, j in itertools.combinations_with_replacement(shown(window), 2)
+            if j - i < longest
+        }
+        assert said in spans
+        assert f1(said, answers, "en") == max(f1(span, answers, "en") for span in spans)
+        assert exact_match(said, answers, "en") == max(exact_match(span, answers, "en") for span in spans)
+
+
+def test_the_best_possible_answer_is_short_of_what_tokens_and_length_forbid():
+    context, ((start, _), (_, end), *_) = spread(words(9))
+    (window,) = one("bert", "aad", context)
+    assert best_possible([window], context, [context[start:end]], "en") == context[start:end]
+    inside = context[start : end - 1]  # ends inside a token: the first word alone has the higher F1
+    assert best_possible([window], context, [inside], "en") == words(1)[0]
+    assert best_possible([window], context, [context], "en", longest=5) in {
+        " ".join(words(5, first=i)) for i in range(5)
+    }
+    assert best_possible([window], context, ["nothing of this"], "en") in context
+    (empty,) = one("bert", "aad", "")
+    assert best_possible([empty], "", ["gan"], "en") == ""
 
 
 # Whole corpora
@@ -208,6 +273,28 @@ def test_answers_of_the_real_mlqa_stay_what_they_are(tokenizer):
     assert set(found) == set(LOST) and sum(count for count, _ in found.values()) == 2000
     for language, (_, missing) in found.items():
         assert missing <= LOST[language], language
+
+
+# Answers that stand more than once in their passage, and those of them that are not the first.
+REPEATED = {"ar": (71, 24), "de": (50, 27), "en": (176, 81), "es": (50, 20), "hi": (65, 27), "vi": (80, 38)} | {
+    "zh": (75, 36)
+}
+
+
+def test_answers_that_stand_more_than_once_in_the_real_mlqa_are_learned_at_their_place(tokenizer):
+    if not (REAL / "MLQA_V1.zip").is_file():
+        pytest.skip("the real MLQA_V1.zip is not in shared/real beside this checkout")
+    rows = corpora.mlqa(REAL, splits="dev").to_list()
+    again = [row for row in rows if row["context"].count(row["answers"]["text"][0]) > 1]
+    others = [row for row in again if row["context"].find(row["answers"]["text"][0]) < first_answer(row["answers"])[0]]
+    counts = [Counter(row["language"] for row in part) for part in (again, others)]
+    assert {code: tuple(count[code] for count in counts) for code in counts[0]} == REPEATED
+    answers = [first_answer(row["answers"]) for row in others]
+    found = windows(tokenizer, *([row[name] for row in others] for name in ("question", "context")), answers)
+    for each, (start, end) in zip(found, answers, strict=True):
+        window = each[training_window(each)]
+        first, last = window.places[window.start], window.places[window.end]
+        assert first[0] <= start < first[1] and last[0] < end <= last[1]
 
 
 def test_answers_of_the_real_squad_stay_what_they_are(tokenizer):

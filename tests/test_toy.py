@@ -177,6 +177,39 @@ def test_finetuning_a_part_and_with_frozen_word_vectors(tmp_path, capsys):
         assert said in capsys.readouterr().err and not (tmp_path / "none").exists()
 
 
+def test_fine_tuning_in_bf16_loses_no_update(tmp_path, monkeypatch):
+    """Parameters and what AdamW keeps are float32: updates that bfloat16 would swallow are in what is written."""
+    train, dtypes = transformers.Trainer.train, set()
+
+    def watched(self, *options, **named):
+        done = train(self, *options, **named)
+        dtypes.update(p.dtype for p in self.model.parameters())
+        dtypes.update(value.dtype for state in self.optimizer.state.values() for value in state.values())
+        return done
+
+    monkeypatch.setattr(transformers.Trainer, "train", watched)
+    encoder = small_world.write_encoder(tmp_path / "encoder")
+    corpus = corpora.multinli(small_world.write_multinli(tmp_path), ("dev_matched",))
+    finetune.nli(encoder, corpus, tmp_path / "out", finetune.Settings(1, 3e-7, 9, freeze_embeddings=True, bf16=True))
+    assert dtypes == {torch.float32}
+    before, after = (safetensors.torch.load_file(path / "model.safetensors") for path in (encoder, tmp_path / "out"))
+    weights = [name for name in before if "layer" in name and not name.endswith("key.bias")]
+    moved = torch.cat([(after[name] != before[name]).flatten() for name in weights])
+    rounded = torch.cat([(after[name].bfloat16() != before[name].bfloat16()).flatten() for name in weights])
+    assert moved.float().mean() > 0.95 and rounded.float().mean() < 0.02
+
+
+def test_paths_of_home_are_understood(tmp_path, monkeypatch):
+    """All of them before the training, which may take days, and none of them as a folder that is called `~`."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(small_world.write_encoder(tmp_path / "encoder").parent)
+    corpus = corpora.multinli(small_world.write_multinli(tmp_path), ("dev_matched",)).select(range(4))
+    settings = finetune.Settings(1, 1e-3)
+    finetune.nli("~/encoder", corpus, "~/out", settings, checkpoints="~/kept")
+    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {"encoder", "out", "kept"}
+    encoders.nli("~/out")
+
+
 def test_commands_that_make_a_directory(tmp_path, capsys, monkeypatch):
     """The directory is there whole, with a record, or not at all; one that is there is not touched."""
 
