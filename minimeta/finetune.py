@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from .corpora import LABELS
 from .encoders import load
-from .files import whole_file
+from .files import expanded, whole_file
 from .spans import first_answer, windows
 
 if TYPE_CHECKING:
@@ -117,6 +117,7 @@ def _train(
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # of each file that is written
+    kept = AutoConfig.from_pretrained(expanded(encoder)).dtype or model.dtype  # of the weights, when they are written
     if settings.freeze_embeddings:
         model.get_input_embeddings().requires_grad_(False)
     trainer = Trainer(
@@ -144,7 +145,7 @@ def _train(
     if checkpoints:
         trainer.add_callback(_same_order(Path(checkpoints), len(trainer.get_train_dataloader())))
     trainer.train(resume_from_checkpoint=_last_whole(Path(checkpoints)) if checkpoints else None)
-    model.to(AutoConfig.from_pretrained(encoder).dtype or model.dtype).save_pretrained(out)
+    model.to(kept).save_pretrained(out)
     tokenizer.save_pretrained(out)
 
 
