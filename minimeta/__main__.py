@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import io
 import os
 import shutil
 import sys
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from .errors import InputError
-from .files import data_directory, read_json, write_json
+from .files import data_directory, expanded, read_json, write_json
 
 
 class _Parser(argparse.ArgumentParser):
@@ -31,6 +32,8 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status, 2 for input that cannot be used."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="replace")  # a terminal or a file that has no ± shows ? for it
     try:
         options = _options(arguments)
         options.command(options)
@@ -53,8 +56,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     methods.set_defaults(command=_methods)
     run = commands.add_parser("run", help="train methods, score them on target languages, print a table")
     run.set_defaults(command=_run)
-    run.add_argument("--out", default="runs", help="where a folder for this run is made (default: runs)")
-    run.add_argument("--resume", metavar="FOLDER", help="go on with a run that was stopped, in its folder")
+    run.add_argument("--out", type=_path, default="runs", help="where a folder for this run is made (default: runs)")
+    run.add_argument("--resume", type=_path, metavar="FOLDER", help="go on with a run that was stopped, in its folder")
     grid = commands.add_parser("study", help="a grid of runs that can be stopped and started again")
     grids = grid.add_subparsers(required=True, metavar="GRID")
     one_out = grids.add_parser("leave-one-out", help="each target left out in turn (TreeMAML, Table 1)")
@@ -62,7 +65,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     moved = grids.add_parser("transfer", help="each auxiliary, scored on every target (XLA-MAML, Figure 2)")
     moved.set_defaults(command=_transfer)
     for parser_of in (one_out, moved):
-        parser_of.add_argument("--out", required=True, metavar="FOLDER", help="where the results are kept, run by run")
+        parser_of.add_argument(
+            "--out", type=_path, required=True, metavar="FOLDER", help="where the results are kept, run by run"
+        )
         parser_of.add_argument("--kinds", nargs="+", metavar="KIND", help="tests: zero-shot, few-shot, fine-tuned")
     for parser_of in (run, one_out, moved):
         parser_of.add_argument("methods", nargs="+", metavar="METHOD", help="see 'python -m minimeta methods'")
@@ -96,28 +101,33 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="LANGUAGE",
         help="languages to score (default: all of the paper's that have test rows)",
     )
-    again.add_argument("--out", metavar="FOLDER", help="where all is kept, run by run (default: runs/reproduce-TABLE)")
+    again.add_argument(
+        "--out", type=_path, metavar="FOLDER", help="where all is kept, run by run (default: runs/reproduce-TABLE)"
+    )
     again.add_argument("--no-train", action="store_true", help="only show what the folder has")
     _shared(again, tables=True)
     shown = commands.add_parser("results", help="print the tables of a study's folder")
     shown.set_defaults(command=_results)
-    shown.add_argument("folder", metavar="FOLDER")
+    shown.add_argument("folder", type=_path, metavar="FOLDER")
     shown.add_argument(
         "--csv",
+        type=_path,
         metavar="NAME",
         help="also write NAME.csv (differences) and NAME_accuracies.csv (qa: _scores)",
     )
     tiny = commands.add_parser("pretrain-tiny", help="pretrain the tiny encoder on the mini world's text")
     tiny.set_defaults(command=_pretrain_tiny, name="pretrain-tiny")
-    tiny.add_argument("--out", required=True, metavar="DIR", help="a new directory for the encoder")
+    tiny.add_argument("--out", type=_path, required=True, metavar="DIR", help="a new directory for the encoder")
     tiny.add_argument("--seed", type=int, default=0)
     stage_two = commands.add_parser("finetune", help="fine-tune an encoder on English (stage two)")
     stage_two.set_defaults(command=_finetune, name="finetune")
     stage_two.add_argument("task", choices=["nli", "qa"])
-    stage_two.add_argument("--out", required=True, metavar="DIR", help="a new directory for the classifier")
-    stage_two.add_argument("--encoder", help="a Hugging Face directory or name (default: the tiny encoder)")
+    stage_two.add_argument("--out", type=_path, required=True, metavar="DIR", help="a new directory for the classifier")
+    stage_two.add_argument("--encoder", type=_path, help="a Hugging Face directory or name (default: the tiny encoder)")
     stage_two.add_argument(
-        "--data", help="a directory with multinli_1.0.zip, or squad.zip for qa (default: the mini world's English)"
+        "--data",
+        type=_path,
+        help="a directory with multinli_1.0.zip, or squad.zip for qa (default: the mini world's English)",
     )
     stage_two.add_argument("--split", default="train", help="the rows to train on (default: train)")
     stage_two.add_argument("--rows", type=int, metavar="N", help="train on N of them, drawn from the seed")
@@ -133,7 +143,7 @@ def _shared(parser: argparse.ArgumentParser, tables: bool = False) -> None:
     """The options that all runs have; the runs of `tables` know their task, or have two."""
     two = {"nargs": "+", "metavar": ("DIR", "DIR")} if tables else {}
     parser.add_argument(
-        "--scale", default=os.environ.get("MINIMETA_SCALE", "toy"), help="toy, small or full (default: toy)"
+        "--scale", default=os.environ.get("MINIMETA_SCALE") or "toy", help="toy, small or full (default: toy)"
     )
     if not tables:
         parser.add_argument(
@@ -141,12 +151,14 @@ def _shared(parser: argparse.ArgumentParser, tables: bool = False) -> None:
         )
     parser.add_argument(
         "--data",
+        type=_path,
         help="a directory with XNLI-1.0.zip (for qa: MLQA_V1.zip), the archive, or its unpacked directory (default at "
         "toy: mini-NLI and mini-QA)" + ("; a table with both tasks may name two" if tables else ""),
         **two,
     )
     parser.add_argument(
         "--encoder",
+        type=_path,
         help="a Hugging Face directory or name of a BERT or XLM-R fine-tuned for the task (default at toy: the tiny "
         "encoder)" + ("; a table with both tasks needs two, for NLI and for qa" if tables else ""),
         **two,
@@ -159,11 +171,23 @@ def _shared(parser: argparse.ArgumentParser, tables: bool = False) -> None:
         help="compute N tasks at a time: less memory, the same numbers, more time (default: all tasks)",
     )
     parser.add_argument("--bf16", action="store_true", help="multiply matrices in bfloat16; sums stay in float32")
-    parser.add_argument("--cache", metavar="DIR", help="keep frozen layers' output there; its size is printed first")
+    parser.add_argument(
+        "--cache", type=_path, metavar="DIR", help="keep frozen layers' output there; its size is printed first"
+    )
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds 0 to N - 1 (default: 3)")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="runs at a time (default: 1)")
     parser.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler whose workers do the runs")
     parser.add_argument("--threads", type=int, metavar="N", help="threads of each (default: 1, or up to 4 if alone)")
+
+
+def _path(text: str) -> str:
+    """A path or the name of an encoder as it was typed, but for ~, which a shell leaves as it is in `--out=~/x`."""
+    if not text:
+        raise argparse.ArgumentTypeError("the path is empty")
+    try:
+        return expanded(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error).rstrip(".")) from None
 
 
 def _pretrain_tiny(options: argparse.Namespace) -> None:
@@ -331,20 +355,26 @@ def _study(options: argparse.Namespace, runs: Sequence[Any], targets: Sequence[s
         _warn_of_rates(options.scale, targets)
     what = f"{options.scale} scale, {world.shared['data']}"
     print(f"{what}, targets {', '.join(targets)}, seeds 0 to {options.seeds - 1}")
-    complete = False
-    try:
-        with study.engine(options.scheduler):
-            study.run(runs, folder, world, options.workers, options.threads, partial(tqdm, desc="runs", disable=None))
-        complete = True
-    finally:
-        if not any(folder.glob("cells/*.json")):
-            study.remove_empty(folder)
-            if folder.exists():
-                print(f"No run was finished; what was begun goes on from its checkpoints in {folder}")
-        else:
+
+    def show(complete: bool = True) -> None:
+        if any(folder.glob("cells/*.json")):
             print(tabletext.study_text(findings.load(folder)))
             unfinished = "" if complete else "Unfinished: these are the runs that were done. "
             print(f"\n{unfinished}One file per run in {folder}")
+            return
+        study.remove_empty(folder)
+        if any(folder.glob("unfinished/*")):
+            print(f"No run was finished; what was begun goes on from its checkpoints in {folder}")
+
+    try:
+        with study.engine(options.scheduler):
+            study.run(runs, folder, world, options.workers, options.threads, partial(tqdm, desc="runs", disable=None))
+    except study.AtWork:
+        raise  # what is in the folder is that process's to show
+    except BaseException:
+        show(complete=False)
+        raise
+    show()
 
 
 def _world(options: argparse.Namespace, task: str, data: str | None, encoder: str | None) -> Any:
@@ -391,19 +421,31 @@ def _reproduce(options: argparse.Namespace) -> None:
         _warn_of_rates(options.scale, targets)
     count = sum(map(len, grid.values()))
     print(f"{known.title}: {options.scale} scale, targets {', '.join(targets)}, {count} runs")
-    complete = False
-    try:
-        with study.engine(options.scheduler):
-            for task, runs in grid.items():
-                progress = partial(tqdm, desc=f"{task} runs", disable=None)
-                study.run(runs, folders[task], worlds[task], options.workers, options.threads, progress)
-        complete = True
-    finally:
+
+    def show(complete: bool = True) -> None:
         if any(any(path.glob("cells/*.json")) for path in folders.values()):
             _show(options, folder)
             print("" if complete else "Unfinished: a dash stands for what was not run.")
         for path in folders.values():
             study.remove_empty(path)
+
+    failures = []
+    try:
+        with study.engine(options.scheduler):
+            for task, runs in grid.items():
+                progress = partial(tqdm, desc=f"{task} runs", disable=None)
+                try:
+                    study.run(runs, folders[task], worlds[task], options.workers, options.threads, progress)
+                except study.RunsFailed as error:  # the other task's runs are done all the same
+                    failures.append(error)
+        if failures:
+            raise failures[0]
+    except study.AtWork:
+        raise  # what is in the folder is that process's to show
+    except BaseException:
+        show(complete=False)
+        raise
+    show()
 
 
 def _plotly() -> None:
@@ -454,13 +496,13 @@ def _results(options: argparse.Namespace) -> None:
 
     found = findings.load(options.folder)
     print(tabletext.study_text(found))
-    if options.csv:
+    if options.csv and found.records:
         name = {"nli": "accuracies", "qa": "scores"}[found.task]
         for path, lines in (
             (Path(f"{options.csv}.csv"), findings.differences(found)),
             (Path(f"{options.csv}_{name}.csv"), findings.scores(found).drop(columns="seconds")),
         ):
-            lines.round(3).to_csv(path, index=False, lineterminator="\n")
+            tabletext.write_csv(lines, path)
             print(f"Written to {path}")
 
 

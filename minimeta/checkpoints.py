@@ -22,6 +22,9 @@ from .errors import InputError
 from .files import whole_file
 from .outer import Report, meta_train
 
+FREE = ("tasks_per_chunk",)
+"""What a training is made of and may change when it goes on: it changes no number but by rounding."""
+
 KEPT = 2
 """How many checkpoints are kept; the older ones are removed when a new one is whole."""
 
@@ -110,8 +113,8 @@ def resume(training: meta_train, folder: str | Path, made_of: dict[str, Any]) ->
         except Exception as error:  # safetensors' own error has no public base beside Exception
             warnings.warn(f"{path} cannot be read ({error}); the checkpoint before it is used.", stacklevel=2)
             continue
-        now = json.loads(json.dumps(made_of))
-        odd = sorted(name for name in now.keys() | text["made_of"].keys() if now.get(name) != text["made_of"].get(name))
+        now, then = json.loads(json.dumps(made_of)), text["made_of"]
+        odd = sorted(name for name in now.keys() | then.keys() if name not in FREE and now.get(name) != then.get(name))
         shapes = [tuple(tensors[name].shape) for name in tensors if name.startswith("parameters.")]
         if odd or sorted(shapes) != sorted(tuple(p.shape) for p in training.parameters):
             raise InputError(

@@ -21,6 +21,14 @@ def data_directory() -> Path:
     return inside if inside.is_dir() else Path(__file__).parent.parent / "data"
 
 
+def expanded(path: str | Path) -> str:
+    """A path, or a name on the hub, as it is but for ~; raises InputError if there is no such home directory."""
+    try:
+        return str(Path(path).expanduser()) if str(path).startswith("~") else str(path)
+    except RuntimeError:
+        raise InputError(f"There is no home directory {Path(path).parts[0]}; write {path} out in full.") from None
+
+
 def archived(path: Path, folder: str, name: str) -> bytes | None:
     """The file `name` (`dev/some.json`, say) of an archive; None if it is not there.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import recipes
-from .errors import InputError
-from .files import read_json
+from .errors import InputError, some
+from .files import expanded, read_json
 from .languages import LANGUAGES, all_but
 from .metrics import paired_difference
-from .papers import paper_figure
+from .papers import REST, SCORED, paper_figure
 from .recipes import METHODS, METRICS, Cell
 
 if TYPE_CHECKING:
     import pandas as pd
 
-REST = ("all but the target",)
-"""The auxiliaries of a cell in results, where each target was left out in turn."""
+OWN = {"nli": "mini-NLI", "qa": "mini-QA"}
+"""What a study calls the project's own corpus of a task."""
 
 
 @dataclass(frozen=True)
@@ -37,53 +38,110 @@ class Results:
         """What was asked, "nli" or "qa"; studies of NLI may not say."""
         return self.shared.get("task", "nli")
 
+    @property
+    def corpus(self) -> str:
+        """The corpus: mini-NLI and mini-QA, or XNLI and MLQA, since what `--data` names is read as one of them."""
+        return self.shared["data"] if self.shared["data"] in OWN.values() else SCORED[self.task]
+
     def cells(self) -> dict[Cell, list[dict[str, Any]]]:
         """The records of each cell, by method and seed; trainings that differ by target alone are put together.
 
-        That is few-shot XLA-MAML's, and those of a study that leaves one out: their auxiliaries are REST.
+        That is few-shot XLA-MAML's, and those of a study that leaves one out: their auxiliaries are REST. Then
+        `train_seconds` is their mean; other entries but `results` are those of the last.
         """
-        found: dict[Cell, dict[int, dict[str, Any]]] = {}
+        found: dict[Cell, dict[int, list[dict[str, Any]]]] = {}
         order = list(METHODS)
         for record in sorted(self.records, key=lambda record: (order.index(record["method"]), record["seed"])):
             cell = replace(cell_of(record), target=None)
             if len(record["results"]) == 1 and set(cell.auxiliaries) == set(all_but(*record["results"])):
                 cell = replace(cell, auxiliaries=REST)
-            by_seed = found.setdefault(cell, {})
-            before = by_seed.get(record["seed"], {"results": {}})
-            by_seed[record["seed"]] = record | {"results": before["results"] | record["results"]}
-        return {cell: list(by_seed.values()) for cell, by_seed in found.items()}
+            found.setdefault(cell, {}).setdefault(record["seed"], []).append(record)
+        return {cell: list(map(_together, by_seed.values())) for cell, by_seed in found.items()}
+
+
+def _together(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Several trainings of one cell and seed, each for a target, as one record."""
+    results = {target: kinds for record in records for target, kinds in record["results"].items()}
+    seconds = float(np.mean([record["train_seconds"] for record in records]))
+    return records[-1] | {"results": results, "train_seconds": seconds}
 
 
 def cell_of(record: dict[str, Any]) -> Cell:
     """The cell that a record is of."""
-    names = ("method", "auxiliaries", "by_genre", "target", "covering", "parallel")
-    return Cell(**{name: tuple(record[name]) if name == "auxiliaries" else record[name] for name in names})
+    return Cell(**{name: tuple(record[name]) if name == "auxiliaries" else record[name] for name in _CELL})
 
 
 def shared(folder: Path) -> dict[str, Any]:
     """What all runs of the study in `folder` share."""
-    return {"task": "nli"} | read_json(folder / "study.json")
+    found = read_json(folder / "study.json")
+    if not isinstance(found, dict) or not {"scale", "data", "encoder"} <= found.keys():
+        raise InputError(f"{folder / 'study.json'} is not what a study writes there; name the folder of another one.")
+    return {"task": "nli"} | found
 
 
 def load(folder: str | Path) -> Results:
-    """The results of a study so far; raises InputError if there is none in `folder`."""
-    folder = Path(folder)
+    """The results of a study so far; raises InputError if there is none in `folder`.
+
+    Files that are no records (see `records_of`) are left out with a warning that names them. Without rows.json, which
+    holds other people's labels, there are scores and no differences.
+    """
+    folder = Path(expanded(folder))
     if not (folder / "study.json").exists():
         raise InputError(f"There is no study in {folder}: expected study.json, rows.json and cells/.")
-    records = [read_json(path) for path in sorted((folder / "cells").glob("[!.]*.json"))]
-    return Results(shared(folder), read_json(folder / "rows.json"), records)
+    records, odd = records_of(folder)
+    for complaint in odd:
+        warnings.warn(complaint, stacklevel=2)
+    rows = folder / "rows.json"
+    return Results(shared(folder), read_json(rows) if rows.exists() else {}, records)
+
+
+def records_of(folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
+    """The records of the study in `folder`, and a complaint about each file in `cells` that is none."""
+    records, odd = [], []
+    for path in sorted((folder / "cells").glob("[!.]*.json")):
+        try:
+            record = read_json(path)
+        except InputError as error:
+            odd.append(f"{str(error).rstrip('.')}; it is left out.")
+            continue
+        if reason := _no_record(record):
+            odd.append(f"{path} is no record of a run as this version writes them ({reason}); it is left out.")
+        else:
+            records.append(record)
+    return records, odd
+
+
+_CELL = ("method", "auxiliaries", "by_genre", "target", "covering", "parallel")
+_RECORD = (*_CELL, "seed", "outer_losses", "train_seconds", "results")
+
+
+def _no_record(record: Any) -> str:
+    """Why this is not what `recipes.run` returns; "" if it is."""
+    if not isinstance(record, dict):
+        return f"it holds a {type(record).__name__}"
+    if lacking := [name for name in _RECORD if name not in record]:
+        return f"it lacks {some(lacking)}"
+    if record["method"] not in METHODS:
+        return f"it is of the method {record['method']!r}"
+    known = {name for names in METRICS.values() for name in names}
+    scores = [score for kinds in record["results"].values() for score in kinds.values()]
+    if not all({"n", "predicted"} < set(score) and known & set(score) for score in scores):
+        return "its results lack scores"
+    return ""
 
 
 def scores(results: Results) -> pd.DataFrame:
     """A line for each cell, target and kind of test, with the METRICS of the task (mean over seeds, %).
 
-    `sd` is that of the first metric over seeds, `seconds` the mean time of a training, `paper` what a paper prints for
-    the first metric (mBERT), where it does. `seeds` and `rows` say how many.
+    `sd` is that of the first metric over seeds, `seconds` the mean time of a training of the cell, over its seeds and
+    targets, `paper` what a paper prints for the first metric (`papers.paper_figure`). `seeds` and `rows` say how many.
+    Empty where no run is finished.
     """
     import pandas as pd
 
     lines = []
     first, *others = METRICS[results.task]
+    where = (results.corpus, results.shared["scale"])
     for cell, records in results.cells().items():
         for target in _order(records):
             for kind in cell.kinds:
@@ -97,7 +155,7 @@ def scores(results: Results) -> pd.DataFrame:
                     | {"sd": np.std(values, ddof=1) if len(values) > 1 else np.nan, "rows": found[0]["n"]}
                     | {name: np.mean([score[name] for score in found]) for name in others}
                     | {"seconds": np.mean([record["train_seconds"] for record in records])}
-                    | {"paper": paper_figure(_with_auxiliaries(cell, target), kind, target, first)}
+                    | {"paper": paper_figure(_with_auxiliaries(cell, target), kind, target, first, *where)}
                 )
     return pd.DataFrame(lines)
 
@@ -158,14 +216,16 @@ def paired(
 ) -> dict[str, tuple[np.ndarray, np.ndarray, list[str], int]]:
     """By target: scores, ours and the control's, each (seeds, rows), their premises, and how many seeds.
 
-    Paired by seed. "all" has the rows of all targets, if both were scored on several.
+    Paired by seed. "all" has the rows of all targets, if both were scored on several, with the seeds that all of them
+    have. Targets whose rows are not known are left out.
     """
     by_seed = {record["seed"]: record for record in controls}
     pairs = [(record, by_seed[record["seed"]]) for record in records if record["seed"] in by_seed]
-    found = {}
+    found, seeds = {}, {}
     for target in _order([record for record, _ in pairs]):
         both = [pair for pair in pairs if all(kind in record["results"].get(target, ()) for record in pair)]
-        if both:
+        if both and target in results.rows:
+            seeds[target] = [record["seed"] for record, _ in both]
             rows = results.rows[target]
             each = np.array(
                 [
@@ -175,10 +235,11 @@ def paired(
             )
             groups = rows["premise_id"] if "premise_id" in rows else rows["passage_id"]
             found[target] = (each[:, 0], each[:, 1], groups, len(both))
-    if len(found) > 1:
-        least = min(part[3] for part in found.values())
-        ours, theirs = (np.concatenate([part[i][:least] for part in found.values()], 1) for i in (0, 1))
-        found["all"] = (ours, theirs, [premise for part in found.values() for premise in part[2]], least)
+    common = sorted(set.intersection(*map(set, seeds.values()))) if len(found) > 1 else []
+    if common:
+        places = {target: [own.index(seed) for seed in common] for target, own in seeds.items()}
+        ours, theirs = (np.concatenate([found[code][i][places[code]] for code in found], 1) for i in (0, 1))
+        found["all"] = (ours, theirs, [premise for part in found.values() for premise in part[2]], len(common))
     return found
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from .corpora import LABELS
 from .encoders import load
-from .files import whole_file
+from .files import expanded, whole_file
 from .spans import first_answer, windows
 
 if TYPE_CHECKING:
@@ -116,8 +116,8 @@ def _train(
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # of each file that is written
-    out, checkpoints = Path(out).expanduser(), Path(checkpoints).expanduser() if checkpoints else None
-    precision = AutoConfig.from_pretrained(model.name_or_path).dtype or model.dtype
+    out, checkpoints = Path(expanded(out)), Path(expanded(checkpoints)) if checkpoints else None
+    precision = AutoConfig.from_pretrained(model.name_or_path).dtype or model.dtype  # of the weights when written
     if settings.freeze_embeddings:
         model.get_input_embeddings().requires_grad_(False)
     trainer = Trainer(

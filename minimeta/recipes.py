@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from . import __version__, checkpoints
+from . import __version__, checkpoints, identity
 from .corpora import task_of
 from .encoders import Features
 from .episodes import columns, encode, encoded, sampler, target_episodes
 from .errors import InputError
 from .grouping import alone, no_gradients
 from .inner import Learner
+from .languages import LANGUAGES
 from .methods import KINDS, METHODS, Cell, grouping_for
 from .methods import cells as cells  # with `scored_on`, for those who ask here what to run
 from .methods import scored_on as scored_on
@@ -120,10 +121,15 @@ SMALL_RATES = {
 }
 
 
-def settings_for(cell: Cell, scale: str, task: str = "nli") -> Settings:
-    """The numbers for a cell at a scale; `task` is "nli" or "qa"."""
+def check_scale(scale: str) -> None:
+    """Raise InputError for a scale that there is not."""
     if scale not in SCALES:
         raise InputError(f"Unknown scale {scale!r}; the scales are {', '.join(SCALES)}.")
+
+
+def settings_for(cell: Cell, scale: str, task: str = "nli") -> Settings:
+    """The numbers for a cell at a scale; `task` is "nli" or "qa"."""
+    check_scale(scale)
     settings = SCALES[scale]["questions" if task == "qa" else "genres" if cell.by_genre else "languages"]
     if scale == "small" and task == "nli" and cell.method in SMALL_RATES:
         inner, outer = SMALL_RATES[cell.method]
@@ -313,7 +319,9 @@ def run(
     if folder is None:
         losses = [report.outer_loss for report in progress(training)]
     else:
-        made_of = asdict(cell) | asdict(settings) | {"seed": seed, "encoder": features.encoder.name}
+        seen = (*cell.auxiliaries, METHODS[cell.method].support, cell.target, *targets)
+        content = identity.made_of(features, [code for code in seen if code in LANGUAGES])
+        made_of = asdict(cell) | asdict(settings) | {"seed": seed} | content
         losses = checkpoints.train(training, folder, made_of, progress=progress)
     trained, encoding = time.perf_counter(), features.seconds - encoding
     results = {

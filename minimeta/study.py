@@ -1,28 +1,33 @@
 """A study: a grid of runs on one machine or a cluster, one file for each, that can be stopped and started again.
 
-The folder of a study holds `study.json` (what all runs share), `rows.json` (the test rows that were scored) and
-`cells/`, one record per training (see `recipes.run`). Tables come from these files alone. `unfinished/` has the
-checkpoints of trainings that are going on.
+The folder of a study holds `study.json` (what all runs share, and hashes of what they are made of, see `identity`),
+`rows.json` (the test rows that were scored) and `cells/`, one record per training (see `recipes.run`). Tables come from
+these files alone. `unfinished/` has the checkpoints of trainings that are going on, `failed/` what Python said where a
+run broke off.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from . import corpora, encoders, recipes
+from . import corpora, encoders, identity, jobs, phrases, recipes
+from .checkpoints import FREE
 from .corpora import TASKS
 from .episodes import columns
-from .errors import InputError
-from .files import data_directory, read_json, write_json
-from .findings import shared
+from .errors import InputError, some
+from .files import data_directory, expanded, read_json, write_json
+from .findings import OWN, shared
 from .inner import check_chunk
+from .jobs import AtWork
+from .jobs import engine as engine  # for those who ask here how to use a cluster
 from .languages import LANGUAGES
 from .recipes import KINDS, METHODS, Cell
 
@@ -41,9 +46,16 @@ class Run:
         """The name of its file."""
         return f"{self.cell.name} seed {self.seed}".replace(" ", "-")
 
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """All languages whose rows it sees, in training or in a test."""
+        support = ("en",) if METHODS[self.cell.method].support == "en" else ()
+        return tuple(dict.fromkeys((*self.cell.auxiliaries, *support, *self.targets)))
 
-OVERRIDES = {"first_order": False, "tasks_per_chunk": None, "bf16": False}
+
+OVERRIDES = {"first_order": False, "bf16": False}
 """Settings that a study may have otherwise than the recipes, and what they are where its files do not say."""
+ARCHIVES = {"nli": "XNLI-1.0", "qa": "MLQA_V1"}
 TINY = {"nli": "tiny-encoder-nli", "qa": "tiny-encoder-qa"}
 
 
@@ -53,7 +65,7 @@ class World:
 
     At toy scale there is no need to name them: they are mini-NLI or mini-QA and the tiny encoder. `first_order`,
     `tasks_per_chunk` and `bf16` are those of all runs' settings (see `recipes.Settings`). `cache` is a directory for
-    trunk features (see `features.Features`): numbers are the same without it.
+    trunk features (see `features.Features`): numbers are the same without it, and with any `tasks_per_chunk`.
     """
 
     scale: str = "toy"
@@ -66,35 +78,36 @@ class World:
     cache: str | None = None
 
     def __post_init__(self) -> None:
+        recipes.check_scale(self.scale)
         check_chunk(self.tasks_per_chunk)
         if self.task not in TASKS:
             raise InputError(f"Unknown task {self.task!r}; the tasks are {', '.join(TASKS)}.")
         own = self.scale == "toy" and not self.data
         if not own and not (self.data and self.encoder):
-            archive = {"nli": "XNLI-1.0.zip", "qa": "MLQA_V1.zip"}[self.task]
+            archive = f"{ARCHIVES[self.task]}.zip"
             raise InputError(
                 f"There is no corpus or encoder to use at {self.scale} scale: name them with --data DIR "
                 f"({archive}) and --encoder DIR (a BERT or XLM-R fine-tuned on English {TASKS[self.task]})."
             )
 
     @property
-    def overrides(self) -> dict[str, Any]:
-        """The settings of all runs that are not those of the recipes."""
-        return {name: value for name, usual in OVERRIDES.items() if (value := getattr(self, name)) != usual}
-
-    @property
     def shared(self) -> dict[str, Any]:
-        """What the folder of a study says about it."""
-        data = self.data or {"nli": "mini-NLI", "qa": "mini-QA"}[self.task]
-        named = {"scale": self.scale, "task": self.task, "data": data, "encoder": self.encoder or TINY[self.task]}
-        return named | self.overrides
+        """What the folder of a study says about it; corpus and encoder by the names that they were given."""
+        data, encoder = self.data or OWN[self.task], self.encoder or TINY[self.task]
+        given = {name: value for name, usual in OVERRIDES.items() if (value := getattr(self, name)) != usual}
+        return {"scale": self.scale, "task": self.task, "data": data, "encoder": encoder} | given
 
     @property
     def located(self) -> World:
         """The same with paths that are good in any working directory, a cluster's worker's for one."""
-        paths = {name: getattr(self, name) for name in ("data", "encoder", "cache")}
-        there = {name: str(Path(path).absolute()) for name, path in paths.items() if path and Path(path).exists()}
+        given = {name: path for name in ("data", "encoder", "cache") if (path := getattr(self, name))}
+        paths = {name: Path(expanded(path)) for name, path in given.items()}
+        there = {name: str(path.resolve()) for name, path in paths.items() if path.exists() or name == "cache"}
         return replace(self, **there)
+
+
+class RunsFailed(InputError):
+    """Some runs of a study failed; the others have been done."""
 
 
 def leave_one_out(methods: Sequence[str], targets: Sequence[str], seeds: Iterable[int]) -> list[Run]:
@@ -153,103 +166,106 @@ def run(
     processors, up to 4.
 
     `progress(finished, total=n)` wraps the runs as they are finished. Stopped at any moment and started again, the
-    study ends with the same files, but for the times in them. A run that fails does not stop the others; InputError
-    then names the first. `joblib.parallel_config` around the call chooses another engine (Dask, say).
-    """
-    from joblib import Parallel, delayed
+    study ends with the same files, but for the times in them. `joblib.parallel_config` around the call chooses another
+    engine (Dask, say).
 
-    folder, runs = Path(folder), merged(runs)
+    A run that fails, for whatever reason, does not stop the others; RunsFailed then names the first at the end, and
+    what Python said is in the folder's `failed/`. Raises AtWork if another process is at work on the same folder, and
+    InputError if it holds another study, or one whose encoder or texts have changed since.
+    """
+    from joblib import delayed
+
+    folder, named, world, runs = Path(expanded(folder)), world.shared, world.located, merged(runs)
     if workers < 1:
         raise InputError(f"The number of workers is {workers}; it must be 1 or more.")
     if not runs:
         raise InputError("The study has no run; name at least one method, target and seed.")
-    _prepare(runs, folder, world)
-    left = [missing for each in runs if (missing := _missing(each, folder, world))]
-    if threads is None:
-        available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4
-        threads = 1 if world.scale == "toy" or workers > 1 else min(4, available)
-    parallel = Parallel(n_jobs=workers, return_as="generator_unordered")
-    there, encoder = (folder.absolute(), world.located), world.shared["encoder"]
-    failures = []
-    for name, failure in progress(
-        parallel(delayed(_one)(each, _settings(each, world), *there, encoder, threads) for each in left),
-        total=len(left),
-    ):
-        if failure:
-            failures.append(f"{name}: {failure}")
-    with suppress(OSError):  # checkpoints of runs that failed, or of another grid, stay
-        (folder / "unfinished").rmdir()
+    made_of = _check(runs, world)
+    folder.mkdir(parents=True, exist_ok=True)
+    with jobs.alone(folder):
+        named, made_of = _lay_out(runs, folder, world, named, made_of)
+        left = [missing for each in runs if (missing := _missing(each, folder, world))]
+        if threads is None:
+            available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4
+            threads = 1 if world.scale == "toy" or workers > 1 else min(4, available)
+        there = (folder.absolute(), world, named["encoder"], made_of, threads)
+        tasks = {each.name: delayed(_one)(each, _settings(each, world), *there) for each in left}
+        failures = {name: said for name, said in progress(jobs.finished(tasks, workers), total=len(left)) if said}
+        for empty in ("unfinished", "failed"):
+            with suppress(OSError):  # there is none; or there is what runs that failed, or of another grid, have left
+                (folder / empty).rmdir()
     if failures:
-        many = f" ({len(failures)} of {len(left)} runs failed, the others have been kept.)" if len(left) > 1 else ""
-        raise InputError(failures[0] + many)
-
-
-@contextmanager
-def engine(scheduler: str | None) -> Iterator[None]:
-    """Studies run inside go to the Dask scheduler at this address (`tcp://host:8786`); None: to this machine.
-
-    Its workers do the runs, as many at a time as they have threads, and must see the same files. Raises InputError if
-    Dask is not installed or nobody answers.
-    """
-    if scheduler is None:
-        yield
-        return
-    try:
-        from dask.distributed import Client
-    except ImportError:
-        raise InputError("A scheduler needs Dask, which is not installed: pip install 'minimeta[cluster]'.") from None
-    from joblib import parallel_config
-
-    try:
-        client = Client(scheduler, timeout=10)
-    except (OSError, ValueError, TypeError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
-        raise InputError(
-            f"No Dask scheduler answers at {scheduler} ({reason}); start one with 'dask scheduler' and "
-            "give its address."
-        ) from None
-    with client, parallel_config(backend="dask"):
-        yield
+        (name, failure), *others = failures.items()
+        many = f" ({len(failures)} of {len(left)} runs failed, the others have been kept" if len(left) > 1 else ""
+        many += f"; {some([each for each, _ in others])} failed as well" if others else ""
+        raise RunsFailed(f"{name}: {failure}" + (f"{many}.)" if many else ""))
 
 
 def remove_empty(folder: str | Path) -> None:
-    """Remove what a study laid out in `folder` if nothing was trained, and the folder if nothing else is in it."""
+    """Remove what a study laid out in `folder` if nothing was trained, and the folder if nothing else is in it.
+
+    What another process is at work on stays.
+    """
     folder = Path(folder)
-    if any(folder.glob("cells/*.json")) or any(folder.glob("unfinished/*/*")):
+    if not folder.is_dir():
         return
-    for name in ("study.json", "rows.json"):
-        (folder / name).unlink(missing_ok=True)
-    for directory in (*folder.glob("unfinished/*"), folder / "unfinished", folder / "cells", folder):
-        with suppress(OSError):  # there is none, or other files are in it
-            directory.rmdir()
+    with suppress(AtWork), jobs.alone(folder):
+        if not any(any(folder.glob(kept)) for kept in ("cells/*.json", "unfinished/*/*", "failed/*")):
+            for name in ("study.json", "rows.json", ".lock"):
+                (folder / name).unlink(missing_ok=True)
+        for directory in (*folder.glob("unfinished/*"), folder / "unfinished", folder / "cells", folder):
+            with suppress(OSError):  # there is none, or other files are in it
+                directory.rmdir()
 
 
-def _prepare(runs: Sequence[Run], folder: Path, world: World) -> None:
-    """Check every run before the first one is trained, and lay out the folder, or find it as it was laid out."""
-    corpus = _corpus(world.task, world.data)
+def _check(runs: Sequence[Run], world: World) -> dict[str, Any]:
+    """Check every run before the first one is trained; returns what they are made of."""
+    corpus = _corpus(world)
     for cell, targets in dict.fromkeys((each.cell, each.targets) for each in runs):
         recipes.check_cell(cell, targets, corpus, recipes.settings_for(cell, world.scale, world.task))
-    for each in {(s.adapt, s.max_length) for s in (_settings(each, world) for each in runs)}:
-        _features(world, *each)
-    rows = {
-        code: recipes.scored_rows(corpus, code) for code in sorted({code for each in runs for code in each.targets})
-    }
+    languages = {code for each in runs for code in each.languages}
+    for how in {(settings.adapt, settings.max_length) for settings in (_settings(each, world) for each in runs)}:
+        made_of = identity.made_of(_features(world, *how), languages)
+    return made_of
+
+
+def _lay_out(
+    runs: Sequence[Run], folder: Path, world: World, named: dict[str, Any], made_of: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Lay out the folder, or find it as it was laid out; returns what it says of the world and what that is made of."""
+    targets = sorted({code for each in runs for code in each.targets})
+    rows = {code: recipes.scored_rows(_corpus(world), code) for code in targets}
     (folder / "cells").mkdir(parents=True, exist_ok=True)
     if (folder / "study.json").exists():
         found = OVERRIDES | shared(folder)
-        for key, value in (OVERRIDES | world.shared).items():
-            if found[key] != value:
+        before = found.get("made_of")  # a study that is older than hashes is known by its names alone
+        for key, value in (OVERRIDES | named).items():
+            place = key in ("data", "encoder")
+            if found[key] != value and not (place and (before or _same_place(found[key], value))):
                 raise InputError(
                     f"{folder} holds a study with the {key} {found[key]}, not {value}; use another folder."
                 )
+        if before and (odd := identity.changes(before, made_of)):
+            raise InputError(
+                f"{folder} holds a study of other content: {' and '.join(odd)} ({named['encoder']}, {named['data']}) "
+                "are not what its runs were made of; put back what was there, or use another folder."
+            )
         kept = read_json(folder / "rows.json") if (folder / "rows.json").exists() else {}
         if any(kept.get(code, own) != own for code, own in rows.items()):
             raise InputError(f"{folder} holds a study of other test rows; use another folder.")
         rows = kept | rows
+        named = {key: found[key] for key in named}
+        made_of = made_of | {"texts": (before or made_of)["texts"] | made_of["texts"]}
     write_json(folder / "rows.json", rows)
-    write_json(folder / "study.json", world.shared)
+    write_json(folder / "study.json", named | {"made_of": made_of})
     if world.cache:
         _keep_features(runs, folder, world)
+    return named, made_of
+
+
+def _same_place(one: str, other: str) -> bool:
+    """Do two names mean the same file or directory here?"""
+    return Path(expanded(one)).resolve() == Path(expanded(other)).resolve()
 
 
 def _keep_features(runs: Sequence[Run], folder: Path, world: World) -> None:
@@ -259,15 +275,16 @@ def _keep_features(runs: Sequence[Run], folder: Path, world: World) -> None:
         settings = _settings(each, world)
         if settings.adapt == "all" or not _missing(each, folder, world):
             continue
-        seen = each.cell.auxiliaries + (("en",) if METHODS[each.cell.method].support == "en" else ())
-        needed = [(code, "dev") for code in (*seen, *each.targets)] + [(code, "test") for code in each.targets]
+        needed = [(code, "dev") for code in each.languages] + [(code, "test") for code in each.targets]
         blocks.setdefault((settings.adapt, settings.max_length), []).extend(needed)
     for how, needed in blocks.items():
         _features(world, *how).keep(needed)
 
 
 def _settings(each: Run, world: World) -> recipes.Settings:
-    return replace(recipes.settings_for(each.cell, world.scale, world.task), **world.overrides)
+    usual = OVERRIDES | dict.fromkeys(FREE)
+    given = {name: value for name in usual if (value := getattr(world, name)) != usual[name]}
+    return replace(recipes.settings_for(each.cell, world.scale, world.task), **given)
 
 
 def settings_of(record: dict[str, Any]) -> dict[str, Any]:
@@ -284,7 +301,7 @@ def _missing(each: Run, folder: Path, world: World) -> Run | None:
     if not path.exists():
         return each
     record = read_json(path)
-    if settings_of(record) != asdict(_settings(each, world)):
+    if _fixed(settings_of(record)) != _fixed(asdict(_settings(each, world))):
         raise InputError(f"{path} was run with other settings than today's; move it away or use another folder.")
     done = record["results"]
     wanted = {kind for kind in each.cell.kinds if kind in each.kinds}
@@ -293,16 +310,29 @@ def _missing(each: Run, folder: Path, world: World) -> Run | None:
     return merged([each, *(Run(each.cell, each.seed, (target,), tuple(kinds)) for target, kinds in done.items())])[0]
 
 
+def _fixed(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings but those that may change when a study goes on."""
+    return {name: value for name, value in settings.items() if name not in FREE}
+
+
 def _one(
-    each: Run, settings: recipes.Settings, folder: Path, world: World, encoder: str, threads: int
+    each: Run,
+    settings: recipes.Settings,
+    folder: Path,
+    world: World,
+    encoder: str,
+    made_of: dict[str, Any],
+    threads: int,
 ) -> tuple[str, str]:
     """Do one run and write its record, with `encoder` as its name for it; returns its name and, if it failed, why."""
     import torch
 
     torch.set_num_threads(threads)
+    unfinished, trace = folder / "unfinished" / each.name, folder / "failed" / f"{each.name}.txt"
     try:
         features = _features(world, settings.adapt, settings.max_length)
-        unfinished = folder / "unfinished" / each.name
+        if odd := identity.changes(made_of, identity.made_of(features, each.languages)):
+            raise InputError(f"{' and '.join(odd)} changed while the study was going on; put back what was there.")
         record = recipes.run(each.cell, each.targets, features, settings, each.seed, each.kinds, folder=unfinished)
         record |= {"encoder": encoder, "device": _device(), "threads": threads}
         write_json(folder / "cells" / f"{each.name}.json", record)
@@ -310,6 +340,15 @@ def _one(
         return each.name, str(error)
     except OSError as error:
         return each.name, f"{error.strerror or error}: {error.filename or folder}."
+    except Exception as error:  # also out of memory, on a processor or on a GPU
+        reason = (str(error).strip() or "no more is said").splitlines()[0].rstrip(".")
+        said = f"{type(error).__name__}: {reason}"
+        with suppress(OSError):
+            trace.parent.mkdir(exist_ok=True)
+            trace.write_text(traceback.format_exc(), encoding="utf-8", errors="replace")
+            said += f"; its trace is in {trace}"
+        return each.name, f"{said}."
+    trace.unlink(missing_ok=True)
     shutil.rmtree(unfinished, ignore_errors=True)
     return each.name, ""
 
@@ -320,22 +359,42 @@ def _device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def _corpus(world: World) -> Any:
+    return _read(world.task, world.data, _data_stamp(world.task, world.data))
+
+
 @lru_cache(maxsize=1)
-def _corpus(task: str, data: str | None) -> Any:
+def _read(task: str, data: str | None, stamp: Any) -> Any:
+    phrases.table.cache_clear()  # the mini world's tables, which are read once
     return {"nli": corpora.nli, "qa": corpora.qa}[task](data)
 
 
-@lru_cache(maxsize=2)
 def _features(world: World, adapt: Any, max_length: int) -> encoders.Features:
-    """Kept in each worker from run to run: trunk features are costly."""
-    load = {"nli": encoders.nli, "qa": encoders.qa}[world.task]
+    """Kept in each worker from run to run, unless a file has changed: trunk features are costly."""
     name = world.encoder or data_directory() / TINY[world.task]
+    return _loaded(world, name, adapt, max_length, _stamp(name), _data_stamp(world.task, world.data))
+
+
+@lru_cache(maxsize=2)
+def _loaded(world: World, name: str | Path, adapt: Any, max_length: int, *stamps: Any) -> encoders.Features:
+    load = {"nli": encoders.nli, "qa": encoders.qa}[world.task]
     encoder = load(name, adapt, max_length, bf16=world.bf16).to(_device())
-    return encoder.features(_corpus(world.task, world.data), world.cache)
+    return encoder.features(_corpus(world), world.cache)
+
+
+def _data_stamp(task: str, data: str | None) -> Any:
+    return _stamp(data or data_directory() / "mini", ARCHIVES[task])
+
+
+def _stamp(path: str | Path, folder: str = "") -> tuple[tuple[str, int, int], ...]:
+    """Files at a path, with those in `folder` there, their sizes and times, to see a change; () for a hub's name."""
+    path = Path(path)
+    files = {path, *path.glob("*"), *path.glob("*/*.json"), *(path / folder).rglob("*")}
+    return tuple(sorted((str(file), (at := file.stat()).st_size, at.st_mtime_ns) for file in files if file.is_file()))
 
 
 def tested(data: str | None = None, task: str = "nli") -> list[str]:
     """The languages of a corpus (None: the project's own) that have test rows, in the order of XNLI's list."""
-    known = columns(_corpus(task, data))
+    known = columns(_corpus(World(data=data, encoder="any", task=task).located))
     there = set(known["language"][known["split"] == "test"])
     return [code for code in LANGUAGES if code in there]

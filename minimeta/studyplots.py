@@ -19,8 +19,7 @@ import plotly.graph_objects as go
 
 from .checkpoints import header
 from .errors import InputError
-from .files import read_json
-from .findings import cell_of, load, scores
+from .findings import Results, cell_of, records_of, scores, shared
 from .languages import all_but
 from .methods import METHODS, Cell
 from .plots import COLOURS, blank
@@ -61,15 +60,15 @@ class State:
 def states(folder: str | Path, runs: Iterable[Run] = ()) -> list[State]:
     """How far each run of the study in `folder` has come, those of `runs` first; none if there is no folder yet.
 
-    Of a checkpoint only the header is read, so that it is quick however large the model is.
+    Files that are no records are left out. Of a checkpoint only the header is read, so that it is quick however large
+    the model is.
     """
     folder = Path(folder)
     found: dict[tuple[Cell, int], State] = {(run.cell, run.seed): State(run.cell, run.seed, WAITING) for run in runs}
     for own in sorted(folder.glob("unfinished/*")):
         if state := _begun(own):
             found[state.cell, state.seed] = state
-    for path in sorted(folder.glob("cells/[!.]*.json")):
-        state = _finished(read_json(path))
+    for state in map(_finished, records_of(folder)[0]):
         found[state.cell, state.seed] = state
     return list(found.values())
 
@@ -85,11 +84,10 @@ def _begun(own: Path) -> State | None:
     for path in sorted(own.glob("step-*.safetensors"), reverse=True):
         try:
             text, age = header(path), max(0.0, time.time() - path.stat().st_mtime)
-        except (OSError, InputError):
+            made, losses = text["made_of"], tuple(text["losses"])
+            return State(cell_of(made), made["seed"], BEGUN, text["step"], made["outer_steps"], age=age, losses=losses)
+        except (OSError, InputError, KeyError, TypeError):  # half of a file, or one of another version
             continue
-        made = text["made_of"]
-        losses = tuple(text["losses"])
-        return State(cell_of(made), made["seed"], BEGUN, text["step"], made["outer_steps"], age=age, losses=losses)
     return None
 
 
@@ -240,10 +238,10 @@ def scores_data(folder: str | Path) -> dict[str, pd.DataFrame]:
 
     The mean over the seeds that are finished, of the first of `recipes.METRICS`. Empty before the first run is done.
     """
-    try:
-        results = load(folder)
-    except InputError:
+    folder = Path(folder)
+    if not (folder / "study.json").exists():
         return {}
+    results = Results(shared(folder), {}, records_of(folder)[0])
     lines = scores(results)
     if not len(lines):
         return {}

@@ -18,6 +18,7 @@ import ipywidgets
 
 from . import studyplots
 from .errors import InputError
+from .findings import records_of
 from .plots import blank
 from .study import Run
 from .treewidgets import Plot
@@ -64,10 +65,11 @@ class StudyMonitor(ipywidgets.VBox):
         try:
             self.states = studyplots.states(self.folder, self.runs)
             tables = studyplots.scores_data(self.folder)
-        except InputError as error:  # a file that is damaged
+        except InputError as error:  # study.json is damaged
             self.words.value = f"<p><b>Cannot be read:</b> {html.escape(str(error))}</p>"
             return
-        self.words.value = f"<p>{html.escape(self._words())}</p>"
+        odd = "".join(f"<br><b>Cannot be read:</b> {html.escape(each)}" for each in records_of(self.folder)[1])
+        self.words.value = f"<p>{html.escape(self._words())}{odd}</p>"
         self.figure = self.tiles.show(studyplots.tiles(self.states) if self.states else blank("No run yet", height=150))
         self.second = self.losses.show(studyplots.outer_losses(self.states))
         going = any(each.state == studyplots.BEGUN for each in self.states)
@@ -126,16 +128,22 @@ class StudyMonitor(ipywidgets.VBox):
         self._buttons()
 
     async def finished(self, seconds: float = 600.0) -> None:
-        """Wait until the study's process has ended, or all known runs are finished, and go on watching meanwhile.
+        """Wait until the study's process has ended, or all known runs are finished, and look at the folder meanwhile.
 
         `await` it in a cell; raises InputError after so many seconds, and if the process failed.
         """
-        end = asyncio.get_running_loop().time() + seconds
-        while self.running if self.process else not self._complete():
-            if asyncio.get_running_loop().time() > end:
-                raise InputError(f"The study was not finished after {seconds:g} s; it goes on, look again later.")
-            await asyncio.sleep(min(self.every, 0.2))
-        self.refresh()
+        clock = asyncio.get_running_loop().time
+        end = clock() + seconds
+        while True:
+            self.refresh()
+            if not self.running if self.process else self._complete():
+                break
+            if clock() > end:
+                raise InputError(
+                    f"The study was not finished after {seconds:g} s: {studyplots.words(self.states, self.workers)} "
+                    "It goes on if its process does; look again later."
+                )
+            await asyncio.sleep(self.every)
         if self._failed():
             raise InputError(self._words())
 

@@ -17,9 +17,9 @@ from plotly.subplots import make_subplots
 from .episodeplots import transfer_map
 from .files import whole_file
 from .languages import LANGUAGES
-from .papers import NOTES
 from .plots import COLOURS, blank
 from .reproduce import table
+from .stated import NOTES
 from .tabletext import blocks, matrix, scale, settings, title
 
 if TYPE_CHECKING:

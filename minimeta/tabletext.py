@@ -9,9 +9,9 @@ import numpy as np
 
 from .files import whole_file
 from .findings import Results, differences, scores, verdict
-from .papers import NOTES, stated
 from .recipes import METRICS
 from .reproduce import table
+from .stated import NOTES, stated
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,13 +21,16 @@ if TYPE_CHECKING:
 
 
 def study_text(results: Results) -> str:
-    """Accuracies, and each method against its controls, as text."""
+    """Accuracies, and each method against its controls, as text; a sentence where no run is finished."""
     found, gains = scores(results), differences(results)
+    if not len(found):
+        return "No run is finished yet; the tables come with the first one."
     metrics = METRICS[results.task]
     names = " / ".join({"f1": "F1", "exact_match": "exact match"}.get(name, name) for name in metrics)
     lines, width = [], max(13, len(names))
     for (kind, target), part in found.groupby(["kind", "target"], sort=False):
-        lines += ["", f"{target}, {kind}: test {names} in %, mean ± sd over seeds (the paper's is mBERT's)"]
+        quoted = " (the paper's is mBERT's, at full scale)" * bool(part["paper"].notna().any())
+        lines += ["", f"{target}, {kind}: test {names} in %, mean ± sd over seeds{quoted}"]
         lines += [f"  {'method':17} {'auxiliaries':18} {'tasks':9} {names:{width}} {'rows':>5} {'seconds':>8}  paper"]
         for row in part.itertuples():
             sd = "   –" if row.seeds < 2 else f"{row.sd:4.2f}"
@@ -41,6 +44,8 @@ def study_text(results: Results) -> str:
     for kind in dict.fromkeys(gains["kind"] if len(gains) else ()):
         lines += [f"\nall targets together, {kind}:"] if len(_study_differences(gains, kind, "all")) else []
         lines += _study_differences(gains, kind, "all")
+    if not results.rows:
+        lines += ["", "No differences: rows.json, the rows that were scored, is not in the study's folder."]
     return "\n".join(lines)
 
 
@@ -158,7 +163,7 @@ def _number(value: float, form: str) -> str:
 
 
 def settings(name: str, scale: str) -> list[tuple[str, list[Any]]]:
-    """The settings of a table's runs, by task: see `papers.stated`."""
+    """The settings of a table's runs, by task: see `stated.stated`."""
     known, found = table(name), []
     for task in known.tasks:
         rows = [row for row in known.rows if row.task == task]
@@ -187,6 +192,6 @@ def write_text(found: pd.DataFrame, path: Path) -> None:
 
 
 def write_csv(found: pd.DataFrame, path: Path) -> None:
-    """Write the comparison in its long form, whole or not at all."""
+    """Write a table in its long form, whole or not at all."""
     with whole_file(path) as unfinished:
         found.round(3).to_csv(unfinished, index=False, lineterminator="\n")

@@ -18,6 +18,7 @@ import torch
 
 import minimeta.__main__ as cli
 from minimeta import recipes
+from minimeta.files import data_directory
 from minimeta.recipes import METHODS
 
 
@@ -182,9 +183,9 @@ def test_a_target_named_twice_is_scored_once(call):
 
 
 def test_the_paper_is_quoted_as_the_papers(call):
-    status, said, _ = call("run", "baseline", "--target", "de", "--seeds", "1")
+    status, said, _ = call("run", "baseline", "--target", "de", "--seeds", "1", "--scale", "small")
     assert status == 0
-    assert "the paper's is mBERT's" in said
+    assert "the paper's is mBERT's, at full scale" in said
     (line,) = [line for line in said.splitlines() if line.endswith("  70.82")]
     assert "Baseline" in line
     assert sum(line.endswith("  –") for line in said.splitlines()) == 1  # few-shot: not in the paper
@@ -280,9 +281,10 @@ def test_first_order_and_chunks_are_options_of_runs_and_studies(call, tmp_path):
         (path,) = records(tmp_path / out)
         settings = strict(path)["settings"]
         assert (settings["first_order"], settings["tasks_per_chunk"]) == (True, 2)
-        assert strict(path.parents[1] / "study.json")["tasks_per_chunk"] == 2
+        assert strict(path.parents[1] / "study.json")["first_order"] is True
     status, _, said = call("study", "leave-one-out", *arguments[:5], out=tmp_path / "study")
     assert status == 2 and "first_order True, not False" in said
+    assert call("study", "leave-one-out", *arguments[:6], out=tmp_path / "study")[0] == 0  # other chunks, same numbers
 
 
 # Files
@@ -484,3 +486,90 @@ def test_importing_minimeta_is_quick_and_listing_methods_loads_no_encoder():
         assert len(methods) == len(METHODS)
         seconds.append(float(took))
     assert min(seconds) < 0.2
+
+
+def test_a_home_directory_is_written_out_at_the_door(call, data, encoder, tmp_path, monkeypatch):
+    """A shell leaves ~ as it is in `--out=~/x`: every path of every command is good by the time it is used."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(encoder, "enc")
+    shutil.copy(data / "XNLI-1.0.zip", "XNLI-1.0.zip")
+    where = ("--data=~/XNLI-1.0.zip", "--encoder=~/enc", "--seeds=1", "--cache=~/cache")
+    arguments = ("x-maml", "--aux", "hi", "--target", "de", *where)
+    none = {"data": None, "encoder": None, "out": None}
+    assert call("run", *arguments, "--out=~/runs", **none)[0] == 0
+    assert call("study", "transfer", *arguments, "--out=~/study", **none)[0] == 0
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert call("run", *arguments, f"--resume=~/runs/{folder.name}", **none)[0] == 0
+    assert call("results", "~/study", "--csv=~/moved")[0] == 0
+    table = ("reproduce", "treemaml-table1", "--targets", "de", "--no-train", "--out=~/table")
+    shutil.copytree("study", "table")
+    assert call(*table)[0] == 0
+    assert not (tmp_path / "~").exists()
+    assert {"cache", "moved.csv", "moved_accuracies.csv", "runs", "study"} <= {path.name for path in tmp_path.iterdir()}
+    assert (tmp_path / "table" / "treemaml-table1.html").exists()
+    status, _, said = call("results", "~nobody-at-all/study")
+    assert status == 2 and "no home directory ~nobody-at-all" in said and len(said.splitlines()) == 1
+    assert call("results", "")[2].startswith("minimeta: Argument FOLDER: the path is empty")
+
+
+def test_fine_tuning_with_a_home_directory(call, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    small_world.write_encoder(tmp_path / "enc")
+    small_world.write_multinli(tmp_path / "nli")
+    arguments = ("finetune", "nli", "--encoder=~/enc", "--data=~/nli", "--rows=9", "--epochs=1", "--out=~/new")
+    status, _, complaints = call(*arguments)
+    assert status == 0, complaints
+    assert (tmp_path / "new" / "model.safetensors").exists() and not (tmp_path / "~").exists()
+
+
+@pytest.mark.parametrize("how", ["option", "environment"])
+def test_a_scale_that_is_misspelt(complaint, monkeypatch, how):
+    arguments = ["run", "baseline", "--target", "de"]
+    if how == "environment":
+        monkeypatch.setenv("MINIMETA_SCALE", "smal")
+    else:
+        arguments += ["--scale", "smal"]
+    complaint(arguments, "Unknown scale 'smal'; the scales are toy, small, full", data=None, encoder=None)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_stream_that_lacks_letters(encoding):
+    stored = str(data_directory() / "results" / "small_leave_one_out")
+    here = {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0", "LC_ALL": "C"}
+    done = subprocess.run(
+        [sys.executable, "-m", "minimeta", "results", stored],
+        env=os.environ | {"OMP_NUM_THREADS": "1"} | here,
+        capture_output=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    said = done.stdout.decode(encoding)
+    assert "mean ? sd" in said if encoding == "ascii" else "mean ± sd" in said
+    assert "Fixed TreeMAML" in said and b"Traceback" not in done.stderr
+
+
+def test_two_starts_of_one_study(call, tmp_path, monkeypatch):
+    """The second is told what is going on; it shows nothing of the first one's and takes nothing away."""
+    from minimeta import jobs
+
+    (tmp_path / "out").mkdir()
+    arguments = ("study", "leave-one-out", "baseline", "--target", "de", "--seeds", "1")
+    with jobs.alone(tmp_path / "out"):
+        status, said, complaints = call(*arguments)
+    assert status == 2 and "Another process is doing the runs of" in complaints
+    assert len(complaints.splitlines()) == len(said.splitlines()) == 1
+    assert (tmp_path / "out").exists()
+    assert call(*arguments)[0] == 0
+
+
+def test_a_run_that_breaks_off_is_named_with_its_trace(call, tmp_path, monkeypatch):
+    def broken(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(recipes, "run", broken)
+    status, _, said = call("run", "baseline", "--target", "de", "--seeds", "1")
+    assert status == 2 and len(said.splitlines()) == 1 and "MemoryError" in said
+    (trace,) = (path for path in files(tmp_path / "out") if path.suffix == ".txt")
+    assert str(trace) in said and "MemoryError" in trace.read_text("utf-8")

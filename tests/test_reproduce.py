@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -358,6 +359,40 @@ def test_gains_are_paired_and_their_intervals_drawn_over_premises(table_5, world
     assert (base["over"], base["paper"]) == ("", 72.08) and np.isnan(base["gain"])
 
 
+def test_all_targets_together_have_the_seeds_that_all_have(table_5, world, tmp_path):
+    """es lacks seed 0 in XLA-MAML: the gain is of seed 1 in both, as the score is."""
+    shutil.copytree(table_5, tmp_path / "here")
+    xla, base = Cell("xla-maml", ("hi",), False, None, True, True), Cell("baseline", (), False)
+    path = tmp_path / "here" / "cells" / f"{study.Run(xla, 0, ()).name}.json"
+    record = json.loads(path.read_text("utf-8"))
+    del record["results"]["es"]
+    path.write_text(json.dumps(record), "utf-8")
+    ours, theirs = (
+        np.concatenate([right(table_5, world, cell, target)[0][1] for target in ("es", "zh")]) for cell in (xla, base)
+    )
+    line = line_of(reproduce.compare("xla-table5", tmp_path / "here"), "XLA-MAML hi", "all", "Baseline")
+    assert line["ours"] == pytest.approx(100 * ours.mean()) and line["paired"] == line["seeds"] == 1
+    assert line["gain"] == pytest.approx(100 * (ours.mean() - theirs.mean()))
+
+
+def test_before_the_first_run_is_finished_all_ours_are_dashes(table_5, tmp_path, capsys):
+    (tmp_path / "cells").mkdir()
+    for name in ("study.json", "rows.json"):
+        shutil.copy(table_5 / name, tmp_path / name)
+    found = reproduce.compare("xla-table5", tmp_path)
+    assert list(dict.fromkeys(found["target"])) == ["es", "zh", "all"] and found["ours"].isna().all()
+    assert main(["reproduce", "xla-table5", "--no-train", "--out", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "nothing was run, 0 seeds" in said and "79.54" in said and (tmp_path / "xla-table5.html").exists()
+
+
+def test_a_folder_without_its_rows_has_scores():
+    stored = data_directory() / "results" / "small_leave_one_out"
+    found = reproduce.compare("treemaml-table1", stored, ["de", "zh"])
+    line = line_of(found, "Fixed TreeMAML", "de")
+    assert line["seeds"] == 3 and line["ours"] == pytest.approx(69.48, abs=1) and np.isnan(line["gain"])
+
+
 def test_controls_have_no_figure_of_the_paper(table_5):
     found = reproduce.compare("xla-table5", table_5)
     joint = found[found["row"].str.startswith("Joint")]
@@ -547,7 +582,16 @@ def test_the_tasks_of_a_table_take_their_own_encoders(world, questions, tmp_path
     command = ["reproduce", "xla-table6", "--targets", "zh", "--seeds", "1", "--out", str(tmp_path)]
     command += ["--data", world.data, questions.data, "--encoder", world.encoder, questions.encoder]
     assert main(command) == 0
-    assert asked == [(tmp_path / "nli", world, 7), (tmp_path / "qa", questions, 7)]
+    both = [(tmp_path / "nli", world, 7), (tmp_path / "qa", questions, 7)]
+    assert asked == both
+
+    def failing(runs, folder, world, *_):
+        asked.append((folder, world, len(runs)))
+        raise study.RunsFailed("one run failed.")
+
+    monkeypatch.setattr(study, "run", failing)
+    assert main(command) == 2 and asked == both * 2  # the second task is done though runs of the first failed
+    assert capsys.readouterr().err == "minimeta: one run failed.\n"
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,9 +16,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import small_world
+import torch
 from small_world import complaint
 
-from minimeta import corpora, findings, recipes, study
+from minimeta import corpora, findings, languages, phrases, recipes, study
+from minimeta.checkpoints import FREE
 from minimeta.files import data_directory
 from minimeta.languages import LANGUAGES
 from minimeta.metrics import paired_difference
@@ -62,6 +65,12 @@ def content(folder):
         record = json.loads(path.read_text("utf-8"))
         found[str(path.relative_to(folder))] = {k: v for k, v in record.items() if not k.endswith("_seconds")}
     return found
+
+
+def same_runs(ours, theirs):
+    """Has a study the same records as one of more runs?"""
+    cells = [name for name in ours if name.startswith("cells/")]
+    return cells and all(ours[name] == theirs[name] for name in (*cells, "rows.json"))
 
 
 # Grids
@@ -140,7 +149,7 @@ def test_two_workers_write_the_same_files(finished, world, tmp_path):
     subprocess.run(command, check=True, timeout=300)
     ours, theirs = content(tmp_path / "two"), content(finished)
     assert len(ours) == len(few) + 2
-    assert all(ours[name] == theirs[name] for name in ours)
+    assert same_runs(ours, theirs)
 
 
 WORK = f"""
@@ -175,7 +184,7 @@ def test_a_study_killed_at_random_moments_ends_with_the_same_files(finished, wor
     subprocess.run(command, check=True, timeout=300)
     ours, theirs = content(tmp_path / "killed"), content(finished)
     assert killed >= 1
-    assert all(ours[name] == theirs[name] for name in ours)
+    assert same_runs(ours, theirs)
     assert len([name for name in ours if name.startswith("cells/")]) == 6
     assert not (tmp_path / "killed" / "unfinished").exists()
 
@@ -209,7 +218,7 @@ def test_first_order_and_chunks_reach_every_run_and_are_on_record(world, tmp_pat
     for name, given in {"plain": {}, "first": {"first_order": True}, "chunked": {"tasks_per_chunk": 1}}.items():
         study.run(runs, tmp_path / name, replace(world, **given))
         told = json.loads((tmp_path / name / "study.json").read_text("utf-8"))
-        assert {key: told[key] for key in ("first_order", "tasks_per_chunk") if key in told} == given
+        assert {key: told[key] for key in study.OVERRIDES if key in told} == (given if name == "first" else {})
         for record in findings.load(tmp_path / name).records:
             assert record["settings"] == asdict(replace(recipes.SCALES["toy"]["genres"], **given))
         found[name] = json.loads((tmp_path / name / "cells" / "maml-hi+zh-genres-seed-0.json").read_text("utf-8"))
@@ -217,9 +226,7 @@ def test_first_order_and_chunks_reach_every_run_and_are_on_record(world, tmp_pat
     assert losses["chunked"] == pytest.approx(losses["plain"], rel=1e-5)
     assert losses["first"][0] == losses["plain"][0]
     assert losses["first"][1] != pytest.approx(losses["plain"][1], rel=1e-5)
-    first, plain = tmp_path / "first", tmp_path / "plain"
-    complaint(lambda: study.run(runs, first, world), "first_order True, not False", "another folder")
-    complaint(lambda: study.run(runs, plain, replace(world, tasks_per_chunk=2)), "tasks_per_chunk None, not 2")
+    complaint(lambda: study.run(runs, tmp_path / "first", world), "first_order True, not False", "another folder")
     complaint(lambda: replace(world, tasks_per_chunk=0), "tasks per chunk is 0")
 
 
@@ -243,8 +250,10 @@ def test_a_record_that_is_older_than_a_setting_had_its_default(finished, world, 
 
 def test_a_folder_belongs_to_one_world(finished, world, tmp_path):
     other = small_world.write_xnli(tmp_path / "other", test=5)
-    complaint(lambda: study.run(RUNS, finished, replace(world, data=str(other))), "the data", "another folder")
-    complaint(lambda: study.run(RUNS, finished, World()), "the data", "not mini-NLI")
+    complaint(
+        lambda: study.run(RUNS, finished, replace(world, data=str(other))), "the rows in en, fr, hi, zh", "another"
+    )
+    complaint(lambda: study.run(RUNS, finished, World()), "the weights", "its tokenizer", "the rows", "mini-NLI")
 
 
 def test_other_settings_than_those_of_a_record(finished, world, monkeypatch):
@@ -366,7 +375,7 @@ def test_the_stored_study_was_made_with_the_settings_of_today():
     assert len({(findings.cell_of(record), record["seed"]) for record in results.records}) == len(results.records) == 42
     for record in results.records:
         assert study.settings_of(record) == asdict(OF_TODAY)
-        assert set(asdict(OF_TODAY)) - set(record["settings"]) <= set(study.OVERRIDES)
+        assert set(asdict(OF_TODAY)) - set(record["settings"]) <= {*study.OVERRIDES, *FREE}
         for target, tests in record["results"].items():
             label, found = results.rows[target]["label"], tests["zero-shot"]
             right = [one == other for one, other in zip(found["predicted"], label, strict=True)]
@@ -382,3 +391,339 @@ def test_a_cache_changes_no_number_and_its_size_is_said_once(finished, world, tm
     assert kept == {"hi-dev", "zh-dev", "en-dev", "fr-dev", "fr-test", "hi-test"}
     ours, theirs = content(tmp_path / "here"), content(finished)
     assert all(ours[name] == theirs[name] for name in ours if name.startswith("cells/"))
+
+
+# What a study is made of
+
+
+@pytest.fixture
+def short(world, tmp_path):
+    """The world in a place of its own that may be changed, with a study of one run in `study`."""
+    data, encoder = tmp_path / "data" / "XNLI-1.0.zip", tmp_path / "encoder"
+    data.parent.mkdir()
+    shutil.copy(world.data, data)
+    shutil.copytree(world.encoder, encoder)
+    own = replace(world, data=str(data), encoder=str(encoder))
+    study.run(ONE, tmp_path / "study", own)
+    return own
+
+
+ONE = [Run(Cell("baseline", (), False), 0, ("fr",), ("zero-shot",))]
+TWO = [*ONE, Run(Cell("baseline", (), False), 1, ("fr",), ("zero-shot",))]
+
+
+def test_other_weights_under_the_same_name_are_refused(short, tmp_path):
+    small_world.write_encoder(tmp_path / "encoder", "xlm-roberta", seed=1)
+    complaint(lambda: study.run(TWO, tmp_path / "study", short), "the weights of the encoder (", "put back what was")
+    assert len(findings.load(tmp_path / "study").records) == 1
+
+
+def test_another_tokenizer_under_the_same_name_is_refused(short, tmp_path):
+    path = tmp_path / "encoder" / "tokenizer.json"
+    path.write_text(
+        path.read_text("utf-8").replace('"normalizer": null', '"normalizer": {"type": "Lowercase"}'), "utf-8"
+    )
+    said = complaint(lambda: study.run(TWO, tmp_path / "study", short), "its tokenizer (")
+    assert "weights" not in said and "rows" not in said
+
+
+@pytest.mark.parametrize(
+    ("split", "code", "refused"), [("test", "fr", True), ("dev", "fr", True), ("dev", "de", False)]
+)
+def test_a_corrected_row_is_refused_where_the_study_uses_its_language(short, tmp_path, split, code, refused):
+    def correct(text):
+        lines = text.split("\n")
+        place = next(i for i, line in enumerate(lines) if line.startswith(f"{code}\t"))
+        fields = lines[place].split("\t")
+        fields[7] += " Corrected."
+        return "\n".join([*lines[:place], "\t".join(fields), *lines[place + 1 :]])
+
+    changed = small_world.changed(tmp_path / "data" / "XNLI-1.0.zip", tmp_path / "new", f"xnli.{split}.tsv", correct)
+    changed.replace(short.data)
+    if refused:
+        said = complaint(lambda: study.run(TWO, tmp_path / "study", short), f"the rows in {code} (")
+        assert "weights" not in said
+    else:
+        study.run(TWO, tmp_path / "study", short)
+        assert len(findings.load(tmp_path / "study").records) == 2
+
+
+def test_a_corrected_phrase_of_the_mini_world_is_seen(tmp_path, monkeypatch):
+    """Also by a process that has read the tables before, as a notebook has."""
+    shutil.copytree(data_directory() / "mini", tmp_path / "mini")
+    for module in (study, phrases):
+        monkeypatch.setattr(module, "data_directory", lambda: tmp_path)
+    before = study._corpus(World()).to_pandas()
+    path = tmp_path / "mini" / "de.csv"
+    phrase = pd.read_csv(path)["phrase"][0]
+    path.write_text(path.read_text("utf-8").replace(f",{phrase},", f",{phrase} da,", 1), "utf-8")
+    after = study._corpus(World()).to_pandas()
+    assert set(before["language"][(before != after).any(axis=1)]) == {"de"}
+    monkeypatch.undo()
+    phrases.table.cache_clear()
+
+
+def test_one_encoder_by_any_name(short, tmp_path, monkeypatch):
+    """Trailing slash, ./, ~, a copy elsewhere, an unpacked archive: what counts is the content."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    shutil.copytree("encoder", "copy")
+    shutil.unpack_archive("data/XNLI-1.0.zip", "unpacked")
+    monkeypatch.setattr(recipes, "run", lambda *_, **__: pytest.fail("a finished run was done again"))
+    for encoder in ("encoder", "encoder/", "./encoder", "~/encoder", str(tmp_path / "encoder"), "copy"):
+        for data in ("data", "data/", "~/data/XNLI-1.0.zip", "unpacked"):
+            study.run(ONE, "study", replace(short, encoder=encoder, data=data))
+    told = findings.load("study").shared
+    assert (told["encoder"], told["data"]) == (short.encoder, short.data)  # as it was named first
+
+
+def test_a_study_that_is_older_than_hashes_goes_on_by_name_and_gets_them(short, tmp_path, monkeypatch):
+    path = tmp_path / "study" / "study.json"
+    told = json.loads(path.read_text("utf-8"))
+    path.write_text(json.dumps({name: value for name, value in told.items() if name != "made_of"}), "utf-8")
+    shutil.copytree(tmp_path / "encoder", tmp_path / "other")
+    complaint(
+        lambda: study.run(TWO, tmp_path / "study", replace(short, encoder=str(tmp_path / "other"))), "the encoder"
+    )
+    monkeypatch.chdir(tmp_path)
+    study.run(TWO, tmp_path / "study", replace(short, encoder="./encoder"))
+    assert json.loads(path.read_text("utf-8")) == told
+
+
+def test_hashes_do_not_depend_on_what_is_adapted(world):
+    from minimeta import encoders, identity
+
+    corpus, found = corpora.nli(world.data), []
+    for how in ({}, {"adapt": "all"}, {"bf16": True}, {"adapt": "all", "bf16": True}):
+        features = encoders.nli(world.encoder, **how).features(corpus)
+        found.append(identity.made_of(features, ["fr"]))
+        features[torch.tensor([[0, 1]])]  # a tokenizer keeps how it was last called
+        found.append(identity.made_of(encoders.nli(world.encoder, **how).features(corpus), ["fr"]))
+    assert all(each == found[0] for each in found)
+
+
+def test_a_checkpoint_of_other_weights_is_refused(short, tmp_path, monkeypatch):
+    from minimeta import checkpoints
+
+    train, run = checkpoints.train, Run(Cell("x-maml", ("hi",), False), 0, ("fr",), ("zero-shot",))
+
+    def stopped(training, *given, **named):
+        def once(reports):
+            yield next(reports)
+            raise KeyboardInterrupt
+
+        return train(training, *given, **(named | {"every": 0, "progress": once}))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints, "train", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            study.run([run], tmp_path / "a", short)
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    study.run([run], tmp_path / "a", replace(short, tasks_per_chunk=1))  # it changes no number
+    assert findings.load(tmp_path / "a").records[0]["settings"]["tasks_per_chunk"] == 1
+    small_world.write_encoder(tmp_path / "encoder", "xlm-roberta", seed=1)
+    shutil.copytree(tmp_path / "b" / "unfinished", tmp_path / "c" / "unfinished")  # a study of today, an old checkpoint
+    complaint(lambda: study.run([run], tmp_path / "c", short), "another training (it differs in weights)")
+
+
+# Runs that fail
+
+
+def test_chunks_may_change_when_a_study_goes_on(finished, world, monkeypatch):
+    monkeypatch.setattr(recipes, "run", lambda *_, **__: pytest.fail("a finished run was done again"))
+    study.run(RUNS, finished, replace(world, tasks_per_chunk=2))
+    assert "tasks_per_chunk" not in findings.load(finished).shared
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (MemoryError(), "MemoryError: no more is said"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), "OutOfMemoryError: CUDA out of memory"),
+        (KeyError("premise"), "KeyError: 'premise'"),
+        (RuntimeError("first line\nsecond line"), "RuntimeError: first line; its trace"),
+    ],
+)
+def test_whatever_a_run_fails_of_the_others_are_done(world, tmp_path, monkeypatch, error, said):
+    real, runs = recipes.run, [run for run in RUNS if run.seed == 0 and run.cell.method in ("baseline", "joint")]
+
+    def fragile(cell, *arguments, **how):
+        if cell.method == "joint":
+            raise error
+        return real(cell, *arguments, **how)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(recipes, "run", fragile)
+        others = "2 of 3 runs failed, the others have been kept; joint-zh-languages-seed-0 failed as well"
+        complaint(
+            lambda: study.run(runs, tmp_path, world), "joint-hi-languages-seed-0: ", said, others, "failed/joint-hi"
+        )
+    assert [record["method"] for record in findings.load(tmp_path).records] == ["baseline"]
+    traces = sorted((tmp_path / "failed").iterdir())
+    assert [path.stem for path in traces] == ["joint-hi-languages-seed-0", "joint-zh-languages-seed-0"]
+    assert all("in fragile" in path.read_text("utf-8") for path in traces)
+    study.run(runs, tmp_path, world)
+    assert len(findings.load(tmp_path).records) == 3 and not (tmp_path / "failed").exists()
+
+
+def test_ctrl_c_is_no_failure(world, tmp_path, monkeypatch):
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(recipes, "run", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        study.run(ONE, tmp_path, world)
+    assert not (tmp_path / "failed").exists()
+
+
+DEADLY = """
+import os, signal, sys, time
+from minimeta import jobs
+from joblib import delayed
+
+def task(name, deadly):
+    if deadly:
+        time.sleep(0.2)
+        os.kill(os.getpid(), signal.SIGKILL)
+    return name, ""
+
+def tasks():
+    return {name: delayed(task)(name, name == "c") for name in "abcdefgh"}
+"""
+
+
+def test_a_worker_that_is_killed_takes_no_other_run_with_it(tmp_path, monkeypatch):
+    """As a system does that has no memory left: "c" kills the process of whoever does it."""
+    (tmp_path / "deadly.py").write_text(DEADLY, "utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    import deadly
+
+    done = dict(deadly.jobs.finished(deadly.tasks(), 2))
+    assert sorted(done) == list("abcdefgh")
+    assert [name for name, said in done.items() if said] == ["c"] and "memory ran out" in done["c"]
+
+
+# One process at a time
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from minimeta import jobs
+with jobs.alone(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_the_second_of_two_starts_is_told_so_and_the_first_loses_nothing(world, tmp_path):
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout.readline() == "held\n"
+        said = complaint(lambda: study.run(ONE, tmp_path, world), "Another process is doing the runs of", "wait")
+        assert str(tmp_path) in said
+        (tmp_path / "study.json").write_text("{}", "utf-8")
+        study.remove_empty(tmp_path)
+        assert (tmp_path / "study.json").exists()
+        (tmp_path / "study.json").unlink()
+    finally:
+        process.kill()  # -9: the lock goes with the process
+        process.communicate()
+    study.run(ONE, tmp_path, world)
+    assert len(findings.load(tmp_path).records) == 1
+
+
+# Tables
+
+
+def record_of(method, seed, predicted, auxiliaries=(), seconds=1.0, **cell):
+    """A record of a test on three rows of each target that nobody ran."""
+    found = {}
+    for target, said in predicted.items():
+        right = sum(one == other for one, other in zip(said, "012", strict=True))
+        found[target] = {"zero-shot": {"accuracy": 100 * right / 3, "n": 3, "predicted": said}}
+    own = Cell(method, auxiliaries, **({"by_genre": False} | cell))
+    return asdict(own) | {"seed": seed, "outer_losses": [], "train_seconds": seconds, "results": found}
+
+
+def results_of(records):
+    rows = {code: {"pair": list("abc"), "premise_id": list("abc"), "label": "012"} for code in ("fr", "de", "zh")}
+    return findings.Results({"scale": "small", "data": "XNLI-1.0.zip", "encoder": "x"}, rows, records)
+
+
+def test_all_targets_together_have_the_seeds_that_all_have():
+    """German with seeds 0 and 1, French with seed 1: German's seed 0 is nobody's pair."""
+    ours = [record_of("joint", seed, {"de": said}, ("hi",)) for seed, said in ((0, "012"), (1, "011"))]
+    ours[1]["results"] |= record_of("joint", 1, {"fr": "000"})["results"]
+    theirs = [record_of("baseline", seed, {"de": "111", "fr": "111"}) for seed in (0, 1)]
+    found = findings.paired(results_of([]), ours, theirs, "zero-shot", "accuracy")
+    assert {target: part[3] for target, part in found.items()} == {"fr": 1, "de": 2, "all": 1}
+    assert found["all"][0].tolist() == [[True, False, False, True, True, False]]  # both of seed 1
+    without = [ours[0], record_of("joint", 1, {"fr": "000"}, ("hi",))]
+    assert "all" not in findings.paired(results_of([]), without, theirs, "zero-shot", "accuracy")
+
+
+def test_seconds_are_those_of_all_trainings():
+    given = {"de": 10.0, "zh": 40.0}
+    records = [
+        record_of("joint", 0, {code: "012"}, languages.all_but(code), seconds, by_genre=True)
+        for code, seconds in given.items()
+    ]
+    found = findings.scores(results_of(records))
+    assert list(found["target"]) == ["de", "zh"] and set(found["auxiliaries"]) == {"all but the target"}
+    assert list(found["seconds"]) == [25.0, 25.0]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("[1, 2]", "it holds a list"),
+        ('{"method": "maml"}', "it lacks auxiliaries, by_genre"),
+        ("{half", "not a whole JSON file"),
+    ],
+)
+def test_a_file_that_is_no_record_is_named_and_the_others_are_shown(finished, tmp_path, capsys, content, reason):
+    from minimeta.__main__ import main
+
+    shutil.copytree(finished, tmp_path / "study")
+    (tmp_path / "study" / "cells" / "odd.json").write_text(content, "utf-8")
+    with pytest.warns(UserWarning, match=f"odd.json .*{re.escape(reason)}.* left out"):
+        found = findings.load(tmp_path / "study")
+    assert found.records == findings.load(finished).records
+    with pytest.warns(UserWarning, match="odd.json"):
+        assert main(["results", str(tmp_path / "study")]) == 0
+    assert "XLA-MAML" in capsys.readouterr().out
+
+
+def test_a_record_of_a_method_or_a_score_that_is_not_known(finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "study")
+    first, second, *_ = sorted((tmp_path / "study" / "cells").iterdir())
+    record = json.loads(first.read_text("utf-8"))
+    first.write_text(json.dumps(record | {"method": "reptile"}), "utf-8")
+    record = json.loads(second.read_text("utf-8"))
+    second.write_text(json.dumps(record | {"results": {"fr": {"zero-shot": {"bleu": 3}}}}), "utf-8")
+    with pytest.warns(UserWarning) as caught:
+        found = findings.load(tmp_path / "study")
+    assert ["reptile" in str(each.message) or "lack scores" in str(each.message) for each in caught] == [True, True]
+    assert len(found.records) == len(RUNS) - 2
+
+
+def test_before_the_first_run_is_finished(finished, tmp_path, capsys):
+    from minimeta.__main__ import main
+
+    (tmp_path / "cells").mkdir()
+    for name in ("study.json", "rows.json"):
+        shutil.copy(finished / name, tmp_path / name)
+    assert main(["results", str(tmp_path), "--csv", str(tmp_path / "x")]) == 0
+    assert capsys.readouterr().out == "No run is finished yet; the tables come with the first one.\n"
+    assert len(findings.scores(findings.load(tmp_path))) == len(findings.differences(findings.load(tmp_path))) == 0
+
+
+def test_a_folder_without_its_rows_has_scores_and_says_why_no_differences(capsys):
+    from minimeta.__main__ import main
+
+    assert main(["results", str(data_directory() / "results" / "small_leave_one_out")]) == 0
+    said = capsys.readouterr().out
+    assert "Fixed TreeMAML    all but the target" in said and said.endswith("is not in the study's folder.\n")
+    assert "difference in points" not in said

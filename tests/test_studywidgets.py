@@ -163,7 +163,12 @@ def test_the_monitor_shows_what_the_files_say_and_follows_them(folder):
     assert monitor.losses.layout.display == "none"
     (folder / "cells" / f"{RUNS[5].name}.json").write_text("{half", "utf-8")
     monitor.refresh()
-    assert "Cannot be read" in plain(monitor.words.value) and RUNS[5].name in monitor.words.value
+    said = plain(monitor.words.value)
+    assert "4 of 6 runs finished" in said and "Cannot be read" in said and RUNS[5].name in said
+    (folder / "cells" / f"{RUNS[5].name}.json").write_text("[]", "utf-8")
+    record(folder, RUNS[3])
+    monitor.refresh()
+    assert "5 of 6 runs finished" in monitor.words.value and "it holds a list" in plain(monitor.words.value)
 
 
 def test_before_there_is_a_folder(tmp_path):
@@ -196,6 +201,33 @@ def test_it_watches_in_the_background_until_it_is_told_not_to(folder):
         assert monitor.pause_button.disabled  # it stopped by itself
 
     asyncio.run(look())
+
+
+def test_waiting_for_a_study_that_it_only_watches(folder):
+    """Another process does the runs; nobody has pressed Watch."""
+
+    async def wait():
+        monitor = StudyMonitor(folder, RUNS, every=0.02)
+        with pytest.raises(findings.InputError, match=r"not finished after 0.1 s: 2 of 6 runs finished.* look again"):
+            await monitor.finished(0.1)
+        waiting = asyncio.create_task(monitor.finished(10))
+        await asyncio.sleep(0.1)
+        assert not waiting.done()
+        for run in RUNS:
+            record(folder, run)
+        await waiting
+        assert "6 of 6 runs finished" in monitor.words.value
+
+    asyncio.run(wait())
+
+
+def test_a_checkpoint_of_another_version_hides_no_other(folder):
+    x_maml = RUNS[2]
+    learner = Learner(torch.nn.Linear(1, 1), squared_error)
+    training = meta_train(learner, sinusoids(), alone(), 1, 0.01, 50)
+    training.step = 9
+    checkpoints.save(training, folder / "unfinished" / x_maml.name, [1.0], {"method": "x-maml"})
+    assert by_run(studyplots.states(folder))["x-maml", 0].step == 7
 
 
 WORK = """
