@@ -25,11 +25,14 @@ class TaskTree:
     """A rooted tree whose leaves are tasks; any number of children per node.
 
     `length` is the length of the edge above the node (None where unknown), a finite number. Leaf names are unique.
+    `omega` says that the lengths below this root add up to ω, its own included, as those of `OnlineTree` do: pictures
+    then have ω as their scale. It is no part of Newick, where a length is a length.
     """
 
     name: str = ""
     children: tuple[TaskTree, ...] = ()
     length: float | None = None
+    omega: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "children", tuple(self.children))
@@ -127,7 +130,7 @@ class TaskTree:
         made: dict[int, TaskTree] = {}
         for node in _upwards(self):
             name = node.name if node.children else names.get(node.name, node.name)
-            made[id(node)] = TaskTree(name, tuple(made.pop(id(c)) for c in node.children), node.length)
+            made[id(node)] = TaskTree(name, tuple(made.pop(id(c)) for c in node.children), node.length, node.omega)
         return made[id(self)]
 
     def purity(self, labels: Mapping[str, str]) -> float:

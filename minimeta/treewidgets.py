@@ -409,8 +409,8 @@ def with_omega(root: TaskTree, matrix: np.ndarray, names: Sequence[str]) -> Task
     above = {id(child): omega[id(node)] for node in nodes for child in node.children}
     made: dict[int, TaskTree] = {}
     for node in reversed(nodes):
-        length = omega[id(node)] - above.get(id(node), 0.0)
-        made[id(node)] = TaskTree(node.name, tuple(made.pop(id(child)) for child in node.children), length)
+        length, kids = omega[id(node)] - above.get(id(node), 0.0), tuple(made.pop(id(kid)) for kid in node.children)
+        made[id(node)] = TaskTree(node.name, kids, length, omega=node is root)
     return made[id(root)]
 
 
