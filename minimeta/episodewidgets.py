@@ -34,7 +34,7 @@ from .plots import blank
 from .recipes import METHODS, Cell, cells, sampler_for, settings_for
 from .tabletext import NAMES
 from .tasks import Episode, Sampler
-from .treewidgets import Plot
+from .widgets import Plot
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -20,7 +20,7 @@ from . import studyplots
 from .errors import InputError
 from .plots import blank
 from .study import Run
-from .treewidgets import Plot
+from .widgets import Plot
 
 
 class StudyMonitor(ipywidgets.VBox):
