@@ -39,6 +39,7 @@ class Plot(anywidget.AnyWidget):
             new Function("module", new TextDecoder().decode(source))(module);
             done(module.exports);
         });
+        wire.on("comm_live_update", () => delete globalThis.minimetaPlotly);  // its kernel is gone: ask the next one
         wire.send({want: "plotly.js"});
     });
     async function render({model, el}) {

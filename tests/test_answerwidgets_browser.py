@@ -10,11 +10,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from test_episodewidgets_browser import choose, said
-from test_lab import lab, open_scratch, page, reload, wait  # noqa: F401
+from test_lab import keep, lab, open_scratch, page, reload, wait  # noqa: F401
 from test_treewidgets_browser import (  # noqa: F401
     asked,
     differ,
-    keep,
     look,
     move,
     outside,

@@ -99,8 +99,8 @@ def reload(page, slow=True):
     page.evaluate("() => sessionStorage.removeItem('slow')")
 
 
-def run_all(page, lab, name):
-    """Open a notebook, run all its cells and wait for the last one."""
+def opened(page, lab, name):
+    """Open a notebook and wait for its kernel."""
     page.goto(f"{lab}/lab/tree/notebooks/{name}?token={TOKEN}&reset")
     ready = """() => {
         const panel = window.jupyterapp?.shell?.currentWidget;
@@ -109,6 +109,11 @@ def run_all(page, lab, name):
         return !reset && kernel?.connectionStatus === 'connected' && kernel.status === 'idle';
     }"""
     wait(lambda: page.evaluate(ready))
+
+
+def run_all(page, lab, name):
+    """Open a notebook, run all its cells and wait for the last one."""
+    opened(page, lab, name)
     page.evaluate("() => { window.finished = false; window.jupyterapp.commands.execute('notebook:run-all-cells')"
                   ".then(() => { window.finished = true; }); }")  # fmt: skip
     page.wait_for_function("() => window.finished")
@@ -119,14 +124,25 @@ def run_all(page, lab, name):
     assert json.loads(outputs) == []
 
 
-def open_scratch(page, lab, cells, name="scratch.ipynb"):
-    """Write a notebook with these code cells into the lab, open it and run it to its end; returns the page."""
+def keep(page):
+    """Save the notebook, so that nothing asks before a reload."""
+    page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+    wait(lambda: not page.evaluate("() => window.jupyterapp.shell.currentWidget.context.model.dirty"))
+
+
+def write_scratch(lab, cells, name):
+    """Write a notebook with these code cells into the lab."""
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     body = json.dumps({"type": "notebook", "content": book}).encode()
     put = urllib.request.Request(f"{lab}/api/contents/notebooks/{name}", body, method="PUT")
     put.add_header("Authorization", f"token {TOKEN}")
     urllib.request.urlopen(put)
+
+
+def open_scratch(page, lab, cells, name="scratch.ipynb"):
+    """Write a notebook with these code cells into the lab, open it and run it to its end; returns the page."""
+    write_scratch(lab, cells, name)
     run_all(page, lab, name)
     return page
 
@@ -163,8 +179,7 @@ def test_the_sliders_of_the_maml_notebook_adapt_the_network(page, lab):
     traces = curves()
     assert [trace[0] for trace in traces][::5] == ["truth", "support (shots)"]
     assert all(x == -5 and points == 101 for _, x, points, _ in traces[:5])
-    page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
-    wait(lambda: not page.evaluate("() => window.jupyterapp.shell.currentWidget.context.model.dirty"))
+    keep(page)
     reload(page)
     wait(lambda: explorer.count() == 1 and curves() == traces)
     handle = explorer.locator(".noUi-handle").nth(1)  # inner steps
@@ -174,3 +189,27 @@ def test_the_sliders_of_the_maml_notebook_adapt_the_network(page, lab):
     wait(lambda: errors() and errors()[0][0] == errors()[0][1])  # no steps: before is after
     assert errors()[0][0] == before
     wait(lambda: curves()[1][3] == curves()[2][3] == traces[1][3])
+
+
+PLOT = """
+import plotly.graph_objects as go
+from minimeta.widgets import Plot
+plot = Plot()
+plot.show(go.Figure(layout_title_text="it is drawn"))
+plot"""
+
+
+def test_a_figure_is_drawn_after_its_kernel_was_lost_before_it_answered(page, lab):
+    write_scratch(lab, [PLOT, "import time\ntime.sleep(100_000)"], "lost.ipynb")
+    opened(page, lab, "lost.ipynb")
+    page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
+    wait(lambda: page.evaluate("() => 'minimetaPlotly' in window"))  # it has asked, and the kernel sleeps
+    page.evaluate(
+        """async () => {
+            const panel = window.jupyterapp.shell.currentWidget;
+            await panel.sessionContext.session.kernel.restart();
+            panel.content.activeCellIndex = 0;
+            await window.jupyterapp.commands.execute('notebook:run-cell');
+        }"""
+    )
+    wait(lambda: page.locator(".js-plotly-plot .gtitle").all_text_contents() == ["it is drawn"])

@@ -10,7 +10,7 @@ from playwright.sync_api import TimeoutError as TooSlow
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from test_lab import lab, open_scratch, page, reload, run_all, wait  # noqa: F401
+from test_lab import keep, lab, open_scratch, page, reload, run_all, wait  # noqa: F401
 
 CELLS = (
     """
@@ -205,12 +205,6 @@ def click(page, plot, node):  # noqa: F811
     plot.locator(".hoverlayer .hovertext").first.wait_for(timeout=20_000)
     page.mouse.down()
     page.mouse.up()
-
-
-def keep(page):  # noqa: F811
-    """Save the notebook, so that nothing asks before a reload."""
-    page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
-    wait(lambda: not page.evaluate("() => window.jupyterapp.shell.currentWidget.context.model.dirty"))
 
 
 def choose(page, part, node):  # noqa: F811
