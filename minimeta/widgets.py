@@ -127,6 +127,7 @@ class SinusoidExplorer(ipywidgets.VBox):
         episode, truth = self.episode()
         figure, words = plots.blank("Adapting to a new wave", "x", "y"), []
         figure.update_yaxes(range=[-6.5, 6.5])
+        figure.update_layout(uirevision="kept")  # what a reader zoomed, or hid in the legend, stays so
         figure.add_scatter(x=_GRID, y=truth, name="truth", line={"color": "#999999", "width": 6}, opacity=0.5)
         for (name, learner), colour in zip(self.learners.items(), itertools.cycle(plots.COLOURS), strict=False):
             curves = self.curves(learner, episode)

@@ -182,6 +182,9 @@ def test_the_sliders_of_the_maml_notebook_adapt_the_network(page, lab):
     keep(page)
     reload(page)
     wait(lambda: explorer.count() == 1 and curves() == traces)
+    plot.locator(".legendtoggle").last.click()
+    hidden = lambda: plot.evaluate("plot => plot._fullData.at(-1).visible")  # noqa: E731
+    wait(lambda: hidden() == "legendonly")
     handle = explorer.locator(".noUi-handle").nth(1)  # inner steps
     handle.focus()
     for _ in range(5):
@@ -189,6 +192,7 @@ def test_the_sliders_of_the_maml_notebook_adapt_the_network(page, lab):
     wait(lambda: errors() and errors()[0][0] == errors()[0][1])  # no steps: before is after
     assert errors()[0][0] == before
     wait(lambda: curves()[1][3] == curves()[2][3] == traces[1][3])
+    assert hidden() == "legendonly"
 
 
 PLOT = """
