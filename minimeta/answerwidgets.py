@@ -22,7 +22,7 @@ from .inner import Learner
 from .languages import LANGUAGES
 from .recipes import row_scores, rows_of
 from .spans import first_answer
-from .treewidgets import Plot
+from .widgets import Plot
 
 _WIDE = {"style": {"description_width": "95px"}, "layout": {"width": "380px"}}
 _ALL, _BETTER, _WORSE = "all questions", "those that became better", "those that became worse"

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from .corpora import LABELS, TASKS
 from .errors import InputError
 from .features import Encoder, Features
+from .files import expanded
 from .inner import Learner, cross_entropy
 
 __all__ = ["Encoder", "Features", "load", "nli", "qa", "span_loss"]
@@ -218,7 +219,7 @@ def load(name: str, attention: str = "eager", seed: int = 0, task: str = "nli") 
     }[task]
 
     looks_local = name.startswith((".", "/", "~")) or Path(name).is_dir()
-    path = str(Path(name).expanduser()) if looks_local else name
+    path = expanded(name)
     if looks_local and not (Path(path) / "config.json").is_file():
         raise InputError(f"There is no encoder in {name}: expected a directory with config.json and weights.")
     bars = logging.is_progress_bar_enabled()

@@ -15,7 +15,7 @@ from .errors import InputError
 from .findings import REST, Results
 from .languages import FAMILIES, LANGUAGES
 from .plots import COLOURS, DASHES, blank
-from .recipes import KINDS, METHODS, Cell
+from .recipes import KINDS, METHODS, METRICS, Cell
 from .tasks import Episode, Sampler
 from .treeplots import dendrogram, dendrogram_data
 
@@ -99,15 +99,19 @@ def coverage(curves: Mapping[str, np.ndarray], total: int, step: int, chosen: st
     return figure
 
 
-def transfer_data(results: Results, method: str, control: str, kind: str = "zero-shot") -> pd.DataFrame:
+def transfer_data(
+    results: Results, method: str, control: str, kind: str = "zero-shot", metric: str | None = None
+) -> pd.DataFrame:
     """The gain of a method over a control: a row for each auxiliary (or pair, "bg+de"), a column for each target.
 
-    In points of accuracy, the mean over the seeds that both have; NaN where there is nothing to compare. In the
-    row en the method XLA-MAML is X-MAML, for its support is English. Methods and kinds are named as in `recipes`;
-    the cells are those with random rows. Raises InputError for an unknown name.
+    In points of one of the METRICS of the task, the first without `metric`; the mean over the seeds that both have,
+    NaN where there is nothing to compare. In the row en the method XLA-MAML is X-MAML, for its support is English.
+    Methods and kinds are named as in `recipes`; the cells are those with random rows. Raises InputError for an
+    unknown name.
     """
     import pandas as pd
 
+    metric = metric_of(results, metric)
     if kind not in KINDS or not {method, control} <= set(METHODS):
         raise InputError(
             f"There is no transfer of {method!r} over {control!r} with the test {kind!r}; the methods are "
@@ -122,7 +126,7 @@ def transfer_data(results: Results, method: str, control: str, kind: str = "zero
         cells = compared_cells(found, method, control, auxiliaries)
         gains = table["+".join(auxiliaries)] = dict.fromkeys(targets, np.nan)
         for target in targets if cells else ():
-            ours, theirs = (by_seed(found[cell], target, kind) for cell in cells)
+            ours, theirs = (by_seed(found[cell], target, kind, metric) for cell in cells)
             both = [ours[seed] - theirs[seed] for seed in ours if seed in theirs]
             gains[target] = np.mean(both) if both else np.nan
     return pd.DataFrame.from_dict(table, "index", columns=targets, dtype=float)
@@ -142,10 +146,18 @@ def compared_cells(
     return None
 
 
-def by_seed(records: Iterable[dict[str, Any]], target: str, kind: str) -> dict[int, float]:
-    """The accuracy (%) of a cell's records on a target, by seed."""
+def metric_of(results: Results, metric: str | None) -> str:
+    """The metric that is asked for, the first of the task's without one; raises InputError if it has no such metric."""
+    known = METRICS[results.task]
+    if metric not in (None, *known):
+        raise InputError(f"Unknown metric {metric!r}; the metrics of this study are {', '.join(known)}.")
+    return metric or known[0]
+
+
+def by_seed(records: Iterable[dict[str, Any]], target: str, kind: str, metric: str) -> dict[int, float]:
+    """A metric (%) of a cell's records on a target, by seed."""
     scores = {record["seed"]: record["results"].get(target, {}).get(kind) for record in records}
-    return {seed: score["accuracy"] for seed, score in scores.items() if score}
+    return {seed: score[metric] for seed, score in scores.items() if score}
 
 
 def transfer_map(data: pd.DataFrame, title: str, chosen: tuple[str, str] | None = None) -> go.Figure:

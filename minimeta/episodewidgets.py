@@ -7,15 +7,15 @@ Sentences are data, not markup: they are shown as written, each in the direction
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import ipywidgets
 import numpy as np
 
-from .corpora import LABELS
+from .corpora import LABELS, task_of
 from .episodeplots import (
     by_seed,
     compared_cells,
@@ -23,6 +23,7 @@ from .episodeplots import (
     coverage_data,
     language_pairs,
     language_roles,
+    metric_of,
     transfer_data,
     transfer_map,
 )
@@ -31,8 +32,9 @@ from .findings import Results, cell_of, differences
 from .languages import LANGUAGES, check
 from .plots import blank
 from .recipes import METHODS, Cell, cells, sampler_for, settings_for
+from .tabletext import NAMES
 from .tasks import Episode, Sampler
-from .treewidgets import Plot
+from .widgets import Plot
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,6 +48,7 @@ _SHOWN = {
     "TreeMAML, by genre": "fixed-treemaml",
 }
 _DRAWN = {"at random": False, "covering": True}
+_PARTS = {"nli": ("premise", "hypothesis", "label"), "qa": ("question", "context", "answer")}
 _STEPS = 250  # 8 rows at a time, they cover the dev rows of a language in mini-NLI and in XNLI
 _WIDE = {"style": {"description_width": "95px"}, "layout": {"width": "380px"}}
 
@@ -53,9 +56,9 @@ _WIDE = {"style": {"description_width": "95px"}, "layout": {"width": "380px"}}
 class EpisodeBrowser(ipywidgets.VBox):
     """The episodes of each method, one outer step after the other: whose rows are the support, whose the query.
 
-    `corpus` has the columns of `corpora`; `auxiliary` and `target` are the languages to begin with; the rows are
-    drawn from `seed`, as many for the query as for the support. A choice that cannot work is said in words. Raises
-    InputError for an unknown language.
+    `corpus` has the columns of `corpora`, of sentence pairs or of questions; `auxiliary` and `target` are the languages
+    to begin with; the rows are drawn from `seed`, as many for the query as for the support. A choice that cannot work
+    is said in words. Raises InputError for an unknown language.
     """
 
     def __init__(self, corpus: Dataset, auxiliary: str = "hi", target: str = "de", seed: int = 0) -> None:
@@ -165,21 +168,24 @@ class EpisodeBrowser(ipywidgets.VBox):
         return f"<div style='max-height:480px;overflow:auto;line-height:1.35'>{''.join(parts)}</div>"
 
     def _rows(self, rows: Sequence[int]) -> str:
-        """A table of rows of the corpus, each sentence above its English translation."""
-        lines = ["".join(f"<th {_CELL}>{head}</th>" for head in ("", "premise", "hypothesis", "label"))]
+        """A table of rows of the corpus, each text above its English translation."""
+        heads = _PARTS[task_of(self.corpus)]
+        lines = ["".join(f"<th {_CELL}>{head}</th>" for head in ("", *heads))]
         for row in rows:
-            found = self.corpus[row]
+            found = _texts(self.corpus[row])
             language = found["language"]
             translation = self.english.get(found["pair"]) if language != "en" else None
-            english = self.corpus[translation] if translation is not None else {}
+            english = _texts(self.corpus[translation]) if translation is not None else {}
             name = LANGUAGES[language].name
             cells = [f"{html.escape(name)}<br><small>{html.escape(found['genre'])}</small>"]
-            for part in ("premise", "hypothesis"):
+            for part in heads:
+                if part == "label":
+                    cells.append(found[part])
+                    continue
                 words = f"<div dir='auto' lang='{language}'>{html.escape(found[part])}</div>"
                 if english:
                     words += f"<div lang='en' dir='ltr' style='opacity:0.75'><i>{html.escape(english[part])}</i></div>"
                 cells.append(words)
-            cells.append(LABELS[found["label"]])
             lines.append("".join(f"<td {_CELL}>{words}</td>" for words in cells))
         body = "".join(f"<tr>{line}</tr>" for line in lines)
         return f"<table style='border-collapse:collapse;width:100%'>{body}</table>"
@@ -187,6 +193,11 @@ class EpisodeBrowser(ipywidgets.VBox):
 
 _CELL = "style='text-align:start;vertical-align:top;padding:3px 8px 3px 0;border-bottom:1px solid #888888'"
 _SIDES = "style='display:flex;flex-wrap:wrap;gap:8px 24px'"
+
+
+def _texts(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A row of a corpus with its label in words, or with the first of its answers."""
+    return row | ({"answer": row["answers"]["text"][0]} if "answers" in row else {"label": LABELS[row["label"]]})
 
 
 def explain(cell: Cell, pairs: Sequence[tuple[str, str]], target: str) -> str:
@@ -226,14 +237,16 @@ def explain(cell: Cell, pairs: Sequence[tuple[str, str]], target: str) -> str:
 class TransferMap(ipywidgets.VBox):
     """Who helps whom: what a method gains over a control, by auxiliary and target; click a cell to see its runs.
 
-    `results` are those of a study (`findings.load`), `kind` is the test (`recipes.KINDS`). Raises InputError if no
-    method and control have been run on the same auxiliary and target with that test.
+    `results` are those of a study (`findings.load`), `kind` is the test (`recipes.KINDS`), `metric` one of the METRICS
+    of the task (the first without it). Raises InputError if no method and control have been run on the same auxiliary
+    and target with that test.
     """
 
-    def __init__(self, results: Results, kind: str = "zero-shot") -> None:
+    def __init__(self, results: Results, kind: str = "zero-shot", metric: str | None = None) -> None:
         self.results, self.kind, self.chosen = results, kind, None
+        self.metric = metric_of(results, metric)
         pairs = [(method, control) for method in METHODS for control in METHODS[method].controls]
-        self.tables = {pair: transfer_data(results, *pair, kind) for pair in pairs}
+        self.tables = {pair: transfer_data(results, *pair, kind, metric) for pair in pairs}
         self.tables = {pair: table for pair, table in self.tables.items() if table.notna().any(axis=None)}
         if not self.tables:
             raise InputError(
@@ -256,7 +269,9 @@ class TransferMap(ipywidgets.VBox):
     def draw(self) -> None:
         """Show the chosen difference on the map, and the runs of the chosen cell."""
         scale, label = self.results.shared["scale"], self.compared.label
-        self.figure = self.plot.show(transfer_map(self.data, f"{label}, {self.kind}, {scale} scale", self.chosen))
+        name = "" if self.metric == "accuracy" else f", {NAMES[self.metric]}"
+        title = f"{label}{name}, {self.kind}, {scale} scale"
+        self.figure = self.plot.show(transfer_map(self.data, title, self.chosen))
         words = f"Blue: {label.split(' − ')[0]} is better. Empty: nothing to compare. A colour is not yet a difference:"
         words += " click a cell for its runs and its interval."
         if self.compared.value[0] == "xla-maml" and "en" in self.data.index and self.data.loc["en"].notna().any():
@@ -286,10 +301,11 @@ class TransferMap(ipywidgets.VBox):
         shown = {}
         for cell, records in found.items():
             plain = not cell.covering and not cell.parallel and cell.by_genre == one
-            if plain and cell.auxiliaries in ((), given) and (scores := by_seed(records, target, self.kind)):
+            scores = by_seed(records, target, self.kind, self.metric)
+            if plain and scores and cell.auxiliaries in ((), given):
                 shown[METHODS[cell.method].title] = scores
-        seeds, rows = sorted({seed for scores in shown.values() for seed in scores}), self.results.rows[target]
-        heads = ["accuracy, %", *(f"seed {seed}" for seed in seeds), "mean"]
+        seeds, rows = sorted({seed for each in shown.values() for seed in each}), self.results.rows[target]
+        heads = [f"{NAMES[self.metric]}, %", *(f"seed {seed}" for seed in seeds), "mean"]
         lines = ["".join(f"<th {_NUMBER}>{head}</th>" for head in heads)]
         for name, scores in shown.items():
             values = [f"{scores[seed]:.1f}" if seed in scores else "" for seed in seeds]
@@ -297,7 +313,8 @@ class TransferMap(ipywidgets.VBox):
             lines.append("".join(f"<td {_NUMBER}>{value}</td>" for value in line))
         names = " + ".join(LANGUAGES[code].name for code in given)
         words = f"<b>{names} → {LANGUAGES[target].name}</b>, {self.kind}, {self.results.shared['scale']} scale, "
-        words += f"n = {len(rows['label']):,} rows, {len(set(rows['premise_id'])):,} premises"
+        group = _group(rows)
+        words += f"n = {len(rows['pair']):,} rows, {len(set(rows[f'{group}_id'])):,} {group}s"
         table = f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>" if shown else ""
         return f"{words}<br>{self._difference(both, given, target)}{table}"
 
@@ -312,12 +329,18 @@ class TransferMap(ipywidgets.VBox):
             for record in self.results.records
             if replace(cell_of(record), target=None) in both and self.kind in record["results"].get(target, ())
         ]
-        line = differences(replace(self.results, records=records)).iloc[0]
+        line = differences(replace(self.results, records=records), self.metric).iloc[0]
+        group = _group(self.results.rows[target])
         return (
             f"{line['method']} − {line['control']}: <b>{line['gain']:+.2f}</b> points, 95 % interval "
             f"{line['low']:+.2f} to {line['high']:+.2f}, {line['seeds']} seed{'s' * int(line['seeds'] > 1)}: "
-            f"<b>{line['verdict']}</b>. The interval covers the choice of premises, not that of seeds."
+            f"<b>{line['verdict']}</b>. The interval covers the choice of {group}s, not that of seeds."
         )
 
 
 _NUMBER = "style='text-align:end;padding:2px 10px'"
+
+
+def _group(rows: Mapping[str, Any]) -> str:
+    """What the scored rows of a language belong to: several hypotheses to a premise, several questions to a passage."""
+    return "premise" if "premise_id" in rows else "passage"

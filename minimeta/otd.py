@@ -277,8 +277,8 @@ class OnlineTree:
             raise InputError("The tree has no task yet; insert one first.")
         made: dict[int, TaskTree] = {}
         for node in reversed(list(self._root.walk())):
-            length = node.omega - (node.up.omega if node.up else 0.0)
-            made[node.id] = TaskTree(node.name, tuple(made.pop(kid.id) for kid in node.kids), length)
+            length, kids = node.omega - (node.up.omega if node.up else 0.0), tuple(made.pop(k.id) for k in node.kids)
+            made[node.id] = TaskTree(node.name, kids, length, omega=node.up is None)
         return made[self._root.id]
 
     def nodes(self) -> list[NodeInfo]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from .clusters import task_outputs
+from .errors import InputError
 from .grouping import Grouping, alone, regroup
 from .inner import Learner, adapt
 from .outer import Report
@@ -96,7 +97,12 @@ def training(runs: Mapping[str, Sequence[Report]], smooth: int = 10) -> go.Figur
 def lines(
     series: Mapping[str, Mapping[float, Sequence[float]]], title: str, x: str, y: str, log: bool = True
 ) -> go.Figure:
-    """Mean lines with a band from the lowest to the highest seed: `series[name][x]` are the values of the seeds."""
+    """Mean lines with a band from the lowest to the highest seed: `series[name][x]` are the values of the seeds.
+
+    Raises InputError for an x that has no place on a logarithmic axis, where plotly would leave it out.
+    """
+    if log and (odd := [v for points in series.values() for v in points if v <= 0]):
+        raise InputError(f"A logarithmic axis has no place for {odd[0]:g}; leave it out, or choose log=False.")
     figure = blank(title, x, y)
     for i, (name, points) in enumerate(series.items()):
         colour, xs = COLOURS[i % len(COLOURS)], list(points)
@@ -164,20 +170,21 @@ def pooled_steps(
             line = {"color": colours[label], "width": 3}
             figure.add_scatter(x=grid, y=curve, name=task, line=line, visible=k == last)
     each = 2 * len(episode.tasks)
+    titles = [f"{title}: step {k}, {count} cluster{'s' * (count > 1)}" for k, count in enumerate(counts)]
     steps = [
         {
             "method": "update",
             "label": f"{k}",
             "args": [
                 {"visible": [shown == k for shown in range(last + 1) for _ in range(each)]},
-                {"title.text": f"{title}: step {k}, {count} cluster{'s' * (count > 1)}"},
+                {"title.text": titles[k]},
             ],
         }
-        for k, count in enumerate(counts)
+        for k in range(last + 1)
     ]
     figure.update_layout(
         sliders=[_slider(steps, last, "inner steps taken: ")],
-        title_text=f"{title}: step {last}, {counts[-1]} clusters",
+        title_text=titles[last],
         legend_title="task",
     )
     return figure

@@ -21,7 +21,7 @@ from .errors import InputError
 from .findings import records_of
 from .plots import blank
 from .study import Run
-from .treewidgets import Plot
+from .widgets import Plot
 
 
 class StudyMonitor(ipywidgets.VBox):

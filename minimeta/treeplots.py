@@ -38,11 +38,10 @@ class Dendrogram(NamedTuple):
 def dendrogram_data(root: TaskTree, order: Mapping[str, float] | None = None) -> Dendrogram:
     """Where to draw each node of `root`, and how many leaves it has.
 
-    If every edge has a length, x is their sum, beginning with the root's own: when a length is the similarity gained
-    on an edge and the root's is its ω, then x is ω. Without the root's length x begins at 0 ("length"); if an
-    edge has no length, x counts edges ("depth"). With `order`, a number per leaf, children are turned
-    until their leaves stand in that order as nearly as their means allow; the tree stays the same.
-    Raises InputError for a length that is not finite.
+    x is the sum of the lengths from the root down ("length"), or, if the tree says that they add up to it
+    (`TaskTree.omega`), ω. Where a length is missing, or all are 0, x counts edges ("depth"). With `order`, a number
+    per leaf, children are turned until their leaves stand in that order as nearly as their means allow; the tree stays
+    the same. Raises InputError if lengths add up to more than a number can hold.
     """
     nodes = list(root.nodes)
     position = {id(node): i for i, node in enumerate(nodes)}
@@ -53,14 +52,20 @@ def dendrogram_data(root: TaskTree, order: Mapping[str, float] | None = None) ->
     leaves = np.array([i for i, children in enumerate(below) if not children])
 
     edges = [node.length for node in nodes[1:]]
-    scale = "depth" if None in edges else "ω" if root.length is not None else "length" if edges else "depth"
-    x = np.array([0.0, *[1.0] * len(edges)] if scale == "depth" else [root.length or 0.0, *edges])
-    if not np.isfinite(x).all():
-        raise InputError("An edge of the tree has a length that is not a finite number; give it one or leave it out.")
+    if root.omega and None not in (root.length, *edges):
+        scale, x = "ω", np.array([root.length, *edges])
+    elif any(edges) and None not in edges:
+        scale, x = "length", np.array([0.0, *edges])  # what is above the root is not in the picture
+    else:
+        scale, x = "depth", np.array([0.0] + [1.0] * len(edges))
     sizes, sums = np.zeros(len(nodes), int), np.zeros(len(nodes))
     sizes[leaves], sums[leaves] = 1, [order[leaf] for leaf in root.leaves] if order else range(len(leaves))
-    for i in range(1, len(nodes)):
-        x[i] += x[parents[i]]
+    with np.errstate(over="ignore", invalid="ignore"):
+        for i in range(1, len(nodes)):
+            x[i] += x[parents[i]]
+        wide = x.max() - x.min()
+    if not np.isfinite(wide):
+        raise InputError("The lengths of the tree add up to more than a number can hold; give them in a larger unit.")
     for i in range(len(nodes) - 1, 0, -1):
         sizes[parents[i]] += sizes[i]
         sums[parents[i]] += sums[i]

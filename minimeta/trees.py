@@ -6,6 +6,7 @@ inner step k, and can be compared with labels (dendrogram purity) or with anothe
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,25 +14,35 @@ from dataclasses import dataclass
 
 from .errors import InputError, some
 
-_TOKEN = re.compile(r"\s*(?:\[[^\]]*\]\s*)*('(?:[^']|'')*'|[(),:;]|[^\s(),:;'\[\]]+)\s*")
-_PLAIN = re.compile(r"[^\s(),:;'\[\]]+")
+# A quote at the start of a name quotes it, whether ' or "; further on, " is a character like others.
+_TOKEN = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|[(),:;]|[^\s(),:;'"\[\]][^\s(),:;'\[\]]*""")
+_PLAIN = re.compile(r"""[^\s(),:;'"\[\]\ufeff]+""")  # what needs no quotes, in this program and in others
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class TaskTree:
     """A rooted tree whose leaves are tasks; any number of children per node.
 
-    `length` is the length of the edge above the node (None where unknown). Leaf names are unique.
+    `length` is the length of the edge above the node (None where unknown), a finite number. Leaf names are unique.
+    `omega` says that the lengths below this root add up to ω, its own included, as those of `OnlineTree` do: pictures
+    then have ω as their scale. It is no part of Newick, where a length is a length.
     """
 
     name: str = ""
     children: tuple[TaskTree, ...] = ()
     length: float | None = None
+    omega: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "children", tuple(self.children))
         if self.length is not None:
             object.__setattr__(self, "length", float(self.length))
+            if not math.isfinite(self.length):
+                raise InputError(
+                    f"The edge above {self.name or 'an inner node'!r} has the length {self.length}; expected a finite "
+                    "number, or no length."
+                )
         if not self.children and not self.name:
             raise InputError("A leaf of the tree has no name; every leaf is a task and needs one.")
         twice = [leaf for leaf, n in Counter(self.leaves).items() if n > 1]
@@ -49,7 +60,10 @@ class TaskTree:
 
     @classmethod
     def from_newick(cls, text: str) -> TaskTree:
-        """Read one tree in Newick, with optional names, 'quoted names', lengths and [comments]."""
+        """Read one tree in Newick, with optional names, 'quoted' or "quoted" names, lengths and [comments [in others]].
+
+        A quote in a quoted name is doubled: 'it''s'. Raises InputError for anything else, NEXUS and several trees too.
+        """
         return _parse(text)
 
     def newick(self) -> str:
@@ -116,7 +130,7 @@ class TaskTree:
         made: dict[int, TaskTree] = {}
         for node in _upwards(self):
             name = node.name if node.children else names.get(node.name, node.name)
-            made[id(node)] = TaskTree(name, tuple(made.pop(id(c)) for c in node.children), node.length)
+            made[id(node)] = TaskTree(name, tuple(made.pop(id(c)) for c in node.children), node.length, node.omega)
         return made[id(self)]
 
     def purity(self, labels: Mapping[str, str]) -> float:
@@ -176,19 +190,14 @@ def _quote(name: str) -> str:
 
 def _parse(text: str) -> TaskTree:
     """Read Newick without recursion, so that a very deep tree is no harder than a flat one."""
-
-    def wrong(what: str) -> InputError:
-        return InputError(f"Not a Newick tree: {what} in {text[:60]!r}; expected the like of '((en,de),el);'.")
-
-    tokens, position = [], 0
-    while position < len(text):
-        match = _TOKEN.match(text, position)
-        if not match:
-            raise wrong(f"unexpected {text[position]!r} at character {position + 1}")
-        tokens.append(match[1])
-        position = match.end()
-    if not tokens or tokens[-1] != ";":
-        raise wrong("no closing ';'")
+    if re.match(r"\ufeff?\s*#NEXUS\b(?!\s*[:;])", text, re.IGNORECASE):
+        raise InputError(
+            "This is a NEXUS file, where one Newick tree was expected; give the tree alone, from behind the '=' of its "
+            "line 'tree NAME = ...;' to the ';', with names for numbers where the file has a TRANSLATE list."
+        )
+    tokens = _tokens(text)
+    if ";" not in tokens:
+        raise _wrong(text, "no closing ';'" if tokens else "nothing but blanks and comments")
 
     open_lists: list[list[TaskTree]] = [[]]
     reader = iter(tokens)
@@ -203,34 +212,67 @@ def _parse(text: str) -> TaskTree:
         if token == ")":
             children = tuple(open_lists.pop())
             if not open_lists:
-                raise wrong("a ')' too many")
+                raise _wrong(text, "a ')' too many")
             if not children:
-                raise wrong("a '()' with nothing in it")
+                raise _wrong(text, "a '()' with nothing in it")
             token = next(reader)
         name, length = "", None
         if token not in "(),:;":
-            name = token[1:-1].replace("''", "'") if token.startswith("'") else token
+            name = token[1:-1].replace(2 * token[0], token[0]) if token[0] in "'\"" else token
             token = next(reader)
         if token == ":":
-            try:
-                length, token = float(next(reader)), next(reader)
-            except (ValueError, StopIteration):
-                raise wrong("a ':' without a length") from None
+            number, token = next(reader), next(reader, "")  # the number may be missing and this be the last ';'
+            if not _NUMBER.fullmatch(number) or not math.isfinite(float(number)):
+                raise _wrong(text, f"a ':' with {number!r} behind it, which is no finite number,")
+            length = float(number)
         if not children and not name:
-            raise wrong("a leaf without a name")
+            raise _wrong(text, "a leaf without a name")
         open_lists[-1].append(TaskTree(name, children, length))
         if token == ",":
             token = next(reader)
             if token == ")":
-                raise wrong("a leaf without a name")
+                raise _wrong(text, "a leaf without a name")
         elif token == ";":
             break
         elif token != ")":
-            raise wrong(f"unexpected {token!r} after a node")
-    if next(reader, None) is not None:
-        raise wrong("text after the closing ';'")
+            quotes = " (a name with a blank in it needs quotes)" * (token not in "(:")
+            raise _wrong(text, f"unexpected {token!r} after a node{quotes}")
     if len(open_lists) > 1:
-        raise wrong("a '(' without its ')'")
+        raise _wrong(text, "a '(' without its ')'")
     if len(open_lists[0]) != 1:
-        raise wrong("more than one root")
+        raise _wrong(text, "more than one root")
+    if rest := list(reader):
+        more = f"{tokens.count(';')} trees, one after the other" if rest[0] == "(" and rest[-1] == ";" else ""
+        raise _wrong(text, more or "text after the closing ';'", "one tree alone, with its ';'")
     return open_lists[0][0]
+
+
+def _wrong(text: str, what: str, expected: str = "the like of '((en,de),el);'") -> InputError:
+    return InputError(f"Not a Newick tree: {what} in {text[:60]!r}; expected {expected}.")
+
+
+def _tokens(text: str) -> list[str]:
+    """The names, numbers and signs of a Newick text, without blanks and comments."""
+    tokens, place = [], _next(text, int(text.startswith("\ufeff")))  # a mark of some editors: the file is in Unicode
+    while place < len(text):
+        match = _TOKEN.match(text, place)
+        if not match:
+            open_ones = {"'": "a quote that never ends", '"': "a quote that never ends", "[": "a '[' without its ']'"}
+            found = open_ones.get(text[place], f"unexpected {text[place]!r}")
+            raise _wrong(text, f"{found} (character {place + 1})")
+        tokens.append(match[0])
+        place = _next(text, match.end())
+    return tokens
+
+
+def _next(text: str, at: int) -> int:
+    """The next place from `at` on that is neither blank nor in a comment; a '[' that is never closed is one."""
+    depth = start = 0
+    for place in range(at, len(text)):
+        if depth:
+            depth += {"[": 1, "]": -1}.get(text[place], 0)
+        elif text[place] == "[":
+            start, depth = place, 1
+        elif not text[place].isspace():
+            return place
+    return start if depth else len(text)

@@ -9,16 +9,13 @@ from __future__ import annotations
 import html
 import itertools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-import anywidget
 import ipywidgets
 import numpy as np
 import plotly.graph_objects as go
-import traitlets
-from plotly.offline import get_plotlyjs
 from scipy.cluster.hierarchy import linkage
 
 from .errors import InputError, some
@@ -30,6 +27,7 @@ from .plots import COLOURS
 from .tasks import Episode
 from .treeplots import dendrogram, dendrogram_data, heatmap, side_by_side, similarities
 from .trees import TaskTree
+from .widgets import Plot
 
 Labels = Mapping[str, str]
 _LEARNED, _AVERAGE, _RANDOM = "learned (OTD)", "average linkage", "random tree"
@@ -56,54 +54,6 @@ _MOVES = {
     "merge": "the children of {other} go to {node}",
     "split": "some children of {node} go to {new} beside it",
 }
-
-
-class Plot(anywidget.AnyWidget):
-    """A plotly figure that is drawn in place, outlives a reload of the page, and tells `clicked` which node was hit.
-
-    All plots of a page share one plotly.js, which comes from the kernel. (plotly's own FigureWidget loads 5 MB of code
-    for each figure. With more than one or two, a reload takes longer than the two seconds that anywidget waits.)
-    """
-
-    _esm = """
-    const load = model => globalThis.minimetaPlotly ??= new Promise(done => {
-        model.on("msg:custom", (_, [source]) => {
-            const module = {exports: {}};
-            new Function("module", new TextDecoder().decode(source))(module);
-            done(module.exports);
-        });
-        model.send({want: "plotly.js"});
-    });
-    async function render({model, el}) {
-        const plotly = await load(model), plot = el.appendChild(document.createElement("div"));
-        const draw = () => {
-            const {data, layout} = JSON.parse(model.get("shown"));
-            return plotly.react(plot, data, layout, {displaylogo: false});
-        };
-        await draw();
-        model.on("change:shown", draw);
-        plot.on("plotly_click", ({points}) => model.send({node: points[0].customdata}));
-    }
-    export default {render};
-    """
-    shown = traitlets.Unicode(go.Figure().to_json()).tag(sync=True)
-
-    def __init__(self, clicked: Callable[[int], None] = lambda node: None) -> None:
-        super().__init__()
-        self.clicked = clicked
-        self.on_msg(self.hear)
-
-    def hear(self, _: Any, message: Mapping[str, Any], __: Any = None) -> None:
-        """Answer the browser: it wants plotly.js, or somebody clicked a point (a node, if it has a position)."""
-        if "want" in message:
-            self.send({}, [get_plotlyjs().encode()])
-        elif message.get("node") is not None:
-            self.clicked(message["node"])
-
-    def show(self, figure: go.Figure) -> go.Figure:
-        """Draw this figure in the place of the one before; returns it."""
-        self.shown = figure.to_json()
-        return figure
 
 
 class OTDReplay(ipywidgets.VBox):
@@ -409,8 +359,8 @@ def with_omega(root: TaskTree, matrix: np.ndarray, names: Sequence[str]) -> Task
     above = {id(child): omega[id(node)] for node in nodes for child in node.children}
     made: dict[int, TaskTree] = {}
     for node in reversed(nodes):
-        length = omega[id(node)] - above.get(id(node), 0.0)
-        made[id(node)] = TaskTree(node.name, tuple(made.pop(id(child)) for child in node.children), length)
+        length, kids = omega[id(node)] - above.get(id(node), 0.0), tuple(made.pop(id(kid)) for kid in node.children)
+        made[id(node)] = TaskTree(node.name, kids, length, omega=node is root)
     return made[id(root)]
 
 

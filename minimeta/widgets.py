@@ -1,14 +1,18 @@
-"""Widgets for the notebooks: sliders over the figures of `plots`."""
+"""Widgets for the notebooks: a figure that keeps what it shows, and sliders over the figures of `plots`."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
+import anywidget
 import ipywidgets
 import numpy as np
 import plotly.graph_objects as go
 import torch
+import traitlets
+from plotly.offline import get_plotlyjs
 
 from . import plots
 from .errors import InputError
@@ -19,10 +23,69 @@ _GRID = torch.linspace(-5, 5, 101)
 _RUN_AWAY = 1e4  # a squared error far beyond any wave's
 
 
+class Plot(anywidget.AnyWidget):
+    """A plotly figure that is drawn in place, outlives a reload of the page, and tells `clicked` which node was hit.
+
+    All plots of a page share one plotly.js, which comes from the kernel. An anywidget that needs more than two seconds
+    to start is deaf from then on: nothing that the kernel sends arrives. A page that is loading, on a busy machine, can
+    be that slow. So the figure and plotly.js come through `wire`, a plain widget that is never shown and has no such
+    limit. (And so plotly's own FigureWidget, an anywidget with 5 MB of code for each figure, is not used here.)
+    """
+
+    _esm = """
+    const load = wire => globalThis.minimetaPlotly ??= new Promise(done => {
+        wire.on("msg:custom", (_, [source]) => {
+            const module = {exports: {}};
+            new Function("module", new TextDecoder().decode(source))(module);
+            done(module.exports);
+        });
+        wire.on("comm_live_update", () => delete globalThis.minimetaPlotly);  // its kernel is gone: ask the next one
+        wire.send({want: "plotly.js"});
+    });
+    async function render({model, el}) {
+        const wire = await model.widget_manager.get_model(model.get("wire").replace("IPY_MODEL_", ""));
+        const plotly = await load(wire), plot = el.appendChild(document.createElement("div"));
+        const draw = () => {
+            const {data, layout} = JSON.parse(wire.get("value"));
+            return plotly.react(plot, data, layout, {displaylogo: false});
+        };
+        await draw();
+        wire.on("change:value", draw);
+        plot.on("plotly_click", ({points}) => wire.send({node: points[0].customdata}));
+        return () => wire.off("change:value", draw);
+    }
+    export default {render};
+    """
+    wire = traitlets.Instance(ipywidgets.HTML).tag(sync=True, **ipywidgets.widget_serialization)
+
+    def __init__(self, clicked: Callable[[int], None] = lambda node: None) -> None:
+        super().__init__(wire=ipywidgets.HTML(go.Figure().to_json()))
+        self.clicked = clicked
+        self.wire.on_msg(self.hear)
+
+    @property
+    def shown(self) -> str:
+        """The figure that is drawn, as JSON."""
+        return self.wire.value
+
+    def hear(self, _: Any, message: Mapping[str, Any], __: Any = None) -> None:
+        """Answer the browser: it wants plotly.js, or somebody clicked a point (a node, if it has a position)."""
+        if "want" in message:
+            self.wire.send({}, [get_plotlyjs().encode()])
+        elif message.get("node") is not None:
+            self.clicked(message["node"])
+
+    def show(self, figure: go.Figure) -> go.Figure:
+        """Draw this figure in the place of the one before; returns it."""
+        self.wire.value = figure.to_json()
+        return figure
+
+
 class SinusoidExplorer(ipywidgets.VBox):
     """Adapt a sinusoid learner by hand: sliders for inner rate, inner steps, shots and the wave to adapt to.
 
-    `figure` shows the prediction of each learner before and after the steps; `learners` are given by name.
+    `figure` shows the prediction of each learner before and after the steps; `learners` are given by name. A learner
+    whose steps run away is said to, and has no lines.
     """
 
     def __init__(self, learners: Mapping[str, Learner], seed: int = 0) -> None:
@@ -34,19 +97,10 @@ class SinusoidExplorer(ipywidgets.VBox):
         self.steps = ipywidgets.IntSlider(value=5, min=0, max=20, description="inner steps", **wide)
         self.shots = ipywidgets.IntSlider(value=10, min=1, max=20, description="shots", **wide)
         self.wave = ipywidgets.IntSlider(value=0, min=0, max=20, description="wave", **wide)
-        self.error = ipywidgets.HTML()
-        self.figure = go.FigureWidget(plots.blank("Adapting to a new wave", "x", "y"))
-        self.figure.update_yaxes(range=[-6.5, 6.5])
-        grey = {"color": "#999999", "width": 6}
-        self.figure.add_scatter(name="truth", line=grey, opacity=0.5)
-        for name, colour in zip(self.learners, itertools.cycle(plots.COLOURS), strict=False):
-            self.figure.add_scatter(name=f"{name}, ω", line={"color": colour, "dash": "dash"})
-            self.figure.add_scatter(name=f"{name}, adapted", line={"color": colour, "width": 3})
-        marker = {"color": "#000000", "size": 9, "symbol": "x"}
-        self.figure.add_scatter(name="support (shots)", mode="markers", marker=marker)
+        self.error, self.plot = ipywidgets.HTML(), Plot()
         for slider in (self.rate, self.steps, self.shots, self.wave):
             slider.observe(lambda _: self.draw(), names="value")
-        super().__init__([self.rate, self.steps, self.shots, self.wave, self.error, self.figure])
+        super().__init__([self.rate, self.steps, self.shots, self.wave, self.error, self.plot])
         self.draw()
 
     def episode(self) -> tuple[Episode, np.ndarray]:
@@ -71,26 +125,23 @@ class SinusoidExplorer(ipywidgets.VBox):
     def draw(self) -> None:
         """Adapt with the sliders' settings and update the figure and the errors below the sliders."""
         episode, truth = self.episode()
-        words = []
-        with self.figure.batch_update():
-            traces = iter(self.figure.data)
-            _curve(next(traces), truth)
-            for name, learner in self.learners.items():
-                before, after = next(traces), next(traces)
-                curves = self.curves(learner, episode)
-                error = np.inf if curves is None else np.square(curves - truth).mean(1)
-                if not np.max(error) <= _RUN_AWAY:  # NaN too
-                    _curve(before, None), _curve(after, None)
-                    words.append(f"{name}: the steps ran away, lower the inner rate")
-                    continue
-                _curve(before, curves[0]), _curve(after, curves[1])
+        figure, words = plots.blank("Adapting to a new wave", "x", "y"), []
+        figure.update_yaxes(range=[-6.5, 6.5])
+        figure.update_layout(uirevision="kept")  # what a reader zoomed, or hid in the legend, stays so
+        figure.add_scatter(x=_GRID, y=truth, name="truth", line={"color": "#999999", "width": 6}, opacity=0.5)
+        for (name, learner), colour in zip(self.learners.items(), itertools.cycle(plots.COLOURS), strict=False):
+            curves = self.curves(learner, episode)
+            error = np.inf if curves is None else np.square(curves - truth).mean(1)
+            if not np.max(error) <= _RUN_AWAY:  # NaN too
+                words.append(f"{name}: the steps ran away, lower the inner rate")
+                curves = (None, None)
+            else:
                 words.append(f"{name}: squared error {error[0]:.2f} before, <b>{error[1]:.2f}</b> after")
-            support = next(traces)
-            support.x, support.y = (episode.support[0][axis].flatten().numpy() for axis in "xy")
+            looks = {"ω": {"color": colour, "dash": "dash"}, "adapted": {"color": colour, "width": 3}}
+            for (when, line), curve in zip(looks.items(), curves, strict=True):
+                figure.add_scatter(x=_GRID, y=curve, name=f"{name}, {when}", line=line)
+        x, y = (episode.support[0][axis].flatten() for axis in "xy")
+        marker = {"color": "#000000", "size": 9, "symbol": "x"}
+        figure.add_scatter(x=x, y=y, name="support (shots)", mode="markers", marker=marker)
+        self.figure = self.plot.show(figure)
         self.error.value = "<br>".join(words)
-
-
-def _curve(trace: go.Scatter, values: np.ndarray | None) -> None:
-    """Give a trace its values on the grid; x goes with y each time, or the browser forgets it."""
-    trace.x = None if values is None else _GRID.tolist()
-    trace.y = None if values is None else values.tolist()

@@ -10,11 +10,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from test_episodewidgets_browser import choose, said
-from test_lab import lab, open_scratch, page, wait  # noqa: F401
+from test_lab import keep, lab, open_scratch, page, reload, wait  # noqa: F401
 from test_treewidgets_browser import (  # noqa: F401
     asked,
     differ,
-    keep,
     look,
     move,
     outside,
@@ -23,7 +22,6 @@ from test_treewidgets_browser import (  # noqa: F401
     widget,
 )
 
-PATIENCE = 180  # seconds; a busy machine may be slow
 BOTH = {"English alone", "other"}
 SLIDER = re.compile("^question")  # and not the menu with "all questions"
 
@@ -103,7 +101,7 @@ def seen(part, code, number, methods=BOTH):
         found = parts(part)
         return found["languages"] == [code] and set(found["names"]) == methods and agree(found)
 
-    wait(there, PATIENCE)
+    wait(there)
     return look(part)
 
 
@@ -173,7 +171,7 @@ def test_the_menus_choose_the_method_and_the_kind_of_question(notebook):
     move(part, SLIDER, worse)
     seen(part, "ar", f"{worse} of {worse} that became worse:")
     choose(part, "method", "few", "few is trained for its target, here Chinese")
-    wait(lambda: not part.locator(".js-plotly-plot").is_visible(), PATIENCE)
+    wait(lambda: not part.locator(".js-plotly-plot").is_visible())
     assert "Traceback" not in notebook.locator(".jp-Notebook").inner_text()
     choose(part, "show", "all questions", "few is trained for its target")
     choose(part, "language", "Chinese (zh)", "few: F1")
@@ -189,8 +187,8 @@ def test_a_reload_keeps_what_was_shown(notebook):
     seen(explorer(notebook), "zh", "3 of 20:")
     keep(notebook)
     shown = settled(explorer(notebook))
-    notebook.reload()
-    wait(lambda: look(explorer(notebook)) == shown, PATIENCE)
+    reload(notebook)
+    wait(lambda: look(explorer(notebook)) == shown)
     choose(explorer(notebook), "language", "Urdu (ur)", "Urdu, 20 questions")  # and it goes on from there
     assert differ(shown, seen(explorer(notebook), "ur", "3 of 20:"))
 
@@ -198,7 +196,7 @@ def test_a_reload_keeps_what_was_shown(notebook):
 def test_it_is_readable_and_answers_in_the_dark_theme(notebook):
     part = explorer(notebook)
     notebook.evaluate("() => window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})")
-    wait(lambda: notebook.evaluate("() => document.body.dataset.jpThemeLight") == "false", 30)
+    wait(lambda: notebook.evaluate("() => document.body.dataset.jpThemeLight") == "false")
     urdu = seen(part, "ur", "3 of 20:")
     choose(part, "language", "Arabic (ar)", "Arabic, 20 questions")
     arabic = seen(part, "ar", "3 of 20:")

@@ -9,7 +9,7 @@ import pytest
 import small_world
 from datasets import Dataset
 
-from minimeta import corpora, episodewidgets, findings, study
+from minimeta import corpora, episodewidgets, findings, recipes, study
 from minimeta.episodeplots import (
     ROLES,
     coverage_data,
@@ -62,6 +62,25 @@ def made_up(auxiliaries=("hi", "de", "en", ("bg", "de")), targets=("de", "hi", "
         records.append(record | {"auxiliaries": list(run.cell.auxiliaries)})  # as JSON has it
     rows = {code: {"pair": ids, "premise_id": ids, "label": label} for code in targets}
     return findings.Results({"scale": "toy", "data": "made up", "encoder": "none"}, rows, records)
+
+
+def questions(auxiliaries=("hi", "de"), targets=("hi", "fr", "zh"), seeds=2, passages=20):
+    """A study of questions that nobody trained: answers that are right, half right or wrong, at random."""
+    methods = ["baseline", "joint", "x-maml", "xla-maml"]
+    rng, answers = np.random.default_rng(0), [{"text": [f"alpha{i} beta"]} for i in range(2 * passages)]
+    records = []
+    for run in study.transfer(methods, auxiliaries, targets, range(seeds)):
+        scores = {}
+        for target in run.targets:
+            said = [(told["text"][0], "beta", "gamma")[rng.integers(3)] for told in answers]
+            overlap, exact = 100 * recipes.row_scores(said, answers, target).mean(1)
+            scored = {"f1": overlap, "exact_match": exact, "n": len(said), "predicted": said}
+            scores[target] = dict.fromkeys(run.cell.kinds, scored)
+        record = asdict(run.cell) | {"seed": run.seed, "train_seconds": 1.0, "results": scores}
+        records.append(record | {"auxiliaries": list(run.cell.auxiliaries)})
+    passage = [str(i // 2) for i in range(len(answers))]
+    rows = {code: {"pair": passage, "passage_id": passage, "answers": answers} for code in targets}
+    return findings.Results({"task": "qa", "scale": "toy", "data": "made up", "encoder": "none"}, rows, records)
 
 
 @pytest.fixture(scope="module")
@@ -309,3 +328,60 @@ def test_the_chooser_says_what_is_subtracted_from_what(results):
     for kind, words in (("few-shot", "with the test few-shot"), ("odd", "the tests zero-shot")):
         with pytest.raises(InputError, match=words):
             TransferMap(results, kind)
+
+
+@pytest.mark.parametrize(("metric", "name"), [(None, "F1"), ("f1", "F1"), ("exact_match", "exact match")])
+def test_the_map_shows_a_study_of_questions(metric, name):
+    results = questions()
+    shown = TransferMap(results, metric=metric)
+    assert shown.figure.layout.title.text == f"XLA-MAML − Baseline, {name}, zero-shot, toy scale"
+    shown.select("hi", "fr")
+    words = plain(shown.details.value)
+    lines = findings.differences(results, metric).set_index(["method", "auxiliaries", "control", "target", "kind"])
+    line = lines.loc["XLA-MAML", "hi", "Baseline", "fr", "zero-shot"]
+    assert shown.data.loc["hi", "fr"] == pytest.approx(line["gain"])
+    assert f"{line['gain']:+.2f} points, 95 % interval {line['low']:+.2f} to {line['high']:+.2f}, 2 seeds" in words
+    assert "n = 40 rows, 20 passages" in words and "the choice of passages" in words and f"{name}, %" in words
+    assert not {"accuracy", "premise"} & set(words.split())
+    said = {r["seed"]: r["results"]["fr"]["zero-shot"] for r in results.records if r["method"] == "baseline"}
+    assert all(f"{score[metric or 'f1']:.1f}" in words for score in said.values())
+
+
+def test_a_map_has_only_the_metrics_of_its_task(results):
+    for found, metric, known in ((results, "f1", "are accuracy"), (questions(), "accuracy", "are f1, exact_match")):
+        with pytest.raises(InputError, match=f"Unknown metric '{metric}'; the metrics of this study {known}"):
+            TransferMap(found, metric=metric)
+        with pytest.raises(InputError, match="Unknown metric"):
+            transfer_data(found, "xla-maml", "baseline", metric=metric)
+
+
+@pytest.mark.parametrize("make", [made_up, questions])
+def test_a_map_of_little_or_nothing(make):
+    """One auxiliary, target and seed; one method without its control; nothing at all."""
+    shown = TransferMap(make(auxiliaries=("hi",), targets=("fr",), seeds=1))
+    assert shown.data.shape == (1, 1)
+    shown.select("hi", "fr")
+    assert "1 seed:" in plain(shown.details.value)
+    with pytest.raises(InputError, match="no cell 'hi', 'de'; its auxiliaries are hi, its targets fr"):
+        shown.select("hi", "de")  # a language without results
+    alone = make()
+    alone = replace(alone, records=[record for record in alone.records if record["method"] == "xla-maml"])
+    for few in (alone, replace(alone, records=[]), replace(alone, records=[], rows={})):
+        with pytest.raises(InputError, match="No method and control have been run") as raised:
+            TransferMap(few)
+        assert len(str(raised.value).splitlines()) == 1
+
+
+def test_the_browser_shows_questions():
+    asked = corpora.mini_qa(("en", "ar", "de"), ("dev",), passages=2)
+    browser = EpisodeBrowser(asked, "ar")
+    rows = browser.episode.query["row"][0].tolist()
+    pairs = [(asked[row]["question"], asked[row]["context"], asked[row]["answers"]["text"][0]) for row in rows]
+    said = [text for code, text, _ in sentences(browser.table.value) if code == "ar"]
+    assert said == [text for texts in pairs for text in texts]
+    for head in ("question", "context", "answer"):
+        assert f">{head}</th>" in browser.table.value
+    english = {row["pair"]: row for row in asked if row["language"] == "en"}
+    assert english[asked[rows[0]]["pair"]]["question"] in browser.table.value
+    browser.method.value = "fixed-treemaml"
+    assert "No episode" in browser.table.value and "Traceback" not in browser.table.value

@@ -10,11 +10,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from test_episodewidgets import made_up
-from test_lab import lab, open_scratch, page, wait  # noqa: F401
+from test_lab import keep, lab, open_scratch, page, reload, wait  # noqa: F401
 from test_treewidgets_browser import (  # noqa: F401
     asked,
     drawn,
-    keep,
     move,
     outside,
     picture,
@@ -59,7 +58,7 @@ def transfer(page):  # noqa: F811
         page.evaluate("() => window.jupyterapp?.shell?.currentWidget?.content?.scrollToItem?.(1)")
         return found.is_visible()
 
-    wait(there, 180)
+    wait(there)
     return found
 
 
@@ -75,7 +74,7 @@ def look(part):
 def choose(part, menu, option, seen):
     """Choose an option of the menu with this label until something is seen."""
     select = part.locator(".widget-dropdown", has_text=menu).locator("select").first
-    until(lambda: seen in said(part), lambda: select.select_option(label=option, timeout=5000))
+    until(lambda: seen in said(part), lambda: select.select_option(label=option, timeout=20_000))
 
 
 def roles(part):
@@ -96,7 +95,7 @@ def click(page, plot, row, column):  # noqa: F811
     )
     page.mouse.move(x - 5, y - 5)
     page.mouse.move(x, y, steps=5)
-    plot.locator(".hoverlayer .hovertext").first.wait_for(timeout=5000)
+    plot.locator(".hoverlayer .hovertext").first.wait_for(timeout=20_000)
     page.mouse.down()
     page.mouse.up()
 
@@ -112,17 +111,17 @@ def shoot(page, name):  # noqa: F811
 
 def test_the_menus_and_the_slider_choose_the_episode(notebook):
     part = browser(notebook)
-    wait(lambda: "Support in English, query in Hindi" in said(part), 180)
+    wait(lambda: "Support in English, query in Hindi" in said(part))
     assert roles(part) == {"support": 1, "query": 1, "target": 1}
     before = said(part)
     move(part, "outer step", 3)
-    wait(lambda: said(part) != before and "of 1,155 (at random)" in said(part), 180)
+    wait(lambda: said(part) != before and "of 1,155 (at random)" in said(part))
     choose(part, "rows", "covering", "seen so far: 32 of 1,155 (covering)")
     choose(part, "method", "X-MAML", "the same language: X-MAML")
-    wait(lambda: roles(part) == {"support and query": 1, "target": 1}, 180)
+    wait(lambda: roles(part) == {"support and query": 1, "target": 1})
     assert part.locator("input[type=checkbox]").is_disabled() and "Not parallel" in said(part)
     choose(part, "method", "XLA-MAML, bi-pair", "each other's support")
-    wait(lambda: roles(part) == {"support and query": 2, "target": 1}, 180)
+    wait(lambda: roles(part) == {"support and query": 2, "target": 1})
     assert "← " in picture(part).text_content()
 
 
@@ -138,7 +137,7 @@ def test_urdu_runs_from_right_to_left_and_nothing_is_cut(notebook):
     part = browser(notebook)
     choose(part, "auxiliary", "Urdu (ur)", "query in Urdu")
     ways = "es => es.map(e => getComputedStyle(e).direction)"
-    wait(lambda: part.locator("[lang=ur]").count() == 16, 180)
+    wait(lambda: part.locator("[lang=ur]").count() == 16)
     assert set(part.locator("[lang=ur]").evaluate_all(ways)) == {"rtl"}
     assert set(part.locator("[lang=en]").evaluate_all(ways)) == {"ltr"}
     assert part.locator("[lang=ur] + [lang=en]").count() == 16  # each with its translation
@@ -153,7 +152,7 @@ def test_a_click_shows_the_runs_of_a_cell(notebook):
     until(lambda: "No transfer" in said(part), lambda: click(notebook, picture(part), 2, 4))  # an empty cell
     until(lambda: "Hindi → French" in said(part), lambda: click(notebook, picture(part), 2, 1))
     choose(part, "shown", "XLA-MAML − X-MAML", "XLA-MAML − X-MAML: ")
-    wait(lambda: title(part).startswith("XLA-MAML − X-MAML"), 180)
+    wait(lambda: title(part).startswith("XLA-MAML − X-MAML"))
 
 
 def test_a_reload_keeps_what_was_shown(notebook):
@@ -162,15 +161,15 @@ def test_a_reload_keeps_what_was_shown(notebook):
         settled(part(notebook))
     looks = [look(part(notebook)) for part in (browser, transfer)]
     shoot(notebook, "light")
-    notebook.reload()
+    reload(notebook)
     for part, shown in zip((browser, transfer), looks, strict=True):
-        wait(lambda part=part, shown=shown: look(part(notebook)) == shown, 180)
+        wait(lambda part=part, shown=shown: look(part(notebook)) == shown)
     choose(browser(notebook), "auxiliary", "Hindi (hi)", "query in Hindi")  # and it goes on from there
 
 
 def test_the_words_are_readable_in_the_dark_theme(notebook):
     notebook.evaluate("() => window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})")
-    wait(lambda: notebook.evaluate("() => document.body.dataset.jpThemeLight") == "false", 30)
+    wait(lambda: notebook.evaluate("() => document.body.dataset.jpThemeLight") == "false")
     shoot(notebook, "dark")
     for part in (browser, transfer):
         colours = (

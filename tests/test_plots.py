@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from minimeta import plots
+from minimeta.errors import InputError
 from minimeta.grouping import alone, fixed_tree
 from minimeta.inner import Learner, adapt, squared_error
 from minimeta.languages import PHYLOGENY
@@ -56,6 +57,12 @@ def test_lines_show_the_mean_and_the_range_of_the_seeds():
     assert list(band.y) == [3.0, 2.0, 2.0, 1.0]
 
 
+def test_a_logarithmic_axis_leaves_nothing_out():
+    assert plots.lines({"method": {0: [1.0], 1: [2.0]}}, "title", "x", "y", log=False).data[1].x == (0, 1)
+    with pytest.raises(InputError, match="no place for 0; leave it out, or choose log=False"):
+        plots.lines({"method": {0: [1.0], 1: [2.0]}}, "title", "x", "y")
+
+
 def test_the_landscape_marks_the_lowest_start_of_each_rate():
     figure = plots.landscape(torch.tensor([0.0, 1.0, 2.0]), {0.1: [3.0, 1.0, 2.0], 0.2: [0.5, 1.0, 2.0]})
     best = [(trace.x[0], trace.y[0]) for trace in figure.data if trace.name == "best start"]
@@ -75,7 +82,11 @@ def test_the_pooled_steps_figure_shows_one_step_at_a_time_in_its_clusters_colour
         shown = np.array(steps[k].args[0]["visible"])
         assert shown.sum() == 16  # a truth and a prediction per task
         assert len(set(colours[shown])) == clusters
-        assert f"step {k}, {clusters} cluster" in steps[k].args[1]["title.text"]
+        assert steps[k].args[1]["title.text"] == f"Tree: step {k}, {clusters} cluster{'s' * (clusters > 1)}"
+    assert figure.layout.title.text == "Tree: step 4, 8 clusters"
+    curves = plots.adaptation_data(learner, episode, grid, fixed_tree(TREE), steps=1, rate=0.3)
+    figure = plots.pooled_steps(episode, grid, curves, curves[-1], fixed_tree(TREE), "Tree")
+    assert figure.layout.title.text == "Tree: step 1, 1 cluster"
 
 
 def test_tree_data_place_every_node_once_between_its_children():

@@ -2,7 +2,7 @@
 
 import itertools
 import re
-import time
+from dataclasses import replace
 
 import numpy as np
 import plotly.graph_objects as go
@@ -13,10 +13,12 @@ from test_trees import repeatable, trees
 from minimeta import treeplots
 from minimeta.errors import InputError
 from minimeta.languages import FAMILIES, LANGUAGES, PHYLOGENY
+from minimeta.otd import grow
 from minimeta.treeplots import dendrogram, dendrogram_data, heatmap, heatmap_data, side_by_side, similarities
 from minimeta.trees import TaskTree
 
 GROWN = TaskTree.from_newick("((a:0.5,b:0.5)x:0.3,((c:0.2,d:0.2,e:0.2)z:0.1,f:0.3)y:0.5):0.2;")
+GROWN = replace(GROWN, omega=True)
 BRANCH = {code: language.branch for code, language in LANGUAGES.items()}
 ODD = ["<b>x</b>", "a & b", "&amp;", "$x$", "<br>", "%{x}", '<a href="https://example.org">q</a>']
 
@@ -44,7 +46,7 @@ def planted(shape, spread, seed):
         return TaskTree(name, [TaskTree(t.name, t.children, w - here) for t, w in grown]), here
 
     tree, start = grow(np.zeros(64), shape, "t")
-    return np.array(vectors), names, TaskTree(tree.name, tree.children, start)
+    return np.array(vectors), names, TaskTree(tree.name, tree.children, start, omega=True)
 
 
 def unit(vector):
@@ -79,7 +81,7 @@ def test_every_node_has_its_place(tree):
     try:
         data = dendrogram_data(tree)
     except InputError:
-        assert any(node.length is not None and not np.isfinite(node.length) for node in tree.nodes)
+        assert max(abs(node.length or 0) for node in tree.nodes) > 1e307
         return
     nodes = list(tree.nodes)
     assert data.names == [node.name for node in nodes]
@@ -92,10 +94,10 @@ def test_every_node_has_its_place(tree):
         if node.children:
             assert data.y[i] == pytest.approx(data.y[below].mean())
     lengths = [node.length for node in nodes[1:]]
-    steps = [1] * len(lengths) if None in lengths else lengths
-    assert (data.scale == "depth") == (None in lengths or (tree.length is None and not lengths))
+    counted = None in lengths or not any(lengths)
+    assert data.scale == ("depth" if counted else "length") and data.x[0] == 0
+    steps = [1] * len(lengths) if counted else lengths
     np.testing.assert_allclose(data.x[1:] - data.x[data.parents[1:]], steps, rtol=1e-6, atol=1e-6 * abs(data.x).max())
-    assert data.x[0] == (tree.length or 0 if data.scale != "depth" else 0)
 
 
 def test_x_is_omega():
@@ -116,6 +118,43 @@ def test_without_all_lengths_x_counts_edges():
     assert (guides.x[0], guides.y[0], len(guides.x)) == (1, -2, 3)  # only c ends early
     data = dendrogram_data(TaskTree.from_newick("((a:1,b:2)x:3,c:-1);"))
     assert (data.scale, data.x.tolist()) == ("length", [0, 3, 4, 5, -1])
+
+
+@pytest.mark.parametrize("stem", [":0.00000", ":0.5", ":3", ""])  # Bio.Phylo writes the first one
+def test_a_length_is_not_taken_for_omega(stem):
+    tree = TaskTree.from_newick(f"((a:1,b:2)x:3,c:5){stem};")
+    data, figure = dendrogram_data(tree), dendrogram(tree)
+    assert (data.scale, data.x.tolist()) == ("length", [0, 3, 4, 5, 5])
+    assert figure.layout.xaxis.title.text == "length from the root"
+    assert nodes_drawn(figure)[1][2] == "x<br>2 leaves<br>length 3.00"
+    assert "ω" not in " ".join(words(figure.to_plotly_json()) + words(side_by_side(tree, tree).to_plotly_json()))
+
+
+def test_lengths_of_zero_do_not_put_all_nodes_on_one_line():
+    for stem in ("", ":0", ":2"):
+        data = dendrogram_data(TaskTree.from_newick(f"((a:0,b:0.0):0,c:-0){stem};"))
+        assert (data.scale, data.x.tolist()) == ("depth", [0, 1, 2, 2, 1])
+    data = dendrogram_data(TaskTree.from_newick("((a:0,b:0):1e-9,c:0);"))  # one is enough
+    assert (data.scale, data.x.tolist()) == ("length", [0, 1e-9, 1e-9, 1e-9, 0])
+
+
+def test_a_grown_tree_says_itself_that_its_lengths_are_omega():
+    tree = grow(np.eye(4)[[0, 0, 1, 1]] + 0.1, list("abcd"), depth=3)[0].tree()
+    for told in (tree, tree.rename({"a": "z"}), replace(TaskTree.from_newick(tree.newick()), omega=True)):
+        data, figure = dendrogram_data(told), dendrogram(told)
+        assert data.scale == "ω" and data.x[0] == pytest.approx(tree.length) and data.x.max() == pytest.approx(1)
+        assert figure.layout.xaxis.title.text.startswith("ω")
+    for untold in (TaskTree.from_newick(tree.newick()), tree.children[0]):  # ω of a part would begin elsewhere
+        assert dendrogram_data(untold).scale == "length"
+    assert dendrogram_data(grow(np.ones((3, 2)), "abc", depth=2)[0].tree()).x.tolist() == pytest.approx([1] * 4)
+    assert dendrogram_data(TaskTree("", (TaskTree("a"),), 1.0, omega=True)).scale == "depth"  # a length is missing
+
+
+def test_lengths_that_add_up_to_too_much_are_one_sentence():
+    with pytest.raises(InputError, match="more than a number can hold"):
+        dendrogram(TaskTree.from_newick("((a:1e308)b:1e308,c:1);"))
+    with pytest.raises(InputError, match="more than a number can hold"):
+        dendrogram(TaskTree.from_newick("(a:1e308,b:-1e308);"))
 
 
 def test_an_order_turns_children_but_keeps_the_tree():
@@ -184,7 +223,7 @@ def test_names_from_data_are_shown_as_written():
 
 
 @pytest.mark.parametrize(
-    ("newick", "scale"), [("a;", "depth"), ("a:0.4;", "ω"), ("((((a)b)c)d)e;", "depth"), ("((a:1)b:1);", "length")]
+    ("newick", "scale"), [("a;", "depth"), ("a:0.4;", "depth"), ("((((a)b)c)d)e;", "depth"), ("((a:1)b:1);", "length")]
 )
 def test_one_leaf_and_a_chain_can_be_drawn(newick, scale):
     tree = TaskTree.from_newick(newick)
@@ -201,15 +240,11 @@ def test_a_very_deep_tree_needs_no_recursion():
     assert dendrogram_data(tree).x.max() == 2000
 
 
-def test_two_hundred_leaves_are_drawn_in_time_with_labels_in_place_of_names():
+def test_two_hundred_leaves_are_drawn_in_few_traces_with_labels_in_place_of_names():
     _, _, tree = planted((4, 5, 10), 0.9, seed=2)
     labels = {leaf: leaf[:3] for leaf in tree.leaves}
-    times = []
-    for _ in range(7):
-        start = time.process_time()
-        figure = dendrogram(tree, labels)
-        times.append(time.process_time() - start)
-    assert min(times) < 0.1  # 0.03 to 0.06 on one busy core, half of it the empty figure
+    figure = dendrogram(tree, labels)
+    assert len(figure.data) == 3 + 20  # guides, edges, inner nodes, and one for each label: a trace is what costs time
     assert list(figure.layout.yaxis.ticktext) == list(dict.fromkeys(labels.values()))
     assert len(figure.layout.yaxis.ticktext) == 20 and figure.layout.yaxis.showticklabels
     assert len(nodes_drawn(figure)) == 225
@@ -291,7 +326,6 @@ def test_the_heat_map_stands_in_the_order_of_the_leaves_with_its_middle_at_zero(
         (lambda: dendrogram(GROWN, {leaf: "x" for leaf in "abcde"}), "f has none"),
         (lambda: dendrogram(GROWN, {}), "a, b, c, d, e, f has none"),
         (lambda: dendrogram(GROWN, notes=["one"]), "each of the 10 nodes of the tree; got 1"),
-        (lambda: dendrogram(TaskTree.from_newick("(a:nan,b:1);")), "not a finite number"),
         (lambda: side_by_side(GROWN, TaskTree.from_newick("(a,b);")), "same leaves"),
         (lambda: side_by_side(GROWN, GROWN, {"a": "x"}), "b, c, d, e, f has none"),
         (lambda: heatmap(GROWN, np.eye(5), "abcdef"), r"6 × 6 .* got shape \(5, 5\)"),
