@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import plotly
 from browser import browser
 from nbconvert.preprocessors import ExecutePreprocessor
@@ -53,15 +54,36 @@ def add_pictures(book: nbformat.NotebookNode) -> None:
                 }""",
                 json.loads(json.dumps([figure["data"], figure["layout"]])),
             )
-            output["data"]["image/png"] = smaller(url.split(",", 1)[1])
+            output["data"]["image/png"] = smaller(url.split(",", 1)[1], figure)
 
 
-def smaller(picture: str) -> str:
-    """A base64 PNG with 96 colours: line drawings lose nothing to the eye and four fifths of their size."""
+def smaller(picture: str, figure: dict) -> str:
+    """A base64 PNG of a third the size in which flat colours stay what they are: a reader tells the traces by them.
+
+    The 192 most frequent colours stay exact; 64 more stand in for the rest, the blurred edges of lines and letters.
+    Where colour is a scale, each cell has a colour of its own, and all are kept.
+    """
     drawn = Image.open(io.BytesIO(base64.b64decode(picture))).convert("RGB")
+    if not any("colorscale" in trace for trace in figure["data"]):
+        drawn = with_palette(drawn, exact=192, others=64)
     saved = io.BytesIO()
-    drawn.quantize(96, dither=Image.Dither.NONE).save(saved, "PNG", optimize=True)
+    drawn.save(saved, "PNG", optimize=True)
     return base64.b64encode(saved.getvalue()).decode()
+
+
+def with_palette(drawn: Image.Image, exact: int, others: int) -> Image.Image:
+    """The picture in `exact + others` colours, at most 256 (Pillow's own `quantize` keeps no colour exactly)."""
+    pixels = np.asarray(drawn).reshape(-1, 3)
+    colours, inverse, counts = np.unique(pixels, axis=0, return_inverse=True, return_counts=True)
+    colours_by_frequency = colours[np.argsort(-counts, kind="stable")]
+    palette, rest = colours_by_frequency[:exact], colours_by_frequency[exact:]
+    if len(rest):
+        stand_ins = Image.fromarray(rest[None]).quantize(others).getpalette()
+        palette = np.concatenate([palette, np.array(stand_ins, np.uint8).reshape(-1, 3)[:others]])
+    nearest = ((colours[:, None].astype(int) - palette) ** 2).sum(-1).argmin(1)
+    indexed = Image.fromarray(nearest[inverse].reshape(drawn.height, drawn.width).astype(np.uint8), "P")
+    indexed.putpalette(palette.tobytes())
+    return indexed
 
 
 if __name__ == "__main__":

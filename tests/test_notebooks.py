@@ -1,6 +1,8 @@
 """The notebooks as documents, and the guards of their comparison: each must be able to fail."""
 
+import base64
 import copy
+import io
 import itertools
 import re
 import subprocess
@@ -8,7 +10,10 @@ import sys
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
+from PIL import Image
+from regenerate import smaller
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -39,10 +44,63 @@ def test_stored_as_it_ran(path):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
-def test_a_reader_without_a_kernel_sees_every_figure(path):
+def test_a_reader_without_a_kernel_sees_every_figure_in_its_colours(path):
     figures = [o.data for cell in code(read(path)) for o in cell.outputs if FIGURE in o.get("data", {})]
     assert figures
-    assert all("image/png" in data for data in figures)
+    for data in figures:
+        pixels = pixels_of(data["image/png"])
+        for trace in data[FIGURE]["data"]:
+            for colour, off in colours_of(trace):
+                assert (abs(pixels - colour) <= off).all(-1).any(), (trace.get("name"), colour)
+
+
+def pixels_of(picture):
+    """The colours of a base64 PNG: (colours, 3)."""
+    drawn = Image.open(io.BytesIO(base64.b64decode(picture))).convert("RGB")
+    return np.unique(np.asarray(drawn).reshape(-1, 3), axis=0).astype(int)
+
+
+def colours_of(trace):
+    """What a trace's lines, marks and colour bar put on its picture: (r, g, b), and how far a pixel may be off it."""
+    if trace.get("visible", True) is not True or trace.get("x") == []:
+        return
+    if trace["type"] == "heatmap":
+        yield from ((on_white(colour, 1)[0], 1) for _, colour in (trace["colorscale"][0], trace["colorscale"][-1]))
+        return
+    mode, line, marker = trace.get("mode", "lines"), trace.get("line", {}), trace.get("marker", {})
+    named = []
+    if trace["type"] == "scatter" and "lines" in mode and line.get("width", 2) >= 2:  # thinner is blurred throughout
+        named += [line.get("color")]
+    if trace["type"] == "bar" or "markers" in mode:
+        colour = marker.get("color")
+        named += colour if isinstance(colour, list) else [colour]
+    for colour in filter(None, named):
+        mixed, opacity = on_white(colour, trace.get("opacity", 1))
+        yield mixed, 0 if opacity == 1 else 2  # the browser rounds what it mixes
+
+
+def on_white(colour, opacity):
+    """A plotly colour over a white card, and its opacity: '#0072B2', 'rgb(0, 114, 178)' or 'rgba(0, 114, 178, 0.5)'."""
+    if colour.startswith("#"):
+        parts = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+    else:
+        *parts, own = [float(part) for part in re.findall(r"[\d.]+", colour)] + [1] * (not colour.startswith("rgba"))
+        opacity *= own
+    return [round(opacity * part + (1 - opacity) * 255) for part in parts], opacity
+
+
+@pytest.mark.parametrize("kind", ["scatter", "heatmap"])
+def test_a_smaller_picture_keeps_what_is_drawn_flat(kind):
+    """A flat area, and more colours than a palette holds: all are kept only where colour is a scale."""
+    blurred = np.random.default_rng(0).integers(0, 256, (60, 60, 3), dtype=np.uint8)
+    blurred[:20] = (0, 114, 178)
+    blurred[20:23] = (213, 94, 0)
+    drawn = io.BytesIO()
+    Image.fromarray(blurred).save(drawn, "PNG")
+    figure = {"data": [{"type": kind} | ({"colorscale": []} if kind == "heatmap" else {})]}
+    found = pixels_of(smaller(base64.b64encode(drawn.getvalue()).decode(), figure)).tolist()
+    assert [0, 114, 178] in found and [213, 94, 0] in found
+    assert len(found) > 2000 if kind == "heatmap" else len(found) <= 256
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
