@@ -24,6 +24,7 @@ from .files import whole_file
 from .inner import Learner
 from .spans import Window, best_possible, best_spans, first_answer, training_window, windows
 from .tasks import Batch
+from .threads import threads_for
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -228,7 +229,8 @@ class Features:
                 chosen = members[start : start + _TOGETHER]
                 filled = chosen + chosen[-1:] * (_TOGETHER - len(chosen))
                 batch = padded([items[i] for i in filled], length)
-                with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=self.encoder.bf16):
+                precision = torch.autocast(device.type, torch.bfloat16, enabled=self.encoder.bf16)
+                with torch.no_grad(), precision, threads_for(self.encoder.trunk, batch):
                     hidden = self.encoder.trunk(*(part.to(device) for part in batch.values()))
                 if self.encoder.bf16:
                     hidden = hidden.bfloat16()
@@ -311,7 +313,7 @@ class SpanFeatures(Features):
         for start in range(0, len(keys), _SCORED):
             some = keys[start : start + _SCORED]
             batch = self.batch(some)
-            with torch.no_grad():
+            with torch.no_grad(), threads_for(learner, batch):
                 scores = learner.outputs(batch)
             if not scores.isfinite().all():
                 raise InputError("The scores are not finite; lower the inner or the outer rate of the training.")

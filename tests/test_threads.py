@@ -4,8 +4,10 @@ import pytest
 import torch
 from torch import nn
 
+from minimeta import corpora, encoders
 from minimeta.adjoint import meta_gradient
 from minimeta.clusters import task_losses
+from minimeta.files import data_directory
 from minimeta.grouping import alone
 from minimeta.inner import Learner, adapt, squared_error
 from minimeta.outer import evaluate, meta_train
@@ -81,3 +83,14 @@ def test_a_row_is_a_vector_or_a_token(batch, rows, monkeypatch):
     monkeypatch.setattr("minimeta.threads.LARGE", 8 * rows)
     with threads_for(module, batch):
         assert torch.get_num_threads() == 2
+
+
+def test_a_tiny_encoder_is_small_work():
+    """Its trunk's features and its answers, as all else that notebooks compute."""
+    corpus = corpora.mini_qa(["de"], ["test"], passages=1)
+    encoder = encoders.qa(data_directory() / "tiny-encoder-qa")
+    seen = set()
+    for layer in (encoder.trunk, encoder.learner.module):
+        layer.register_forward_pre_hook(lambda *_: seen.add(torch.get_num_threads()))
+    encoder.features(corpus).predict(encoder.learner, [0, 1])
+    assert seen == {1}
