@@ -15,8 +15,8 @@ from torch import nn
 
 from .tasks import Batch, Episode
 
-LARGE = 2 * 10**9
-"""Multiply-adds in one pass from which on threads are worth it: some 50 ms on one core."""
+LARGE = 10**10
+"""Multiply-adds in one pass from which on threads are worth it: some tenths of a second on one core."""
 
 
 @contextmanager
