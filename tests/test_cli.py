@@ -524,6 +524,16 @@ def test_fine_tuning_with_a_home_directory(call, tmp_path, monkeypatch):
     assert (tmp_path / "new" / "model.safetensors").exists() and not (tmp_path / "~").exists()
 
 
+def test_fine_tuning_does_not_begin_where_nothing_can_be_written(call, tmp_path, monkeypatch):
+    from minimeta import finetune
+
+    monkeypatch.setattr(finetune, "nli", lambda *_: pytest.fail("it was trained"))
+    (tmp_path / "taken").write_text("mine")
+    for out in (tmp_path / "taken", tmp_path / "taken" / "below"):
+        status, _, said = call("finetune", "nli", f"--out={out}")
+        assert status == 2 and len(said.splitlines()) == 1 and str(out) in said
+
+
 @pytest.mark.parametrize("how", ["option", "environment"])
 def test_a_scale_that_is_misspelt(complaint, monkeypatch, how):
     arguments = ["run", "baseline", "--target", "de"]

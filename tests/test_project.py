@@ -20,7 +20,7 @@ ORDER = [
     "encoders", "identity", "metrics", "pretrain", "finetune", "methods", "recipes", "papers", "stated",
     "findings", "jobs", "study", "reproduce", "tabletext", "plots", "treeplots", "episodeplots", "tableplots",
     "studyplots", "answerplots", "widgets", "treewidgets", "episodewidgets", "studywidgets",
-    "answerwidgets", "checks", "ps1", "ps2", "ps3", "ps4", "ps5", "__main__",
+    "answerwidgets", "checks", "ps1", "ps2", "ps3", "ps4", "ps5", "options", "__main__",
 ]  # fmt: skip
 
 
