@@ -48,7 +48,7 @@ def _pretrain_tiny(options: argparse.Namespace) -> None:
 
 
 def _finetune(options: argparse.Namespace) -> None:
-    from . import corpora, finetune
+    from . import corpora, finetune, identity
 
     encoder = options.encoder or data_directory() / "tiny-encoder"
     if options.data:
@@ -72,9 +72,10 @@ def _finetune(options: argparse.Namespace) -> None:
         **given,
     )
     train = getattr(finetune, options.task)
-    checkpoints = Path(f"{options.out}.unfinished")
+    checkpoints = Path(f"{Path(options.out)}.unfinished")  # beside it, also where it was typed with a / at its end
     if _first_process():
-        _same_options(options, checkpoints)
+        made_of = _hashes(Path(encoder)) or {"name": encoder}
+        _same_options(options, checkpoints, {"encoder": made_of, "data": identity.content(corpus.to_dict())})
     _make(
         options,
         lambda out: train(encoder, corpus, out, settings, options.seed, checkpoints),
@@ -89,16 +90,19 @@ def _first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def _same_options(options: argparse.Namespace, checkpoints: Path) -> None:
-    """Make the directory of checkpoints, or go on from the one that the same command has left."""
+def _same_options(options: argparse.Namespace, checkpoints: Path, made_of: dict[str, Any]) -> None:
+    """Make the directory of checkpoints, or go on from the one that the same command has left, `made_of` the same."""
     if Path(options.out).exists():
         return  # `_make` says so
-    given = _given(options)
+    given = _given(options) | made_of  # in place of their paths
     if not checkpoints.exists():
         checkpoints.mkdir(parents=True)
         write_json(checkpoints / "options.json", given)
     elif not (checkpoints / "options.json").is_file() or read_json(checkpoints / "options.json") != given:
-        raise InputError(f"{checkpoints} was left by a command with other options; give the same ones or remove it.")
+        raise InputError(
+            f"{checkpoints} was left by a command with other options, another encoder or other rows; give the same "
+            "ones or remove it."
+        )
     else:
         print(f"Going on from {checkpoints}")
 
@@ -125,11 +129,17 @@ def _make(options: argparse.Namespace, make: Callable[[Path], object], threads: 
         make(made)
         if not _first_process():
             return
-        hashes = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(made.iterdir())}
+        hashes = _hashes(made)
         record = {"command": options.name, "options": _given(options), "seconds": round(time.perf_counter() - start)}
         write_json(made / "made.json", record | {"versions": versions(), "sha256": hashes})
         made.rename(out)
     print(f"Written to {out} in {record['seconds']} s")
+
+
+def _hashes(directory: Path) -> dict[str, str]:
+    """The SHA-256 of each file in a directory; none if there is no such directory."""
+    files = sorted(path for path in directory.glob("[!.]*") if path.is_file())
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def _threads(most: int = 4) -> None:
