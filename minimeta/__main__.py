@@ -15,19 +15,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from .errors import InputError
-from .files import data_directory, expanded, read_json, write_json
-
-
-class _Parser(argparse.ArgumentParser):
-    """A parser whose complaints are the same one clear sentence as all others."""
-
-    def error(self, message: str) -> NoReturn:
-        if "METHOD" in message:
-            message = "name the methods first, then --target: no METHOD was given"
-        raise InputError(f"{message[0].upper()}{message[1:]}; see '{self.prog} --help'.")
+from .files import data_directory, read_json, write_json
+from .options import parse
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="replace")  # a terminal or a file that has no ± shows ? for it
     try:
-        options = _options(arguments)
+        options = parse(arguments, COMMANDS)
         options.command(options)
     except InputError as error:
         print(f"minimeta: {error}", file=sys.stderr)
@@ -49,147 +41,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = _Parser(prog="python -m minimeta", description="Meta-learning on task trees, taught in notebooks.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    methods = commands.add_parser("methods", help="list the methods")
-    methods.set_defaults(command=_methods)
-    run = commands.add_parser("run", help="train methods, score them on target languages, print a table")
-    run.set_defaults(command=_run)
-    run.add_argument("--out", type=_path, default="runs", help="where a folder for this run is made (default: runs)")
-    run.add_argument("--resume", type=_path, metavar="FOLDER", help="go on with a run that was stopped, in its folder")
-    grid = commands.add_parser("study", help="a grid of runs that can be stopped and started again")
-    grids = grid.add_subparsers(required=True, metavar="GRID")
-    one_out = grids.add_parser("leave-one-out", help="each target left out in turn (TreeMAML, Table 1)")
-    one_out.set_defaults(command=_leave_one_out)
-    moved = grids.add_parser("transfer", help="each auxiliary, scored on every target (XLA-MAML, Figure 2)")
-    moved.set_defaults(command=_transfer)
-    for parser_of in (one_out, moved):
-        parser_of.add_argument(
-            "--out", type=_path, required=True, metavar="FOLDER", help="where the results are kept, run by run"
-        )
-        parser_of.add_argument("--kinds", nargs="+", metavar="KIND", help="tests: zero-shot, few-shot, fine-tuned")
-    for parser_of in (run, one_out, moved):
-        parser_of.add_argument("methods", nargs="+", metavar="METHOD", help="see 'python -m minimeta methods'")
-        every = parser_of is moved
-        parser_of.add_argument(
-            "--target",
-            nargs="+",
-            action="extend",
-            required=not every,
-            metavar="LANGUAGE",
-            help="languages to score" + (" (default: all that have test rows)" if every else ""),
-        )
-        if parser_of is not one_out:
-            parser_of.add_argument(
-                "--aux",
-                nargs="+",
-                action="extend",
-                required=every,
-                default=None if every else [],
-                metavar="LANGUAGE",
-                help="auxiliary languages" + (", one run for each; a pair is written bg+de" if every else ""),
-            )
-        _shared(parser_of)
-    again = commands.add_parser("reproduce", help="a table of the papers again, theirs beside ours")
-    again.set_defaults(command=_reproduce)
-    again.add_argument("table", metavar="TABLE", help="treemaml-table1, xla-table3 to xla-table7, or xla-figure2")
-    again.add_argument(
-        "--targets",
-        nargs="+",
-        action="extend",
-        metavar="LANGUAGE",
-        help="languages to score (default: all of the paper's that have test rows)",
-    )
-    again.add_argument(
-        "--out", type=_path, metavar="FOLDER", help="where all is kept, run by run (default: runs/reproduce-TABLE)"
-    )
-    again.add_argument("--no-train", action="store_true", help="only show what the folder has")
-    _shared(again, tables=True)
-    shown = commands.add_parser("results", help="print the tables of a study's folder")
-    shown.set_defaults(command=_results)
-    shown.add_argument("folder", type=_path, metavar="FOLDER")
-    shown.add_argument(
-        "--csv",
-        type=_path,
-        metavar="NAME",
-        help="also write NAME.csv (differences) and NAME_accuracies.csv (qa: _scores)",
-    )
-    tiny = commands.add_parser("pretrain-tiny", help="pretrain the tiny encoder on the mini world's text")
-    tiny.set_defaults(command=_pretrain_tiny, name="pretrain-tiny")
-    tiny.add_argument("--out", type=_path, required=True, metavar="DIR", help="a new directory for the encoder")
-    tiny.add_argument("--seed", type=int, default=0)
-    stage_two = commands.add_parser("finetune", help="fine-tune an encoder on English (stage two)")
-    stage_two.set_defaults(command=_finetune, name="finetune")
-    stage_two.add_argument("task", choices=["nli", "qa"])
-    stage_two.add_argument("--out", type=_path, required=True, metavar="DIR", help="a new directory for the classifier")
-    stage_two.add_argument("--encoder", type=_path, help="a Hugging Face directory or name (default: the tiny encoder)")
-    stage_two.add_argument(
-        "--data",
-        type=_path,
-        help="a directory with multinli_1.0.zip, or squad.zip for qa (default: the mini world's English)",
-    )
-    stage_two.add_argument("--split", default="train", help="the rows to train on (default: train)")
-    stage_two.add_argument("--rows", type=int, metavar="N", help="train on N of them, drawn from the seed")
-    stage_two.add_argument("--epochs", type=float, help="passes over the rows (default: the paper's, 3 or 2)")
-    stage_two.add_argument("--rate", type=float, help="AdamW's rate (default: the paper's, 2e-5 or 3e-5)")
-    stage_two.add_argument("--freeze-embeddings", action="store_true", help="leave the word vectors as they are")
-    stage_two.add_argument("--bf16", action="store_true", help="compute in bfloat16 where that is safe")
-    stage_two.add_argument("--seed", type=int, default=0)
-    return parser.parse_args(arguments)
-
-
-def _shared(parser: argparse.ArgumentParser, tables: bool = False) -> None:
-    """The options that all runs have; the runs of `tables` know their task, or have two."""
-    two = {"nargs": "+", "metavar": ("DIR", "DIR")} if tables else {}
-    parser.add_argument(
-        "--scale", default=os.environ.get("MINIMETA_SCALE") or "toy", help="toy, small or full (default: toy)"
-    )
-    if not tables:
-        parser.add_argument(
-            "--task", default="nli", choices=["nli", "qa"], help="NLI or question answering (default: nli)"
-        )
-    parser.add_argument(
-        "--data",
-        type=_path,
-        help="a directory with XNLI-1.0.zip (for qa: MLQA_V1.zip), the archive, or its unpacked directory (default at "
-        "toy: mini-NLI and mini-QA)" + ("; a table with both tasks may name two" if tables else ""),
-        **two,
-    )
-    parser.add_argument(
-        "--encoder",
-        type=_path,
-        help="a Hugging Face directory or name of a BERT or XLM-R fine-tuned for the task (default at toy: the tiny "
-        "encoder)" + ("; a table with both tasks needs two, for NLI and for qa" if tables else ""),
-        **two,
-    )
-    parser.add_argument("--first-order", action="store_true", help="meta-train without the second derivatives")
-    parser.add_argument(
-        "--tasks-per-chunk",
-        type=int,
-        metavar="N",
-        help="compute N tasks at a time: less memory, the same numbers, more time (default: all tasks)",
-    )
-    parser.add_argument("--bf16", action="store_true", help="multiply matrices in bfloat16; sums stay in float32")
-    parser.add_argument(
-        "--cache", type=_path, metavar="DIR", help="keep frozen layers' output there; its size is printed first"
-    )
-    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds 0 to N - 1 (default: 3)")
-    parser.add_argument("--workers", type=int, default=1, metavar="N", help="runs at a time (default: 1)")
-    parser.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler whose workers do the runs")
-    parser.add_argument("--threads", type=int, metavar="N", help="threads of each (default: 1, or up to 4 if alone)")
-
-
-def _path(text: str) -> str:
-    """A path or the name of an encoder as it was typed, but for ~, which a shell leaves as it is in `--out=~/x`."""
-    if not text:
-        raise argparse.ArgumentTypeError("the path is empty")
-    try:
-        return expanded(text)
-    except InputError as error:
-        raise argparse.ArgumentTypeError(str(error).rstrip(".")) from None
-
-
 def _pretrain_tiny(options: argparse.Namespace) -> None:
     from . import pretrain
 
@@ -197,7 +48,7 @@ def _pretrain_tiny(options: argparse.Namespace) -> None:
 
 
 def _finetune(options: argparse.Namespace) -> None:
-    from . import corpora, finetune
+    from . import corpora, finetune, identity
 
     encoder = options.encoder or data_directory() / "tiny-encoder"
     if options.data:
@@ -221,9 +72,10 @@ def _finetune(options: argparse.Namespace) -> None:
         **given,
     )
     train = getattr(finetune, options.task)
-    checkpoints = Path(f"{options.out}.unfinished")
+    checkpoints = Path(f"{Path(options.out)}.unfinished")  # beside it, also where it was typed with a / at its end
     if _first_process():
-        _same_options(options, checkpoints)
+        made_of = _hashes(Path(encoder)) or {"name": encoder}
+        _same_options(options, checkpoints, {"encoder": made_of, "data": identity.content(corpus.to_dict())})
     _make(
         options,
         lambda out: train(encoder, corpus, out, settings, options.seed, checkpoints),
@@ -238,16 +90,19 @@ def _first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def _same_options(options: argparse.Namespace, checkpoints: Path) -> None:
-    """Make the directory of checkpoints, or go on from the one that the same command has left."""
+def _same_options(options: argparse.Namespace, checkpoints: Path, made_of: dict[str, Any]) -> None:
+    """Make the directory of checkpoints, or go on from the one that the same command has left, `made_of` the same."""
     if Path(options.out).exists():
         return  # `_make` says so
-    given = _given(options)
+    given = _given(options) | made_of  # in place of their paths
     if not checkpoints.exists():
         checkpoints.mkdir(parents=True)
         write_json(checkpoints / "options.json", given)
     elif not (checkpoints / "options.json").is_file() or read_json(checkpoints / "options.json") != given:
-        raise InputError(f"{checkpoints} was left by a command with other options; give the same ones or remove it.")
+        raise InputError(
+            f"{checkpoints} was left by a command with other options, another encoder or other rows; give the same "
+            "ones or remove it."
+        )
     else:
         print(f"Going on from {checkpoints}")
 
@@ -274,11 +129,17 @@ def _make(options: argparse.Namespace, make: Callable[[Path], object], threads: 
         make(made)
         if not _first_process():
             return
-        hashes = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(made.iterdir())}
+        hashes = _hashes(made)
         record = {"command": options.name, "options": _given(options), "seconds": round(time.perf_counter() - start)}
         write_json(made / "made.json", record | {"versions": versions(), "sha256": hashes})
         made.rename(out)
     print(f"Written to {out} in {record['seconds']} s")
+
+
+def _hashes(directory: Path) -> dict[str, str]:
+    """The SHA-256 of each file in a directory; none if there is no such directory."""
+    files = sorted(path for path in directory.glob("[!.]*") if path.is_file())
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def _threads(most: int = 4) -> None:
@@ -511,6 +372,18 @@ def _new_folder(out: Path) -> Path:
     name = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     names = (name, *map(f"{name}-{{}}".format, range(2, 100)))
     return next(folder for folder in map(out.joinpath, names) if not folder.exists())
+
+
+COMMANDS = {
+    "methods": _methods,
+    "run": _run,
+    "leave_one_out": _leave_one_out,
+    "transfer": _transfer,
+    "reproduce": _reproduce,
+    "results": _results,
+    "pretrain_tiny": _pretrain_tiny,
+    "finetune": _finetune,
+}
 
 
 if __name__ == "__main__":

@@ -93,8 +93,10 @@ def save(training: meta_train, folder: str | Path, losses: list[float], made_of:
             raise
         last = _found(folder)
         kept = f"the last good one is {last[-1]}" if last else "there is none yet"
+        full = any(words in str(error).lower() for words in ("no space", "quota", "too large"))
+        todo = "Make room" if full else f"See to it that {path.parent} is there and no other process is at work on it"
         raise InputError(
-            f"The checkpoint {path} could not be written ({error}); {kept}. Make room, then start again."
+            f"The checkpoint {path} could not be written ({error}); {kept}. {todo}, then start again."
         ) from None
     for old in _found(folder)[:-KEPT]:
         old.unlink(missing_ok=True)

@@ -36,7 +36,7 @@ def made_of(features: Features, languages: Iterable[str]) -> dict[str, Any]:
             known[name] = _tokenizer(features.encoder.tokenizer)
         else:
             rows = np.flatnonzero(columns(features.corpus)["language"] == name)
-            known[name] = _hash(features.corpus.select(rows).to_dict())
+            known[name] = content(features.corpus.select(rows).to_dict())
     texts = {code: known[code] for code in sorted(languages)}
     return {"weights": known["weights"], "tokenizer": known["tokenizer"], "texts": texts}
 
@@ -71,8 +71,9 @@ def _tokenizer(tokenizer: Any) -> str:
     backend = getattr(tokenizer, "backend_tokenizer", None)
     whole = json.loads(backend.to_str()) if backend is not None else {"vocabulary": tokenizer.get_vocab()}
     used = {key: value for key, value in whole.items() if key not in ("truncation", "padding")}  # as last called
-    return _hash([used, tokenizer.model_max_length])
+    return content([used, tokenizer.model_max_length])
 
 
-def _hash(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, ensure_ascii=True, sort_keys=True).encode()).hexdigest()[:16]
+def content(value: Any) -> str:
+    """The hash of anything that JSON can hold."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]

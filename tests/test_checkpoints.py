@@ -178,6 +178,21 @@ except InputError as error:
     assert sorted(os.listdir(tmp_path)) == ["step-00000003.safetensors", "step-00000004.safetensors"]
 
 
+def test_a_folder_that_is_taken_away_is_no_full_disk(tmp_path, monkeypatch):
+    """As a second process would do that has finished the same training."""
+    import safetensors.torch
+
+    real = safetensors.torch.save_file
+
+    def late(tensors, path, text):
+        path.parent.rmdir()
+        real(tensors, path, text)
+
+    monkeypatch.setattr(safetensors.torch, "save_file", late)
+    said = complaint(lambda: checkpoints.save(training(), tmp_path / "run", [], {}), "could not be written", "no other")
+    assert "room" not in said
+
+
 def test_killed_at_random_moments_it_ends_the_same(tmp_path):
     """kill -9, again and again; each start goes on from the last checkpoint."""
     code = """

@@ -524,6 +524,37 @@ def test_fine_tuning_with_a_home_directory(call, tmp_path, monkeypatch):
     assert (tmp_path / "new" / "model.safetensors").exists() and not (tmp_path / "~").exists()
 
 
+def test_fine_tuning_goes_on_with_the_same_encoder_and_rows_by_any_name(call, tmp_path, monkeypatch):
+    from minimeta import finetune
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(finetune, "nli", stopped)
+    small_world.write_encoder(tmp_path / "enc")
+    small_world.write_multinli(tmp_path / "nli")
+    arguments = ("finetune", "nli", "--out=new/", "--rows=9")
+    assert call(*arguments, "--encoder=enc", "--data=nli")[0] == 130
+    assert (tmp_path / "new.unfinished").is_dir() and not (tmp_path / "new").exists()
+    status, said, _ = call(*arguments, f"--encoder={tmp_path / 'enc'}/", "--data=./nli/multinli_1.0.zip")
+    assert status == 130 and said == "Going on from new.unfinished\n"
+    small_world.write_multinli(tmp_path / "other", genres=("letters",))
+    assert "other rows" in call(*arguments, "--encoder=enc", "--data=other")[2]
+    small_world.write_encoder(tmp_path / "enc", seed=1)
+    assert "another encoder" in call(*arguments, "--encoder=enc", "--data=nli")[2]
+
+
+def test_fine_tuning_does_not_begin_where_nothing_can_be_written(call, tmp_path, monkeypatch):
+    from minimeta import finetune
+
+    monkeypatch.setattr(finetune, "nli", lambda *_: pytest.fail("it was trained"))
+    (tmp_path / "taken").write_text("mine")
+    for out in (tmp_path / "taken", tmp_path / "taken" / "below"):
+        status, _, said = call("finetune", "nli", f"--out={out}")
+        assert status == 2 and len(said.splitlines()) == 1 and str(out) in said
+
+
 @pytest.mark.parametrize("how", ["option", "environment"])
 def test_a_scale_that_is_misspelt(complaint, monkeypatch, how):
     arguments = ["run", "baseline", "--target", "de"]

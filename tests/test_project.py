@@ -17,10 +17,10 @@ ROOT = Path(__file__).parents[1]
 ORDER = [
     "errors", "files", "trees", "otd", "grouping", "tasks", "inner", "adjoint", "outer",
     "checkpoints", "languages", "claims", "phrases", "corpora", "spans", "episodes", "features",
-    "encoders", "metrics", "pretrain", "finetune", "methods", "recipes", "papers", "findings",
-    "study", "reproduce", "tabletext", "plots", "treeplots", "episodeplots", "tableplots",
+    "encoders", "identity", "metrics", "pretrain", "finetune", "methods", "recipes", "papers", "stated",
+    "findings", "jobs", "study", "reproduce", "tabletext", "plots", "treeplots", "episodeplots", "tableplots",
     "studyplots", "answerplots", "widgets", "treewidgets", "episodewidgets", "studywidgets",
-    "answerwidgets", "checks", "ps1", "ps2", "ps3", "ps4", "ps5", "__main__",
+    "answerwidgets", "checks", "ps1", "ps2", "ps3", "ps4", "ps5", "options", "__main__",
 ]  # fmt: skip
 
 
