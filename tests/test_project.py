@@ -14,14 +14,8 @@ import yaml
 from minimeta.recipes import SCALES, SMALL_RATES
 
 ROOT = Path(__file__).parents[1]
-ORDER = [
-    "errors", "files", "trees", "otd", "grouping", "tasks", "inner", "adjoint", "outer",
-    "checkpoints", "languages", "claims", "phrases", "corpora", "spans", "episodes", "features",
-    "encoders", "identity", "metrics", "pretrain", "finetune", "methods", "recipes", "papers", "stated",
-    "findings", "jobs", "study", "reproduce", "tabletext", "plots", "treeplots", "episodeplots", "tableplots",
-    "studyplots", "answerplots", "widgets", "treewidgets", "episodewidgets", "studywidgets",
-    "answerwidgets", "checks", "ps1", "ps2", "ps3", "ps4", "ps5", "options", "__main__",
-]  # fmt: skip
+# The list of files that CONTRIBUTING.md shows.
+ORDER = re.search(r"`(errors [a-z0-9_ ]*)`", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))[1].split()
 
 
 def pyproject():
