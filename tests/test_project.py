@@ -16,8 +16,8 @@ from minimeta.recipes import SCALES, SMALL_RATES
 ROOT = Path(__file__).parents[1]
 ORDER = [
     "errors", "files", "trees", "otd", "grouping", "tasks", "inner", "adjoint", "outer",
-    "checkpoints", "languages", "claims", "phrases", "corpora", "spans", "episodes", "features",
-    "encoders", "metrics", "pretrain", "finetune", "methods", "recipes", "papers", "findings",
+    "checkpoints", "languages", "claims", "phrases", "corpora", "metrics", "spans", "episodes", "features",
+    "encoders", "pretrain", "finetune", "methods", "recipes", "papers", "findings",
     "study", "reproduce", "tabletext", "plots", "treeplots", "episodeplots", "tableplots",
     "studyplots", "answerplots", "widgets", "treewidgets", "episodewidgets", "studywidgets",
     "answerwidgets", "checks", "ps1", "ps2", "ps3", "ps4", "ps5", "__main__",
