@@ -133,7 +133,7 @@ def _curvature(
     leaves = list(own.values())
     with torch.enable_grad():
         first = gradients(total, leaves, create_graph=True)
-        check_second_derivative(learner, first)
+        check_second_derivative(learner, [total, *first])
         # A parameter that the loss is linear in, or does not depend on, may have a gradient without a graph.
         curved = [(g, rows_of(part, clusters)) for g, part in zip(first, costates, strict=True) if g.requires_grad]
         if not curved:

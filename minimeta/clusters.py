@@ -96,8 +96,9 @@ def gradients(
 def check_second_derivative(learner: nn.Module, found: Sequence[Tensor]) -> None:
     """Raise InputError if gradients of the learner, made with `create_graph`, have no derivative, or a wrong one.
 
-    Looked for in the graph of the first gradients of a learner: torch passes over a missing derivative in silence where
-    it is asked for the gradient of some tensors, and that of its weight normalisation is wrong.
+    `found` is a loss and its gradients; the first graph of a learner is looked through. torch passes over a missing
+    derivative in silence where it is asked for the gradient of some tensors, and that of its weight normalisation is
+    wrong.
     """
     tried = _TWICE.setdefault(learner, set())
     if learner.training in tried:
@@ -114,10 +115,16 @@ def check_second_derivative(learner: nn.Module, found: Sequence[Tensor]) -> None
                 "torch's weight_norm has a second derivative that is wrong; write the norm out (g * v / v.norm(dim=1, "
                 "keepdim=True)), or adapt with first_order=True."
             )
-        if node.name() in ("torch::autograd::Error", "torch::autograd::NotImplemented"):
-            raise InputError(_NO_SECOND.format("as torch says"))
+        if node.name() in ("torch::autograd::Error", "torch::autograd::NotImplemented") or _once_differentiable(node):
+            raise InputError(_NO_SECOND.format("as it says itself"))
         left += [below for below, _ in node.next_functions]
     tried.add(learner.training)
+
+
+def _once_differentiable(node: object) -> bool:
+    """Is this node of a graph a function of the user's with the decorator of this name?"""
+    backward = getattr(getattr(node, "_forward_cls", None), "backward", None)
+    return getattr(backward, "__code__", None) is not None and "once_differentiable" in backward.__code__.co_qualname
 
 
 class _Outputs(nn.Module):

@@ -134,7 +134,7 @@ def trajectory(
             losses = task_losses(learner, theta, labels, support).mean(1)
             total = losses @ losses.new_tensor(weights)
             moves = gradients(total, list(theta.values()), create_graph=True)
-            check_second_derivative(learner, moves)
+            check_second_derivative(learner, [total, *moves])
         else:
             losses, moves = weighted_gradients(learner, theta, labels, support, weights, tasks_per_chunk)
         _finite(losses, episode.tasks, k, rate)
@@ -293,7 +293,7 @@ def adapt_with_higher(
             loss = copy({name: value[task] for name, value in support.items()}).mean()
             moving = [p for p in copy.parameters() if p.requires_grad]
             own.append(gradients(loss, moving, create_graph=True))
-            check_second_derivative(learner, own[-1])
+            check_second_derivative(learner, [loss, *own[-1]])
         labels, _ = regroup(
             grouping,
             k,

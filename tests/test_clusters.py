@@ -470,6 +470,14 @@ def test_no_second_derivative_is_one_sentence(function):
     meta_gradient(learner, episode, everyone(), 2, 0.01, first_order=True)
 
 
+def test_a_loss_that_cannot_be_differentiated_twice():
+    """Its gradient comes in as a constant, where torch says nothing at all."""
+    learner, episode = Learner(nn.Linear(1, 1), lambda outputs, y: Once.apply((outputs - y).sum(-1))), curves()
+    for chunk in (None, 2):
+        with pytest.raises(InputError, match="no second derivative"):
+            meta_gradient(learner, episode, everyone(), 2, 0.01, tasks_per_chunk=chunk)
+
+
 def test_nothing_to_adapt_by_is_one_sentence():
     learner = Learner(Applied(lambda h: h.argmax(-1, keepdim=True).to(h.dtype)), squared_error)
     with pytest.raises(InputError, match="does not depend on any parameter"):
