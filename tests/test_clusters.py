@@ -176,6 +176,20 @@ def test_an_embedding_that_shortens_its_rows(layer):
     assert unchanged(learner, before)
 
 
+def test_an_embedding_that_counts_its_words():
+    """Its gradients depend on the rows beside it, and torch's own check of second derivatives fails for it."""
+    learner, episode = Learner(nn.Embedding(7, 1, scale_grad_by_freq=True), squared_error), words_episode()
+    for first_order in (False, True):
+        with pytest.raises(InputError, match="scale_grad_by_freq divides gradients"):
+            adapt(learner, episode, everyone(), 1, 0.1, first_order)
+    numbers, weight = torch.tensor([0, 1, 1]), torch.randn(3, 2, requires_grad=True)
+
+    def cubed(weight):
+        return functional.embedding(numbers, weight, scale_grad_by_freq=True) ** 3
+
+    assert not torch.autograd.gradgradcheck(cubed, weight, raise_exception=False)
+
+
 # A task in company
 
 
