@@ -4,7 +4,7 @@
 #     a word. One weight suffices: w = g v / |v| does not depend on the size of v, so every derivative with respect to v
 #     is 0, and torch says -9 here. The first derivative is right, and so is the second with `dim=None` (written out in torch).
 # Where it matters: second-order MAML through a layer with weight normalisation.
-# Seen: torch 2.13.0 (CPU; float32 and float64, train and eval mode), November 2026.
+# Seen: torch 2.13.0 (CPU; float32 and float64), November 2026.
 set -euo pipefail
 folder="$(mktemp -d)"
 trap 'rm -rf "$folder"' EXIT

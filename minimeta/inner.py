@@ -395,8 +395,8 @@ def _check_module(module: nn.Module) -> None:
         )
     if getattr(module, "scale_grad_by_freq", False):
         raise InputError(
-            f"{kind} with scale_grad_by_freq divides gradients by how often a word stands in the batch, so a task's would "
-            "depend on the tasks beside it, and its second derivative is wrong (torch 2.13); leave it out."
+            f"{kind} with scale_grad_by_freq divides gradients by how often a word stands in the batch, so a task's "
+            "would depend on the tasks beside it, and its second derivative is wrong (torch 2.13); leave it out."
         )
     for hook in module._forward_pre_hooks.values():
         old = type(hook).__module__.removeprefix("torch.nn.utils.")
