@@ -32,7 +32,7 @@ lab: $(VENV)/.lab
 
 test: $(VENV)/.test
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest -n 2 --dist loadfile --nbval --nbval-current-env --nbval-cell-timeout=120
+	$(BIN)/python -m pytest -n 2 --dist loadfile --nbval --nbval-current-env --nbval-cell-timeout=600
 
 # Run every notebook in toy mode and store its real outputs, with a picture beside each figure.
 notebooks: $(VENV)/.test

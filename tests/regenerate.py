@@ -24,7 +24,7 @@ FIGURE = "application/vnd.plotly.v1+json"
 def main(paths: list[str]) -> None:
     for path in map(Path, paths):
         book = nbformat.read(path, as_version=4)
-        runner = ExecutePreprocessor(timeout=120, store_widget_state=False)
+        runner = ExecutePreprocessor(timeout=600, store_widget_state=False)
         runner.preprocess(book, {"metadata": {"path": str(path.parent)}})
         for cell in book.cells:
             cell.metadata.pop("execution", None)

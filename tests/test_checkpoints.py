@@ -172,7 +172,7 @@ except InputError as error:
     print(error)
 """
     process = child(code, tmp_path)
-    said, _ = process.communicate(timeout=120)
+    said, _ = process.communicate(timeout=600)
     assert process.returncode == 0
     assert "could not be written" in said and "00000004.safetensors" in said and "Make room" in said
     assert sorted(os.listdir(tmp_path)) == ["step-00000003.safetensors", "step-00000004.safetensors"]
@@ -209,7 +209,7 @@ print(json.dumps(losses))
         process.send_signal(signal.SIGKILL)
         process.communicate()
     process = child(code, tmp_path)
-    said = process.communicate(timeout=120)[0].splitlines()
+    said = process.communicate(timeout=600)[0].splitlines()
     starts += [int(said[0])] if len(said) > 1 else []
     assert starts == sorted(starts) and len(set(starts)) > 1, "no start went on from a checkpoint"
     whole = training(LONG, draws=True)

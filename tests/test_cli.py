@@ -442,7 +442,7 @@ def shell(*arguments, **environment):
         capture_output=True,
         text=True,
         encoding="utf-8",
-        timeout=120,
+        timeout=600,
     )
 
 
@@ -573,7 +573,7 @@ def test_a_stream_that_lacks_letters(encoding):
         [sys.executable, "-m", "minimeta", "results", stored],
         env=os.environ | {"OMP_NUM_THREADS": "1"} | here,
         capture_output=True,
-        timeout=120,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     said = done.stdout.decode(encoding)

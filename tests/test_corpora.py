@@ -226,7 +226,7 @@ def test_archives_are_read_offline(archive, english, tmp_path):
     )
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
     done = subprocess.run(
-        [sys.executable, "-c", code, archive, english], env=environment, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", code, archive, english], env=environment, capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [str(120 * 13 + 24 * 12), "27"]

@@ -169,7 +169,7 @@ def stored(tmp_path_factory):
     from nbconvert.preprocessors import ExecutePreprocessor
 
     book = small_book()
-    ExecutePreprocessor(timeout=60).preprocess(book, {"metadata": {"path": str(tmp_path_factory.mktemp("small"))}})
+    ExecutePreprocessor(timeout=600).preprocess(book, {"metadata": {"path": str(tmp_path_factory.mktemp("small"))}})
     return book
 
 
