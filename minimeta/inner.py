@@ -346,7 +346,8 @@ def check(learner: nn.Module, episode: Episode, steps: int, rate: float, second_
         )
     for batch in episode.support:
         _check_batch("support", batch, episode.tasks)
-    _check_batch("query", episode.query, episode.tasks)
+    if episode.query:  # adapting alone does without
+        _check_batch("query", episode.query, episode.tasks)
     given = [item for batch in (*episode.support, episode.query) for item in batch.items()]
     if not any(p.requires_grad for p in learner.parameters()):
         raise InputError("The learner has no parameter that requires a gradient; there is nothing to adapt.")

@@ -342,7 +342,6 @@ def test_a_query_of_more_tasks_than_are_named_raises():
         lambda batch: batch | {"y": batch["y"][:1]},
         lambda batch: batch | {"y": batch["y"][:, :1]},  # fewer examples
         lambda batch: batch | {"y": batch["y"][:, 0, 0]},
-        lambda batch: {},
     ],
 )
 def test_tensors_of_a_batch_that_do_not_go_together_raise(where, damage):
@@ -353,6 +352,16 @@ def test_tensors_of_a_batch_that_do_not_go_together_raise(where, damage):
     with pytest.raises(InputError) as error:
         adapt(mlp(), episode, everyone(), 1, 0.01)
     assert f"The {where} holds" in one_line(error)
+
+
+def test_adapting_needs_no_query_and_scoring_does():
+    whole = sinusoids(tasks=3)(0)
+    episode = Episode(whole.tasks, whole.support, {})
+    adapted = adapt(mlp(), episode, everyone(), 1, 0.01)
+    with pytest.raises(InputError, match="The query holds nothing"):
+        query_losses(mlp(), adapted, episode)
+    with pytest.raises(InputError, match="The support holds nothing"):
+        adapt(mlp(), Episode(whole.tasks, ({},), whole.query), everyone(), 1, 0.01)
 
 
 def test_a_loss_that_averages_over_examples_raises():
