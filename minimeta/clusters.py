@@ -87,7 +87,7 @@ def gradients(
         return torch.autograd.grad(outputs, inputs, vectors, create_graph=create_graph, materialize_grads=True)
     except RuntimeError as error:
         if "derivative" in str(error):
-            raise InputError(_NO_SECOND.format(_first_line(error))) from None
+            raise InputError(_LACKS.format(_first_line(error))) from None
         if "use_reentrant" in str(error):
             raise InputError(_RECOMPUTES) from None
         raise
@@ -116,7 +116,7 @@ def check_second_derivative(learner: nn.Module, found: Sequence[Tensor]) -> None
                 "keepdim=True)), or adapt with first_order=True."
             )
         if node.name() in ("torch::autograd::Error", "torch::autograd::NotImplemented") or _once_differentiable(node):
-            raise InputError(_NO_SECOND.format("as it says itself"))
+            raise InputError(_LACKS.format("as it says itself"))
         left += [below for below, _ in node.next_functions]
     tried.add(learner.training)
 
@@ -143,9 +143,9 @@ _RECOMPUTES = (
     "it was evaluated at; switch that off, and use tasks_per_chunk where memory is short."
 )
 
-_NO_SECOND = (
-    "An operation of the learner has no second derivative ({}); adapt with first_order=True, or write it in operations "
-    "that have one."
+_LACKS = (
+    "An operation of the learner lacks a derivative ({}); write it in operations that have one, or, if it is the second "
+    "that is missing, adapt with first_order=True."
 )
 
 _Function = Callable[..., Tensor]
@@ -276,9 +276,9 @@ def _same_in_company(function: _Function, parameters: Parameters, batch: Batch) 
     n = next(iter(batch.values())).shape[1]
     with _random_state_kept(), torch.no_grad():
         torch.manual_seed(0)
-        alone = function(parameters, _at(batch, 0))
+        alone = function(parameters, _at(batch, 0)).float()
         torch.manual_seed(0)
-        together = function(parameters, {name: value[:2].flatten(0, 1) for name, value in batch.items()})
+        together = function(parameters, {name: value[:2].flatten(0, 1) for name, value in batch.items()}).float()
     if alone.shape[:1] != (n,) or together.shape[:1] != (2 * n,) or not alone.isfinite().all():
         return True  # the caller says what is wrong
     return bool((together[:n] - alone).abs().max() <= _ROUNDING * alone.abs().max())
