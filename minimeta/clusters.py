@@ -144,8 +144,8 @@ _RECOMPUTES = (
 )
 
 _LACKS = (
-    "An operation of the learner lacks a derivative ({}); write it in operations that have one, or, if it is the second "
-    "that is missing, adapt with first_order=True."
+    "An operation of the learner lacks a derivative ({}); write it in operations that have one, or, if the second one "
+    "is missing, adapt with first_order=True."
 )
 
 _Function = Callable[..., Tensor]
