@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -143,6 +143,11 @@ _RECOMPUTES = (
     "it was evaluated at; switch that off, and use tasks_per_chunk where memory is short."
 )
 
+_WRITES = (
+    "The learner writes to its own {} when it is evaluated, and adapting must leave the learner as it is: call eval() "
+    "on it, or change its forward so that it does not."
+)
+
 _LACKS = (
     "An operation of the learner lacks a derivative ({}); write it in operations that have one, or, if the second one "
     "is missing, adapt with first_order=True."
@@ -261,7 +266,7 @@ def _may_share(learner: nn.Module, function: _Function, theta: Parameters, batch
     """
     known, mode, one = _INDEPENDENT.setdefault(learner, {}), learner.training, _at(theta, 0)
     if mode not in known:
-        _check_recomputing(function, one, _at(batch, 0))
+        _try_out(function, dict(learner.named_parameters()) | one, _at(batch, 0))
         known[mode] = None
     if known[mode] is None and len(next(iter(batch.values()))) > 1:
         known[mode] = _same_in_company(function, one, batch) and not any(
@@ -284,21 +289,31 @@ def _same_in_company(function: _Function, parameters: Parameters, batch: Batch) 
     return bool((together[:n] - alone).abs().max() <= _ROUNDING * alone.abs().max())
 
 
-def _check_recomputing(function: _Function, parameters: Parameters, examples: Batch) -> None:
-    """Raise InputError if activations are not kept but recomputed in the backward pass, from ω instead of θ."""
+def _try_out(function: _Function, parameters: Parameters, examples: Batch) -> None:
+    """Raise InputError if the learner writes to its parameters, or does not keep its activations.
+
+    The first is tried on copies. Activations that are recomputed in the backward pass would be those at ω.
+    """
+    copies = {name: value.detach().clone().requires_grad_(value.requires_grad) for name, value in parameters.items()}
     with _random_state_kept(), torch.enable_grad():
         try:
             with disable_saved_tensors_hooks(_RECOMPUTES):
                 torch.ones(1, requires_grad=True).square()
-        except RuntimeError:
-            return  # the caller keeps tensors in a way of its own, on the processor, say
+            hooks: AbstractContextManager = disable_saved_tensors_hooks(_RECOMPUTES)
+        except RuntimeError:  # the caller keeps tensors in a way of its own, on the processor, say
+            hooks = nullcontext()
         try:
-            with disable_saved_tensors_hooks(_RECOMPUTES):
-                function({name: value.detach().requires_grad_() for name, value in parameters.items()}, examples)
+            with hooks:
+                function(copies, examples)
         except RuntimeError as error:
             if _RECOMPUTES in str(error):
                 raise InputError(_RECOMPUTES) from None
+            if "a leaf Variable that requires grad is being used in an in-place operation" in str(error):
+                raise InputError(_WRITES.format("parameters")) from None
             raise
+    for name, value in copies.items():
+        if value._version:
+            raise InputError(_WRITES.format(name))
 
 
 def _random_state_kept() -> AbstractContextManager[None]:
@@ -317,10 +332,7 @@ def _left_alone(layers: _Layers, theta: Parameters) -> Iterator[dict[str, Tensor
     yield buffers
     for (name, value), version in zip(watched, before, strict=True):
         if value._version != version:
-            raise InputError(
-                f"The learner writes to its own {name} when it is evaluated, and adapting must leave the learner as it "
-                "is: call eval() on it, or change its forward so that it does not."
-            )
+            raise InputError(_WRITES.format(name))
 
 
 @contextmanager

@@ -113,14 +113,14 @@ class Counting(nn.Module):
 
 
 class Clipped(nn.Module):
-    """Clips its weight in forward."""
+    """Clips its weight in forward, which torch takes where gradients are off."""
 
-    def __init__(self):
+    def __init__(self, tracked=False):
         super().__init__()
-        self.weight = nn.Parameter(torch.full((1,), 3.0))
+        self.weight, self.tracked = nn.Parameter(torch.full((1,), 3.0)), tracked
 
     def forward(self, x):
-        with torch.no_grad():
+        with torch.set_grad_enabled(self.tracked):
             self.weight.clamp_(-1, 1)
         return x * self.weight
 
@@ -161,9 +161,35 @@ def test_spectral_norm_in_eval_mode_is_a_layer_like_others():
     assert relative(ours, finite_differences(learner, episode, alone())) < 1e-4
 
 
-def test_a_parameter_that_forward_writes_to_is_named():
-    with pytest.raises(InputError, match=r"writes to its own module\.weight"):
-        list(evaluate(Learner(Clipped(), squared_error), [curves()], everyone(), 1, 0.1))
+def in_words(outputs, y):
+    return squared_error(outputs, y[:, None])
+
+
+class Renormed(nn.Module):
+    """Shortens the rows of its weight in forward, by a function; the weight may be frozen."""
+
+    def __init__(self, frozen):
+        super().__init__()
+        self.weight, self.factor = nn.Parameter(torch.randn(7, 1), not frozen), nn.Parameter(torch.ones(()))
+
+    def forward(self, words):
+        return self.factor * functional.embedding(words, self.weight, max_norm=0.1).sum(1)
+
+
+@pytest.mark.parametrize("grouping", ["alone", "everyone"])
+@pytest.mark.parametrize("make", [Clipped, lambda: Clipped(True), lambda: Renormed(False), lambda: Renormed(True)])
+def test_a_parameter_that_forward_writes_to_is_named_and_stays(make, grouping):
+    module = make()
+    words = isinstance(module, Renormed)
+    learner, episode = Learner(module, in_words if words else squared_error), words_episode() if words else curves()
+    before = state(learner)
+    for work in (
+        lambda: list(evaluate(learner, [episode], GROUPINGS[grouping], 1, 0.1)),
+        lambda: meta_gradient(learner, episode, GROUPINGS[grouping], 1, 0.1, tasks_per_chunk=2),
+    ):
+        with pytest.raises(InputError, match=r"writes to its own (module\.weight|parameters)"):
+            work()
+        assert unchanged(learner, before)
 
 
 @pytest.mark.parametrize("layer", [nn.Embedding(5, 1, max_norm=0.1), nn.EmbeddingBag(5, 1, max_norm=0.1)])
