@@ -18,7 +18,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .clusters import add_rows, check_second_derivative, gradients, rows_of
+from .clusters import add_rows, check_second_derivative, gradients, repeats, rows_of
 from .errors import InputError
 from .grouping import Grouping
 from .inner import (
@@ -84,7 +84,8 @@ def _in_chunks(
     with torch.no_grad():
         for adapted in trajectory(learner, episode, grouping, steps, rate, first_order, tasks_per_chunk):
             visited = [adapted.parameters] if first_order else [*visited, adapted.parameters]
-            if not first_order and not all(map(torch.equal, before, _random_state())):
+            drawn = not all(map(torch.equal, before, _random_state())) or not repeats(learner)
+            if drawn and not first_order:
                 raise InputError(
                     "The learner draws random numbers (dropout, say), which would be others in the second pass over a "
                     "chunk; call eval() on the learner, leave tasks_per_chunk out, or use first_order=True."

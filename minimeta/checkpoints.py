@@ -59,6 +59,8 @@ def train(
         for _ in progress(reports()):
             pass
     except KeyboardInterrupt:
+        if training.last is not None and training.step == len(losses) + 1:  # it came in the middle of an update
+            losses.append(training.last.outer_loss)
         if training.step == len(losses) > at:
             save(training, folder, losses, made_of)
         raise

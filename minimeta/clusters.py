@@ -7,9 +7,11 @@ padded and nothing is computed twice. What a task gets does not depend on the ta
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import partial
+from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
 import torch
@@ -17,6 +19,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import disable_saved_tensors_hooks
 from torch.backends import cuda
 from torch.func import functional_call, vmap
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from .errors import InputError
 from .tasks import Batch
@@ -28,8 +31,17 @@ Parameters = dict[str, Tensor]
 _ONE_BY_ONE: WeakSet[nn.Module] = WeakSet()
 """Learners that `vmap` has refused."""
 
-_INDEPENDENT: WeakKeyDictionary[nn.Module, dict[bool, bool | None]] = WeakKeyDictionary()
-"""For each learner, in training mode and not: may tasks share a batch? None before it was tried on two tasks."""
+
+@dataclass
+class _Tried:
+    """What was found out about a learner: does it repeat itself, may tasks share a batch (None: not tried yet)?"""
+
+    repeats: bool
+    shares: bool | None = None
+
+
+_TRIED: WeakKeyDictionary[nn.Module, dict[bool, _Tried]] = WeakKeyDictionary()
+"""For each learner, in training mode and not."""
 
 _TWICE: WeakKeyDictionary[nn.Module, set[bool]] = WeakKeyDictionary()
 """The learners, in training mode and not, whose gradients can be differentiated."""
@@ -39,7 +51,8 @@ _FUSED = (  # is it enabled, and its switch; `torch.nn.attention.sdpa_kernel` do
     (cuda.mem_efficient_sdp_enabled, cuda.enable_mem_efficient_sdp),
     (cuda.cudnn_sdp_enabled, cuda.enable_cudnn_sdp),
 )
-_ROUNDING = 0.02  # relative; in bfloat16 sums differ by a percent with the shape that they are computed in
+_ROUNDING = {torch.float64: 1e-9, torch.float32: 1e-4}  # how far sums differ with the shape they are computed in
+_LOW_ROUNDING = 0.02  # and where anything is computed in half precision
 
 
 def task_losses(learner: nn.Module, theta: Parameters, labels: Sequence[int], batch: Batch) -> Tensor:
@@ -48,7 +61,13 @@ def task_losses(learner: nn.Module, theta: Parameters, labels: Sequence[int], ba
     `theta[name]` is (clusters, *shape) and `batch` tensors are (tasks, n, ...). Raises InputError if the learner does
     not give one loss per example, or writes to its own parameters or buffers.
     """
-    return _by_cluster(learner, learner, "", theta, labels, batch)
+    losses = _by_cluster(learner, learner, "", theta, labels, batch)
+    if losses.ndim != 2:
+        raise InputError(
+            f"The learner gave losses of shape {tuple(losses.shape[1:])} for {losses.shape[1]} examples; it must give "
+            "one loss per example, (n,)."
+        )
+    return losses
 
 
 def task_outputs(learner: nn.Module, theta: Parameters, labels: Sequence[int], batch: Batch) -> Tensor:
@@ -86,7 +105,7 @@ def gradients(
     try:
         return torch.autograd.grad(outputs, inputs, vectors, create_graph=create_graph, materialize_grads=True)
     except RuntimeError as error:
-        if "derivative" in str(error):
+        if "derivative" in str(error) or "automatic differentiation" in str(error):
             raise InputError(_LACKS.format(_first_line(error))) from None
         if "use_reentrant" in str(error):
             raise InputError(_RECOMPUTES) from None
@@ -103,12 +122,7 @@ def check_second_derivative(learner: nn.Module, found: Sequence[Tensor]) -> None
     tried = _TWICE.setdefault(learner, set())
     if learner.training in tried:
         return
-    left, seen = [each.grad_fn for each in found], set()
-    while left:
-        node = left.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
+    for node in _nodes(found):
         # torch 2.13: its own numerical check, gradgradcheck, fails for this one on a CPU.
         if node.name() == "WeightNormInterfaceBackward0":
             raise InputError(
@@ -117,7 +131,6 @@ def check_second_derivative(learner: nn.Module, found: Sequence[Tensor]) -> None
             )
         if node.name() in ("torch::autograd::Error", "torch::autograd::NotImplemented") or _once_differentiable(node):
             raise InputError(_LACKS.format("as it says itself"))
-        left += [below for below, _ in node.next_functions]
     tried.add(learner.training)
 
 
@@ -170,7 +183,7 @@ def _by_cluster(
     threads = threads_for(learner, batch)
     with _left_alone(layers, theta) as buffers, _differentiable_attention(), threads:
         function = _function(layers, module, prefix, buffers)
-        apart = not _may_share(learner, function, theta, batch)
+        apart = not _may_share(learner, function, theta, buffers, batch)
         members: dict[int, list[int]] = {}
         for task, label in enumerate(labels[:tasks]):
             members.setdefault(task if apart else label, []).append(task)
@@ -258,43 +271,66 @@ def _at(batch: dict[str, Tensor], place: int) -> dict[str, Tensor]:
     return {name: value[place] for name, value in batch.items()}
 
 
-def _may_share(learner: nn.Module, function: _Function, theta: Parameters, batch: Batch) -> bool:
+def repeats(learner: nn.Module) -> bool:
+    """Whether the learner, as far as it was tried in its mode, gives the same for the same random state of torch."""
+    tried = _TRIED.get(learner, {}).get(learner.training)
+    return tried is None or tried.repeats
+
+
+def _may_share(learner: nn.Module, function: _Function, theta: Parameters, buffers: Parameters, batch: Batch) -> bool:
     """Whether tasks may be one batch: not where a result depends on the rows beside it.
 
     That is so with batch normalisation by the batch's own statistics. Whether a learner does anything of the kind is
     tried once, on two tasks.
     """
-    known, mode, one = _INDEPENDENT.setdefault(learner, {}), learner.training, _at(theta, 0)
+    known, mode, one = _TRIED.setdefault(learner, {}), learner.training, _at(theta, 0)
     if mode not in known:
-        _try_out(function, dict(learner.named_parameters()) | one, _at(batch, 0))
-        known[mode] = None
-    if known[mode] is None and len(next(iter(batch.values()))) > 1:
-        known[mode] = _same_in_company(function, one, batch) and not any(
+        known[mode] = _Tried(_try_out(learner, function, one, buffers, _at(batch, 0)))
+    if known[mode].shares is None and len(next(iter(batch.values()))) > 1:
+        known[mode].shares = _same_in_company(function, one, batch) and not any(
             isinstance(layer, nn.modules.batchnorm._BatchNorm) and not layer.track_running_stats
             for layer in learner.modules()
         )
-    return known[mode] is not False
+    return known[mode].shares is not False
+
+
+class _Precision(TorchDispatchMode):
+    """Notes whether anything is computed in half precision."""
+
+    low = False
+
+    def __torch_dispatch__(self, function: Any, types: Any, arguments: Any = (), keywords: Any = None) -> Any:
+        found = function(*arguments, **(keywords or {}))
+        self.low |= isinstance(found, Tensor) and found.dtype in (torch.bfloat16, torch.float16)
+        return found
 
 
 def _same_in_company(function: _Function, parameters: Parameters, batch: Batch) -> bool:
-    """Are the results for the first task the same with the second in its batch?"""
+    """Are the results for two tasks the same in one batch and in two?"""
     n = next(iter(batch.values())).shape[1]
-    with _random_state_kept(), torch.no_grad():
+    with _random_state_kept(), torch.no_grad(), _Precision() as precision:
         torch.manual_seed(0)
-        alone = function(parameters, _at(batch, 0)).float()
-        torch.manual_seed(0)
-        together = function(parameters, {name: value[:2].flatten(0, 1) for name, value in batch.items()}).float()
-    if alone.shape[:1] != (n,) or together.shape[:1] != (2 * n,) or not alone.isfinite().all():
+        together = function(parameters, {name: value[:2].flatten(0, 1) for name, value in batch.items()})
+        parts = []
+        for task in (0, 1):
+            torch.manual_seed(0)
+            parts.append(function(parameters, _at(batch, task)))
+    if together.shape[:1] != (2 * n,) or any(part.shape[:1] != (n,) for part in parts):
         return True  # the caller says what is wrong
-    return bool((together[:n] - alone).abs().max() <= _ROUNDING * alone.abs().max())
+    apart, together = torch.cat(parts).double(), together.double()
+    if not apart.isfinite().all():
+        return True  # the caller says this, too
+    rounding = _LOW_ROUNDING if precision.low else _ROUNDING.get(parts[0].dtype, _LOW_ROUNDING)
+    return bool((together - apart).abs().max() <= rounding * apart.abs().max())
 
 
-def _try_out(function: _Function, parameters: Parameters, examples: Batch) -> None:
-    """Raise InputError if the learner writes to its parameters, or does not keep its activations.
+def _try_out(learner: nn.Module, function: _Function, theta: Parameters, buffers: Parameters, examples: Batch) -> bool:
+    """Raise InputError if the learner writes to itself, or does not keep its activations; else: does it repeat itself?
 
     The first is tried on copies. Activations that are recomputed in the backward pass would be those at ω.
     """
-    copies = {name: value.detach().clone().requires_grad_(value.requires_grad) for name, value in parameters.items()}
+    own = dict(learner.named_parameters()) | theta
+    copies = {name: value.detach().clone().requires_grad_(value.requires_grad) for name, value in own.items()}
     with _random_state_kept(), torch.enable_grad():
         try:
             with disable_saved_tensors_hooks(_RECOMPUTES):
@@ -304,16 +340,63 @@ def _try_out(function: _Function, parameters: Parameters, examples: Batch) -> No
             hooks = nullcontext()
         try:
             with hooks:
-                function(copies, examples)
+                torch.manual_seed(0)
+                first = function(copies, examples, stacked=True)
         except RuntimeError as error:
             if _RECOMPUTES in str(error):
                 raise InputError(_RECOMPUTES) from None
             if "a leaf Variable that requires grad is being used in an in-place operation" in str(error):
                 raise InputError(_WRITES.format("parameters")) from None
             raise
-    for name, value in copies.items():
-        if value._version:
+        _check_written([(name, copies[name], value) for name, value in own.items()])
+        kept = {
+            f"{path}.{name}".lstrip("."): v for path, m in learner.named_modules() for name, v in m._buffers.items()
+        }
+        _check_written([(name, value, kept[name]) for name, value in buffers.items()])
+        if not _words_are_separate(first):
+            _ONE_BY_ONE.add(learner)
+        torch.manual_seed(0)
+        with torch.no_grad():
+            return torch.equal(first.detach(), function(copies, examples))
+
+
+def _check_written(tensors: Iterable[tuple[str, Tensor, Tensor]]) -> None:
+    """Raise InputError unless each (name, copy, original) is still what it was: also after a write through `.data`."""
+    for name, copy, original in tensors:
+        same = copy.shape == original.shape and torch.equal(copy.nan_to_num(), original.nan_to_num())
+        if copy._version or not same:
             raise InputError(_WRITES.format(name))
+
+
+def _words_are_separate(result: Tensor) -> bool:
+    """Are all rows of padding in the graph of a result among those that are held constant?
+
+    Raises InputError for an embedding that counts its words.
+    """
+    for node in _nodes([result]):
+        if node.name() != "EmbeddingBackward0":
+            continue
+        if node._saved_scale_grad_by_freq:
+            raise InputError(
+                "An embedding with scale_grad_by_freq divides gradients by how often a word stands in the batch, so a "
+                "task's would depend on the tasks beside it, and its second derivative is wrong (torch 2.13); leave it "
+                "out."
+            )
+        above = node.next_functions[0][0]  # None where the weight is frozen
+        if node._saved_padding_idx < 2**63 and above is not None and above.name() != "WhereBackward0":
+            return False
+    return True
+
+
+def _nodes(found: Iterable[Tensor]) -> Iterator[Any]:
+    """Every node of the graph above these tensors, once."""
+    left, seen = [each.grad_fn for each in found], set()
+    while left:
+        node = left.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            yield node
+            left += [above for above, _ in node.next_functions]
 
 
 def _random_state_kept() -> AbstractContextManager[None]:

@@ -44,7 +44,15 @@ class Learner(nn.Module):
 
 
 def squared_error(outputs: Tensor, y: Tensor) -> Tensor:
-    """Squared error of each example, (n,), averaged over the output's dimensions."""
+    """Squared error of each example, (n,), averaged over the output's dimensions.
+
+    Raises InputError unless both have the same shape.
+    """
+    if outputs.shape != y.shape:
+        raise InputError(
+            f"The outputs have the shape {tuple(outputs.shape)} and y has {tuple(y.shape)}; squared error compares the "
+            "same."
+        )
     return (outputs - y).square().flatten(1).mean(1)
 
 
@@ -284,6 +292,8 @@ def adapt_with_higher(
     import higher
 
     check(learner, episode, steps, rate, second_order=True)
+    if any(module._forward_hooks or module._forward_pre_hooks for module in learner.modules()):
+        raise InputError("The library higher leaves hooks out; take those of the learner away, or use `adapt`.")
     copies = [higher.monkeypatch(learner, copy_initial_weights=False) for _ in episode.tasks]
     labels = [0] * len(copies)
     for k in range(1, steps + 1):
@@ -394,17 +404,17 @@ def _check_module(module: nn.Module) -> None:
             f"{kind} with max_norm shortens its own rows when it is evaluated, and adapting must leave the learner as "
             "it is; leave max_norm out."
         )
-    if getattr(module, "scale_grad_by_freq", False):
-        raise InputError(
-            f"{kind} with scale_grad_by_freq divides gradients by how often a word stands in the batch, so a task's "
-            "would depend on the tasks beside it, and its second derivative is wrong (torch 2.13); leave it out."
-        )
+    if getattr(module, "sparse", False):
+        raise InputError(f"{kind} with sparse=True has gradients that cannot be pooled; leave it out.")
     for hook in module._forward_pre_hooks.values():
         old = type(hook).__module__.removeprefix("torch.nn.utils.")
-        if old in ("weight_norm", "spectral_norm"):
+        if old in ("weight_norm", "spectral_norm", "prune"):
+            instead = (
+                "make it lasting by prune.remove" if old == "prune" else f"use torch.nn.utils.parametrizations.{old}"
+            )
             raise InputError(
                 f"torch.nn.utils.{old} puts a new weight into {kind} when it is evaluated, and adapting must leave the "
-                f"learner as it is; use torch.nn.utils.parametrizations.{old}."
+                f"learner as it is; {instead}."
             )
     if hasattr(module, "_orig_mod") or module._compiled_call_impl is not None:
         raise InputError(

@@ -47,8 +47,9 @@ class meta_train:
     bounds the memory (see `adjoint.meta_gradient`).
 
     It is an iterator of `Report`s and not a generator function, so that it can be interrupted anywhere and
-    iterated again: an outer step is finished or has not happened, and the next one goes on from there. Raises
-    InputError if a loss or the meta-gradient is not finite; ω is then that of the step before.
+    iterated again: an outer step is finished or has not happened, and the next one goes on from there. `last` is the
+    report of the last finished step, also of one that Ctrl-C kept from being given. Raises InputError if a loss or the
+    meta-gradient is not finite; ω is then that of the step before.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class meta_train:
         self.steps, self.inner_rate = steps, inner_rate
         self.first_order, self.tasks_per_chunk = first_order, tasks_per_chunk
         self.outer_steps, self.step = outer_steps, 0
+        self.last: Report | None = None
         self.parameters = [p for p in learner.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(self.parameters, lr=outer_rate, weight_decay=weight_decay)
         decay = (lambda step: 1 - step / max(outer_steps, 1)) if linear_decay else (lambda step: 1.0)
@@ -101,24 +103,25 @@ class meta_train:
                 f"The meta-gradient at outer step {self.step + 1} is not finite; lower the inner rate (now "
                 f"{self.inner_rate:g}) or look for bad values in the data. The parameters are those of the step before."
             )
-        self._update(gradients)
-        return Report(
-            self.step,
-            loss.item(),
-            [inner.losses for inner in record],
-            [inner.labels for inner in record],
-            time.perf_counter() - start,
-        )
+        with _interrupts_after():
+            self._update(gradients)
+            self.last = Report(
+                self.step,
+                loss.item(),
+                [inner.losses for inner in record],
+                [inner.labels for inner in record],
+                time.perf_counter() - start,
+            )
+        return self.last
 
     def _update(self, gradients: Sequence[Tensor]) -> None:
-        """One optimiser step; Ctrl-C waits until it is done."""
+        """One optimiser step."""
         try:
-            with _interrupts_after():
-                for p, gradient in zip(self.parameters, gradients, strict=True):
-                    p.grad = gradient
-                self.optimizer.step()
-                self.scheduler.step()
-                self.step += 1
+            for p, gradient in zip(self.parameters, gradients, strict=True):
+                p.grad = gradient
+            self.optimizer.step()
+            self.scheduler.step()
+            self.step += 1
         finally:
             for p in self.parameters:  # the next step needs the memory
                 p.grad = None

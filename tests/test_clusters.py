@@ -1,14 +1,17 @@
 """Any module, many tasks at once: what a task gets depends on nobody else, and the learner stays as it was."""
 
 import copy
+import random
 import warnings
 
+import numpy as np
 import pytest
 import torch
 from test_inner import TREE, flat, higher_meta_gradient, one_line, relative
 from torch import nn
 from torch.nn import functional
-from torch.nn.utils import parametrizations
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.utils import parametrizations, prune
 from torch.utils.checkpoint import checkpoint
 
 from minimeta.adjoint import meta_gradient
@@ -204,16 +207,84 @@ def test_an_embedding_that_shortens_its_rows(layer):
 
 def test_an_embedding_that_counts_its_words():
     """Its gradients depend on the rows beside it, and torch's own check of second derivatives fails for it."""
-    learner, episode = Learner(nn.Embedding(7, 1, scale_grad_by_freq=True), squared_error), words_episode()
-    for first_order in (False, True):
-        with pytest.raises(InputError, match="scale_grad_by_freq divides gradients"):
-            adapt(learner, episode, everyone(), 1, 0.1, first_order)
+    table = nn.Embedding(7, 2, scale_grad_by_freq=True)
+    for function in (
+        lambda words: table(words).sum(1),
+        lambda words: functional.embedding(words, table.weight, scale_grad_by_freq=True).sum(1),
+    ):
+        learner = Learner(Called(table, function), cross_entropy)
+        for first_order in (False, True):
+            with pytest.raises(InputError, match="scale_grad_by_freq divides gradients"):
+                adapt(learner, words_episode(), everyone(), 1, 0.1, first_order)
     numbers, weight = torch.tensor([0, 1, 1]), torch.randn(3, 2, requires_grad=True)
 
     def cubed(weight):
         return functional.embedding(numbers, weight, scale_grad_by_freq=True) ** 3
 
     assert not torch.autograd.gradgradcheck(cubed, weight, raise_exception=False)
+
+
+class Called(nn.Module):
+    """A function of the inputs that uses a layer."""
+
+    def __init__(self, layer, function):
+        super().__init__()
+        self.layer, self.function = layer, function
+
+    def forward(self, x):
+        return self.function(x)
+
+
+def test_a_sparse_embedding_and_a_pruned_layer_are_refused():
+    with pytest.raises(InputError, match="sparse=True"):
+        adapt(Learner(nn.Embedding(7, 2, sparse=True), cross_entropy), words_episode(), everyone(), 1, 0.1)
+    learner = on_curves(nn.Linear(1, 4), nn.Linear(4, 1))
+    prune.l1_unstructured(learner.module[0], "weight", amount=0.5)
+    before = state(learner)
+    with pytest.raises(InputError, match=r"prune\.remove"):
+        list(evaluate(learner, [curves()], alone(), 1, 0.1))
+    assert unchanged(learner, before)
+    prune.remove(learner.module[0], "weight")
+    list(evaluate(learner, [curves()], alone(), 1, 0.1))
+    copy.deepcopy(learner)
+
+
+class Hidden(nn.Module):
+    """Writes to a tensor through `.data`, which torch does not see."""
+
+    def __init__(self, how):
+        super().__init__()
+        self.layer, self.how = nn.Linear(1, 1), how
+        self.register_buffer("mean", torch.ones(()))
+
+    def forward(self, x):
+        if self.how == "shrinks":
+            self.layer.weight.data.mul_(0.9)
+        elif self.how == "puts another":
+            self.layer.weight.data = self.layer.weight.data / (self.layer.weight.data.norm() + 1)
+        else:
+            self.mean.data.mul_(0.9).add_(x.detach().mean())
+        return self.layer(x) - self.mean
+
+
+@pytest.mark.parametrize("how", ["shrinks", "puts another", "buffer"])
+def test_what_writes_unseen_is_named_and_nothing_is_written(how):
+    learner = Learner(Hidden(how), squared_error)
+    before = state(learner)
+    for grouping in (alone(), everyone()):
+        with pytest.raises(InputError, match="writes to its own module"):
+            list(evaluate(learner, [curves()], grouping, 1, 0.1))
+        with pytest.raises(InputError, match="writes to its own module"):
+            meta_gradient(learner, curves(), grouping, 1, 0.1)
+    assert unchanged(learner, before)
+
+
+def test_the_slow_reference_refuses_hooks():
+    learner = on_curves(nn.Linear(1, 4), nn.Linear(4, 1))
+    learner.module[0].register_forward_hook(lambda module, inputs, outputs: 2 * outputs)
+    with pytest.raises(InputError, match="leaves hooks out"):
+        adapt_with_higher(learner, curves(), alone(), 1, 0.1)
+    adapt(learner, curves(), alone(), 1, 0.1)
 
 
 # A task in company
@@ -235,11 +306,38 @@ class Centred(nn.Module):
         return self.last((hidden - hidden.mean(0)).tanh())
 
 
+class Rows(nn.Module):
+    """A transformer layer that takes rows for a sequence, as torch's layers do unless they are told otherwise."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Linear(1, 4), nn.Linear(4, 1)
+        self.layer = nn.TransformerEncoderLayer(4, 2, 4, dropout=0.0)
+
+    def forward(self, x):
+        return self.last(self.layer(self.first(x)[:, None])[:, 0])
+
+
+def before_a_layer(function):
+    return lambda: Learner(Applied(torch.tanh, function), squared_error)
+
+
+COMPANY = {
+    "batch norm": normalised,
+    "mean": lambda: Learner(Centred(), squared_error),
+    "weak": before_a_layer(lambda x: x - 0.02 * x.mean(0)),
+    "maximum": before_a_layer(lambda x: x - x.max(0).values),
+    "first row": before_a_layer(lambda x: x * (1 + x[:1])),
+    "rows as a sequence": lambda: Learner(Rows(), squared_error),
+}
+
+
 @pytest.mark.parametrize("grouping", GROUPINGS)
-@pytest.mark.parametrize("make", [normalised, lambda: Learner(Centred(), squared_error)], ids=["batch norm", "own"])
+@pytest.mark.parametrize("make", COMPANY.values(), ids=COMPANY)
 def test_batch_statistics_are_those_of_each_task(make, grouping):
     learner, episode = make(), curves()
-    expected = higher_meta_gradient(learner, episode, GROUPINGS[grouping], steps=2)
+    with sdpa_kernel(SDPBackend.MATH):
+        expected = higher_meta_gradient(learner, episode, GROUPINGS[grouping], steps=2)
     assert relative(plain_gradient(learner, episode, GROUPINGS[grouping]), expected) < 1e-8
     for chunk in (1, 3, 8):
         assert relative(plain_gradient(learner, episode, GROUPINGS[grouping], chunk=chunk), expected) < 1e-8
@@ -256,7 +354,7 @@ def test_it_is_tried_out_once():
     module = Telling()
     learner = Learner(module, squared_error)
     one, all_of_them = Episode(("a",), *first_task(curves())), curves()
-    for episode, passes in ((one, 2), (one, 1), (all_of_them, 3), (all_of_them, 1), (one, 1)):
+    for episode, passes in ((one, 3), (one, 1), (all_of_them, 4), (all_of_them, 1), (one, 1)):
         module.passes = 0
         theta = {name: p.unsqueeze(0) for name, p in learner.named_parameters()}
         task_losses(learner, theta, [0] * len(episode.tasks), episode.query)
@@ -323,6 +421,25 @@ def test_whatever_draws_is_refused_in_chunks_of_second_order(how):
     meta_gradient(learner, curves(), everyone(), 2, 0.01)
 
 
+GENERATOR = torch.Generator()
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda hidden: hidden * np.random.default_rng().random(),
+        lambda hidden: hidden * (1 + random.random()),
+        lambda hidden: hidden * torch.rand(hidden.shape[-1], generator=GENERATOR, dtype=hidden.dtype),
+    ],
+    ids=["numpy", "Python", "a generator of its own"],
+)
+def test_draws_that_torch_does_not_know_of_are_refused_in_chunks(draw):
+    learner = Learner(Applied(draw), squared_error)
+    with pytest.raises(InputError, match="draws random numbers"):
+        meta_gradient(learner, curves(), everyone(), 2, 0.01, tasks_per_chunk=3)
+    meta_gradient(learner, curves(), everyone(), 2, 0.01)
+
+
 # Padding
 
 
@@ -358,6 +475,33 @@ def test_the_row_of_padding_is_not_learned(grouping):
     before = learner.module.words.weight
     assert torch.equal(theta[:, 0], before[0].expand_as(theta[:, 0]))
     assert not torch.equal(theta[:, 1:], before[1:].expand_as(theta[:, 1:]))
+
+
+class OtherWords(nn.Module):
+    """The same with torch's function, or with a weight that is computed."""
+
+    def __init__(self, how):
+        super().__init__()
+        self.words, self.how = Words(), how
+        if how == "parametrized":
+            nn.utils.parametrize.register_parametrization(self.words.words, "weight", nn.Tanh())
+
+    def forward(self, words):
+        if self.how == "parametrized":
+            return self.words(words)
+        found = functional.embedding(words, self.words.words.weight, padding_idx=0)
+        return self.words.last(found.tanh().sum(1))
+
+
+@pytest.mark.parametrize("how", ["function", "parametrized"])
+@pytest.mark.parametrize("grouping", GROUPINGS)
+def test_other_ways_to_pad(grouping, how):
+    learner, episode = Learner(OtherWords(how), cross_entropy), words_episode()
+    if how == "function":
+        learner.module.words.words.padding_idx = None
+    expected = higher_meta_gradient(learner, episode, GROUPINGS[grouping], steps=2)
+    for chunk in (None, 3):
+        assert relative(plain_gradient(learner, episode, GROUPINGS[grouping], chunk=chunk), expected) < 1e-10
 
 
 # Second derivatives
@@ -492,12 +636,12 @@ class Once(torch.autograd.Function):
 
 
 class Applied(nn.Module):
-    def __init__(self, function):
+    def __init__(self, function, before=lambda x: x):
         super().__init__()
-        self.layer, self.function = nn.Linear(1, 4), function
+        self.layer, self.function, self.before = nn.Linear(1, 4), function, before
 
     def forward(self, x):
-        return self.function(self.layer(x)).sum(-1, keepdim=True)
+        return self.function(self.layer(self.before(x))).sum(-1, keepdim=True)
 
 
 @pytest.mark.parametrize("function", [nn.Hardsigmoid(), Once.apply, lambda h: torch.cdist(h, h[:1], p=1)])

@@ -354,6 +354,21 @@ def test_tensors_of_a_batch_that_do_not_go_together_raise(where, damage):
     assert f"The {where} holds" in one_line(error)
 
 
+@pytest.mark.parametrize("shape", [(3, 4), (3, 4, 3)])
+def test_squared_errors_are_of_the_same_shapes(shape):
+    """Otherwise (n, 1) against (n,) would be (n, n), and nobody would know."""
+    batch = {"x": torch.ones(3, 4, 1), "y": torch.ones(shape)}
+    with pytest.raises(InputError) as error:
+        adapt(mlp(), Episode(tuple("abc"), (batch,), {}), everyone(), 1, 0.01)
+    assert "squared error compares the same" in one_line(error)
+
+
+def test_a_loss_of_another_shape_than_one_for_each_example():
+    learner = Learner(nn.Linear(1, 1), lambda outputs, y: (outputs - y).square())
+    with pytest.raises(InputError, match=r"losses of shape \(10, 1\) for 10 examples"):
+        adapt(learner, sinusoids(tasks=3)(0), everyone(), 1, 0.01)
+
+
 def test_adapting_needs_no_query_and_scoring_does():
     whole = sinusoids(tasks=3)(0)
     episode = Episode(whole.tasks, whole.support, {})
