@@ -76,11 +76,16 @@ def _finetune(options: argparse.Namespace) -> None:
     if _first_process():
         made_of = _hashes(Path(encoder)) or {"name": encoder}
         _same_options(options, checkpoints, {"encoder": made_of, "data": identity.content(corpus.to_dict())})
-    _make(
-        options,
-        lambda out: train(encoder, corpus, out, settings, options.seed, checkpoints),
-        4 if options.data else 1,
-    )
+    try:
+        _make(
+            options,
+            lambda out: train(encoder, corpus, out, settings, options.seed, checkpoints),
+            4 if options.data else 1,
+        )
+    except InputError:
+        if _first_process() and [path.name for path in checkpoints.glob("*")] == ["options.json"]:
+            shutil.rmtree(checkpoints)  # nothing was trained
+        raise
     if _first_process():
         shutil.rmtree(checkpoints)
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from .errors import InputError
-from .files import whole_file
+from .files import expanded, whole_file
 from .outer import Report, meta_train
 
 FREE = ("tasks_per_chunk",)
@@ -43,6 +43,7 @@ def train(
     writes a checkpoint and goes on out. Raises InputError where `resume`, `save` and the training do; the last good
     checkpoint is then still there.
     """
+    folder = Path(expanded(folder))
     losses = resume(training, folder, made_of)
     saved, at = time.monotonic(), training.step
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from .episodes import columns
 from .errors import InputError
-from .files import whole_file
+from .files import expanded, whole_file
 from .inner import Learner
 from .spans import Window, best_possible, best_spans, first_answer, training_window, windows
 from .tasks import Batch
@@ -80,7 +80,7 @@ class Features:
 
     def __init__(self, encoder: Encoder, corpus: Dataset, cache: str | Path | None = None) -> None:
         self.encoder, self.corpus = encoder, corpus
-        self.cache = Path(cache) if cache and encoder.trunk is not None else None
+        self.cache = Path(expanded(cache)) if cache and encoder.trunk is not None else None
         self.seconds = 0.0  # spent so far on computing examples
         self.rows: dict[Hashable, dict[str, Tensor]] = {}
         self._kept: dict[Hashable, tuple[Any, int, int]] = {}  # a file's tensor, and the example's place in it

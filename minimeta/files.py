@@ -35,6 +35,7 @@ def archived(path: Path, folder: str, name: str) -> bytes | None:
     `path` is the archive, the directory that it unpacks to, or one that holds `folder`.zip or the directory `folder`.
     Raises InputError if there is no `path`, nothing of the archive in it, or if the archive is damaged.
     """
+    path = Path(expanded(path))
     if not path.exists():
         raise InputError(f"There is no {path}; expected {folder}.zip or the directory that it unpacks to.")
     archive = path / f"{folder}.zip" if path.is_dir() else path

@@ -88,11 +88,21 @@ def load(folder: str | Path) -> Results:
     folder = Path(expanded(folder))
     if not (folder / "study.json").exists():
         raise InputError(f"There is no study in {folder}: expected study.json, rows.json and cells/.")
+    rows = rows_of_study(folder)
     records, odd = records_of(folder)
     for complaint in odd:
         warnings.warn(complaint, stacklevel=2)
-    rows = folder / "rows.json"
-    return Results(shared(folder), read_json(rows) if rows.exists() else {}, records)
+    return Results(shared(folder), rows, records)
+
+
+def rows_of_study(folder: Path) -> dict[str, dict[str, Any]]:
+    """The rows that a study scored, by language; none without rows.json. Raises InputError if something damaged it."""
+    path = folder / "rows.json"
+    rows = read_json(path) if path.exists() else {}
+    whole = isinstance(rows, dict) and all(isinstance(own, dict) and "pair" in own for own in rows.values())
+    if not whole or not set(rows) <= set(LANGUAGES):
+        raise InputError(f"{path} is not what a study writes there; delete it, and going on with the study makes it.")
+    return rows
 
 
 def records_of(folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
@@ -100,33 +110,50 @@ def records_of(folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
     records, odd = [], []
     for path in sorted((folder / "cells").glob("[!.]*.json")):
         try:
-            record = read_json(path)
+            records.append(record_of(path))
         except InputError as error:
             odd.append(f"{str(error).rstrip('.')}; it is left out.")
-            continue
-        if reason := _no_record(record):
-            odd.append(f"{path} is no record of a run as this version writes them ({reason}); it is left out.")
-        else:
-            records.append(record)
     return records, odd
+
+
+def record_of(path: Path) -> dict[str, Any]:
+    """The record of a run in the `cells` of a study; raises InputError if it is not one that this version writes."""
+    record, folder = read_json(path), path.parents[1]
+    try:
+        reason = _no_record(record, shared(folder)["task"], rows_of_study(folder))
+    except (TypeError, ValueError, AttributeError, KeyError) as error:
+        reason = f"{type(error).__name__}: {error}"
+    if reason:
+        raise InputError(f"{path} is no record of a run as this version writes them ({reason}).")
+    return record
 
 
 _CELL = ("method", "auxiliaries", "by_genre", "target", "covering", "parallel")
 _RECORD = (*_CELL, "seed", "outer_losses", "train_seconds", "results")
 
 
-def _no_record(record: Any) -> str:
-    """Why this is not what `recipes.run` returns; "" if it is."""
+def _no_record(record: Any, task: str, rows: dict[str, dict[str, Any]]) -> str:
+    """Why this is not what `recipes.run` returns; "" if it is. May raise the errors of entries of another type."""
     if not isinstance(record, dict):
         return f"it holds a {type(record).__name__}"
     if lacking := [name for name in _RECORD if name not in record]:
         return f"it lacks {some(lacking)}"
     if record["method"] not in METHODS:
         return f"it is of the method {record['method']!r}"
-    known = {name for names in METRICS.values() for name in names}
-    scores = [score for kinds in record["results"].values() for score in kinds.values()]
-    if not all({"n", "predicted"} < set(score) and known & set(score) for score in scores):
-        return "its results lack scores"
+    if not isinstance(record["seed"], int) or not isinstance(record["train_seconds"], int | float):
+        return "its seed or its seconds are no number"
+    odd = {*record["auxiliaries"], *record["results"], record["target"]} - {*LANGUAGES, None}
+    if odd:
+        return f"it is about the language {sorted(odd)[0]!r}"
+    for target, kinds in record["results"].items():
+        if odd := set(kinds) - set(recipes.KINDS):
+            return f"it has a test {sorted(odd)[0]!r}"
+        for score in kinds.values():
+            if not all(isinstance(score.get(name), int | float) for name in (*METRICS[task], "n")):
+                return f"its results lack scores, {' and '.join(METRICS[task])} in numbers"
+            asked = rows[target]["pair"] if target in rows else score["predicted"]
+            if not len(score["predicted"]) == len(asked) == score["n"]:
+                return f"its answers in {target} are not as many as rows were scored"
     return ""
 
 

@@ -23,8 +23,8 @@ from .checkpoints import FREE
 from .corpora import TASKS
 from .episodes import columns
 from .errors import InputError, some
-from .files import data_directory, expanded, read_json, write_json
-from .findings import OWN, shared
+from .files import data_directory, expanded, write_json
+from .findings import OWN, record_of, rows_of_study, shared
 from .inner import check_chunk
 from .jobs import AtWork
 from .jobs import engine as engine  # for those who ask here how to use a cluster
@@ -176,6 +176,8 @@ def run(
     from joblib import delayed
 
     folder, named, world, runs = Path(expanded(folder)), world.shared, world.located, merged(runs)
+    if threads is not None and threads < 1:
+        raise InputError(f"The number of threads is {threads}; it must be 1 or more.")
     if workers < 1:
         raise InputError(f"The number of workers is {workers}; it must be 1 or more.")
     if not runs:
@@ -250,7 +252,7 @@ def _lay_out(
                 f"{folder} holds a study of other content: {' and '.join(odd)} ({named['encoder']}, {named['data']}) "
                 "are not what its runs were made of; put back what was there, or use another folder."
             )
-        kept = read_json(folder / "rows.json") if (folder / "rows.json").exists() else {}
+        kept = rows_of_study(folder)
         if any(kept.get(code, own) != own for code, own in rows.items()):
             raise InputError(f"{folder} holds a study of other test rows; use another folder.")
         rows = kept | rows
@@ -300,7 +302,12 @@ def _missing(each: Run, folder: Path, world: World) -> Run | None:
     path = folder / "cells" / f"{each.name}.json"
     if not path.exists():
         return each
-    record = read_json(path)
+    try:
+        record = record_of(path)
+        if not isinstance(record.get("settings"), dict):
+            raise InputError(f"{path} does not say with which settings it was run.")
+    except InputError as error:
+        raise InputError(f"{str(error).rstrip('.')}; move it away, and its run is done again.") from None
     if _fixed(settings_of(record)) != _fixed(asdict(_settings(each, world))):
         raise InputError(f"{path} was run with other settings than today's; move it away or use another folder.")
     done = record["results"]

@@ -1,5 +1,6 @@
 """Checkpoints: a training that was stopped anywhere goes on bit for bit; what cannot go on says why."""
 
+import itertools
 import json
 import os
 import random
@@ -83,6 +84,29 @@ def test_a_stopped_training_goes_on_bit_for_bit(tmp_path, stop, error):
     assert again.optimizer.param_groups[0]["lr"] == whole.optimizer.param_groups[0]["lr"] == 0
     moments = [[own["exp_avg"] for own in run.optimizer.state_dict()["state"].values()] for run in (again, whole)]
     assert same(*moments)
+
+
+def test_ctrl_c_in_the_middle_of_an_update_writes_a_checkpoint_of_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    stopped, whole = training(), training()
+    expected = checkpoints.train(whole, tmp_path / "whole", {})
+    real, count = stopped.optimizer.step, itertools.count(1)
+
+    def step():
+        if next(count) == 3:
+            signal.raise_signal(signal.SIGINT)
+        real()
+
+    stopped.optimizer.step = step
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            checkpoints.train(stopped, "~/stopped", {})
+    finally:
+        signal.signal(signal.SIGINT, before)
+    (path,) = (tmp_path / "stopped").glob("step-*")
+    assert checkpoints.header(path)["losses"] == expected[:3]
+    assert checkpoints.train(training(), tmp_path / "stopped", {}) == expected
 
 
 def test_ctrl_c_writes_a_checkpoint_and_an_error_does_not(tmp_path):

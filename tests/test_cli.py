@@ -524,6 +524,14 @@ def test_fine_tuning_with_a_home_directory(call, tmp_path, monkeypatch):
     assert (tmp_path / "new" / "model.safetensors").exists() and not (tmp_path / "~").exists()
 
 
+def test_fine_tuning_that_did_not_begin_leaves_nothing(call, tmp_path):
+    small_world.write_multinli(tmp_path / "nli")
+    arguments = ("finetune", "nli", f"--data={tmp_path / 'nli'}", "--rows=9", f"--out={tmp_path / 'new'}")
+    status, _, said = call(*arguments, f"--encoder={tmp_path / 'none'}")
+    assert status == 2 and len(said.splitlines()) == 1 and "There is no encoder" in said
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(("new", ".new"))) == []
+
+
 def test_fine_tuning_goes_on_with_the_same_encoder_and_rows_by_any_name(call, tmp_path, monkeypatch):
     from minimeta import finetune
 

@@ -21,6 +21,7 @@ from small_world import complaint
 
 from minimeta import corpora, findings, languages, phrases, recipes, study
 from minimeta.checkpoints import FREE
+from minimeta.errors import InputError
 from minimeta.files import data_directory
 from minimeta.languages import LANGUAGES
 from minimeta.metrics import paired_difference
@@ -707,6 +708,61 @@ def test_a_record_of_a_method_or_a_score_that_is_not_known(finished, tmp_path):
         found = findings.load(tmp_path / "study")
     assert ["reptile" in str(each.message) or "lack scores" in str(each.message) for each in caught] == [True, True]
     assert len(found.records) == len(RUNS) - 2
+
+
+def entries(record):
+    """Entries of a record that no run writes, each with one thing wrong."""
+    (target, kinds), *_ = record["results"].items()
+    (kind, score), *_ = kinds.items()
+
+    def scored(**other):
+        return {"results": {target: {kind: score | other}}}
+
+    return [
+        {"method": ["maml"]}, {"method": None}, {"auxiliaries": None}, {"auxiliaries": ["xx"]}, {"seed": "1"},
+        {"seed": None}, {"train_seconds": None}, {"results": []}, {"results": None}, {"results": {target: []}},
+        {"results": {target: {kind: "x"}}}, {"results": {"xx": kinds}}, {"results": {target: {"weird": score}}},
+        scored(accuracy=None), scored(accuracy="9"), scored(predicted=None), scored(predicted="01"), scored(n="3"),
+        {"results": {target: {kind: {"f1": 1, "exact_match": 1, "n": 1, "predicted": ["a"]}}}},
+    ]  # fmt: skip
+
+
+def test_a_record_with_an_odd_entry_is_named_and_hides_nothing(finished, tmp_path):
+    folder = shutil.copytree(finished, tmp_path / "study")
+    whole = findings.scores(findings.load(folder))
+    first = sorted((folder / "cells").iterdir())[0]
+    record = json.loads(first.read_text("utf-8"))
+    for entry in entries(record):
+        (folder / "cells" / "odd.json").write_text(json.dumps(record | entry), "utf-8")
+        with pytest.warns(UserWarning, match=r"odd\.json is no record of a run") as caught:
+            found = findings.load(folder)
+        assert len(caught) == 1
+        assert findings.scores(found).equals(whole)
+
+
+@pytest.mark.parametrize("damage", [[1, 2], {"results": None}, {"settings": None}])
+def test_going_on_over_a_record_that_is_none_is_one_sentence(finished, tmp_path, damage):
+    folder = shutil.copytree(finished, tmp_path / "study")
+    path = folder / "cells" / f"{RUNS[0].name}.json"
+    damaged = damage if isinstance(damage, list) else json.loads(path.read_text("utf-8")) | damage
+    path.write_text(json.dumps(damaged), "utf-8")
+    with pytest.raises(InputError, match="move it away, and its run is done again"):
+        study._missing(RUNS[0], folder, World())
+
+
+def test_rows_that_are_none_are_named(finished, tmp_path):
+    folder = shutil.copytree(finished, tmp_path / "study")
+    for damage in ([1], {"de": []}):
+        (folder / "rows.json").write_text(json.dumps(damage), "utf-8")
+        with pytest.raises(InputError, match=r"rows\.json is not what a study writes"):
+            findings.load(folder)
+
+
+def test_no_threads_are_refused(tmp_path):
+    for threads in (0, -3):
+        with pytest.raises(InputError, match="number of threads is"):
+            study.run(RUNS, tmp_path / "study", World(), threads=threads)
+    assert not (tmp_path / "study").exists()
 
 
 def test_before_the_first_run_is_finished(finished, tmp_path, capsys):
