@@ -416,8 +416,9 @@ def _check_module(module: nn.Module) -> None:
                 f"torch.nn.utils.{old} puts a new weight into {kind} when it is evaluated, and adapting must leave the "
                 f"learner as it is; {instead}."
             )
-    if hasattr(module, "_orig_mod") or module._compiled_call_impl is not None:
+    compiled = hasattr(module, "_orig_mod") or module._compiled_call_impl is not None
+    if compiled or isinstance(module, torch.jit.ScriptModule):
         raise InputError(
-            f"{kind} has been compiled by torch.compile, which evaluates one set of parameters at a time; build the "
-            "learner from the module before that."
+            f"{kind} has been compiled by {'torch.compile' if compiled else 'torch.jit'}, which evaluates one set of "
+            "parameters at a time; build the learner from the module before that."
         )

@@ -743,6 +743,8 @@ def test_a_compiled_module_is_refused():
     learner = Learner(torch.compile(nn.Linear(1, 1)), squared_error)
     with pytest.raises(InputError, match="has been compiled"):
         adapt(learner, curves(), alone(), 1, 0.1)
+    with pytest.raises(InputError, match=r"by torch\.jit"):
+        adapt(Learner(torch.jit.script(nn.Linear(1, 1)), squared_error), curves(), alone(), 1, 0.1)
     whole = on_curves(nn.Linear(1, 1))
     whole.module.compile()
     with pytest.raises(InputError, match="has been compiled"):
