@@ -108,19 +108,23 @@ def rows_of_study(folder: Path) -> dict[str, dict[str, Any]]:
 def records_of(folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
     """The records of the study in `folder`, and a complaint about each file in `cells` that is none."""
     records, odd = [], []
-    for path in sorted((folder / "cells").glob("[!.]*.json")):
+    paths = sorted((folder / "cells").glob("[!.]*.json"))
+    if not paths:
+        return [], []
+    task, rows = shared(folder)["task"], rows_of_study(folder)
+    for path in paths:
         try:
-            records.append(record_of(path))
+            records.append(record_of(path, task, rows))
         except InputError as error:
             odd.append(f"{str(error).rstrip('.')}; it is left out.")
     return records, odd
 
 
-def record_of(path: Path) -> dict[str, Any]:
-    """The record of a run in the `cells` of a study; raises InputError if it is not one that this version writes."""
-    record, folder = read_json(path), path.parents[1]
+def record_of(path: Path, task: str, rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """The record of a run of a study with these `rows`; raises InputError if it is not one that this version writes."""
+    record = read_json(path)
     try:
-        reason = _no_record(record, shared(folder)["task"], rows_of_study(folder))
+        reason = _no_record(record, task, rows)
     except (TypeError, ValueError, AttributeError, KeyError) as error:
         reason = f"{type(error).__name__}: {error}"
     if reason:

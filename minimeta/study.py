@@ -186,7 +186,8 @@ def run(
     folder.mkdir(parents=True, exist_ok=True)
     with jobs.alone(folder):
         named, made_of = _lay_out(runs, folder, world, named, made_of)
-        left = [missing for each in runs if (missing := _missing(each, folder, world))]
+        rows = rows_of_study(folder)
+        left = [missing for each in runs if (missing := _missing(each, folder, world, rows))]
         if threads is None:
             available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4
             threads = 1 if world.scale == "toy" or workers > 1 else min(4, available)
@@ -261,7 +262,7 @@ def _lay_out(
     write_json(folder / "rows.json", rows)
     write_json(folder / "study.json", named | {"made_of": made_of})
     if world.cache:
-        _keep_features(runs, folder, world)
+        _keep_features(runs, folder, world, rows)
     return named, made_of
 
 
@@ -270,12 +271,12 @@ def _same_place(one: str, other: str) -> bool:
     return Path(expanded(one)).resolve() == Path(expanded(other)).resolve()
 
 
-def _keep_features(runs: Sequence[Run], folder: Path, world: World) -> None:
+def _keep_features(runs: Sequence[Run], folder: Path, world: World, rows: dict[str, dict[str, Any]]) -> None:
     """Put the trunk's output for all rows that unfinished runs may draw or are scored on into the cache."""
     blocks: dict[tuple[Any, int], list[tuple[str, str]]] = {}
     for each in runs:
         settings = _settings(each, world)
-        if settings.adapt == "all" or not _missing(each, folder, world):
+        if settings.adapt == "all" or not _missing(each, folder, world, rows):
             continue
         needed = [(code, "dev") for code in each.languages] + [(code, "test") for code in each.targets]
         blocks.setdefault((settings.adapt, settings.max_length), []).extend(needed)
@@ -294,16 +295,16 @@ def settings_of(record: dict[str, Any]) -> dict[str, Any]:
     return {each.name: each.default for each in fields(recipes.Settings)} | record["settings"]
 
 
-def _missing(each: Run, folder: Path, world: World) -> Run | None:
+def _missing(each: Run, folder: Path, world: World, rows: dict[str, dict[str, Any]]) -> Run | None:
     """None if the run has its file, else what to run: with what is in its file already, if another grid wrote that.
 
-    Raises InputError if its file was made with other settings.
+    `rows` are those that the study scores. Raises InputError if its file is none, or was made with other settings.
     """
     path = folder / "cells" / f"{each.name}.json"
     if not path.exists():
         return each
     try:
-        record = record_of(path)
+        record = record_of(path, world.task, rows)
         if not isinstance(record.get("settings"), dict):
             raise InputError(f"{path} does not say with which settings it was run.")
     except InputError as error:

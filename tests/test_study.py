@@ -747,7 +747,7 @@ def test_going_on_over_a_record_that_is_none_is_one_sentence(finished, tmp_path,
     damaged = damage if isinstance(damage, list) else json.loads(path.read_text("utf-8")) | damage
     path.write_text(json.dumps(damaged), "utf-8")
     with pytest.raises(InputError, match="move it away, and its run is done again"):
-        study._missing(RUNS[0], folder, World())
+        study._missing(RUNS[0], folder, World(), findings.rows_of_study(folder))
 
 
 def test_rows_that_are_none_are_named(finished, tmp_path):
