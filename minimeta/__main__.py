@@ -42,13 +42,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _pretrain_tiny(options: argparse.Namespace) -> None:
-    from . import pretrain
+    from .text import pretrain
 
     _make(options, lambda out: pretrain.pretrain(out, options.seed), threads=1)
 
 
 def _finetune(options: argparse.Namespace) -> None:
-    from . import corpora, finetune, identity
+    from .text import corpora, finetune, identity
 
     encoder = options.encoder or data_directory() / "tiny-encoder"
     if options.data:
@@ -121,7 +121,7 @@ def _make(options: argparse.Namespace, make: Callable[[Path], object], threads: 
 
     The tiny encoder is made on one thread: its matrices are too small for two, and sums stay in one order.
     """
-    from .recipes import versions
+    from .studies.recipes import versions
 
     out = Path(options.out)
     if out.exists():
@@ -155,7 +155,7 @@ def _threads(most: int = 4) -> None:
 
 
 def _methods(options: argparse.Namespace) -> None:
-    from .recipes import METHODS
+    from .studies.recipes import METHODS
 
     for name, method in METHODS.items():
         controls = f"  controls: {', '.join(method.controls)}" if method.controls else ""
@@ -163,7 +163,7 @@ def _methods(options: argparse.Namespace) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from . import recipes, study
+    from .studies import recipes, study
 
     targets = list(dict.fromkeys(options.target))
     chosen = recipes.cells(options.methods, targets, options.aux)
@@ -178,14 +178,14 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _leave_one_out(options: argparse.Namespace) -> None:
-    from . import study
+    from .studies import study
 
     runs = _of_kinds(study.leave_one_out(options.methods, options.target, range(_seeds(options))), options)
     _study(options, runs, options.target, Path(options.out))
 
 
 def _transfer(options: argparse.Namespace) -> None:
-    from . import study
+    from .studies import study
 
     auxiliaries = [tuple(code.split("+")) for code in options.aux]
     targets = options.target or study.tested(options.data, options.task)
@@ -195,7 +195,7 @@ def _transfer(options: argparse.Namespace) -> None:
 
 def _of_kinds(runs: Sequence[Any], options: argparse.Namespace) -> list[Any]:
     """The runs with the tests that were asked for."""
-    from .recipes import KINDS
+    from .studies.recipes import KINDS
 
     unknown = [kind for kind in options.kinds or () if kind not in KINDS]
     if unknown:
@@ -214,7 +214,7 @@ def _study(options: argparse.Namespace, runs: Sequence[Any], targets: Sequence[s
     """Check everything, do the runs, print the tables: also of a study that was stopped, as far as it got."""
     from tqdm.auto import tqdm
 
-    from . import findings, study, tabletext
+    from .studies import comparisons, report, study
 
     world = _world(options, options.task, options.data, options.encoder)
     if options.task == "nli":
@@ -224,7 +224,7 @@ def _study(options: argparse.Namespace, runs: Sequence[Any], targets: Sequence[s
 
     def show(complete: bool = True) -> None:
         if any(folder.glob("cells/*.json")):
-            print(tabletext.study_text(findings.load(folder)))
+            print(report.study_text(comparisons.load(folder)))
             unfinished = "" if complete else "Unfinished: these are the runs that were done. "
             print(f"\n{unfinished}One file per run in {folder}")
             return
@@ -245,7 +245,7 @@ def _study(options: argparse.Namespace, runs: Sequence[Any], targets: Sequence[s
 
 def _world(options: argparse.Namespace, task: str, data: str | None, encoder: str | None) -> Any:
     """What all runs of a task share."""
-    from .study import World
+    from .studies.study import World
 
     return World(
         options.scale,
@@ -261,7 +261,7 @@ def _world(options: argparse.Namespace, task: str, data: str | None, encoder: st
 
 def _warn_of_rates(scale: str, targets: Sequence[str]) -> None:
     """Say so if rates were chosen on a target."""
-    from .recipes import RATES_CHOSEN_ON
+    from .studies.recipes import RATES_CHOSEN_ON
 
     seen = [code for code in targets if code in RATES_CHOSEN_ON]
     if scale == "small" and seen:
@@ -272,7 +272,7 @@ def _reproduce(options: argparse.Namespace) -> None:
     """Do what is missing of a table's runs and show the table: also of one that was stopped, as far as it got."""
     from tqdm.auto import tqdm
 
-    from . import reproduce, study
+    from .studies import reproduce, study
 
     known = reproduce.table(options.table)
     folder = Path(options.out or f"runs/reproduce-{options.table}")
@@ -324,7 +324,7 @@ def _plotly() -> None:
 
 def _worlds(options: argparse.Namespace, tasks: Sequence[str]) -> dict[str, Any]:
     """What the runs of each task share, from one --data for all of them or one for each, and an --encoder for each."""
-    from . import reproduce
+    from .studies import reproduce
 
     data = options.data or [None]
     data = data * len(tasks) if len(data) == 1 else data
@@ -343,14 +343,15 @@ def _worlds(options: argparse.Namespace, tasks: Sequence[str]) -> dict[str, Any]
 
 def _show(options: argparse.Namespace, folder: Path) -> None:
     """Print a table and write it beside its runs, as text, CSV and a page."""
-    from . import reproduce, tableplots, tabletext
+    from .show import tableplots
+    from .studies import report, reproduce
 
     found = reproduce.compare(options.table, folder, options.targets or ())
-    print(tabletext.text(found))
+    print(report.text(found))
     print()
     for ending, write in (
-        ("txt", tabletext.write_text),
-        ("csv", tabletext.write_csv),
+        ("txt", report.write_text),
+        ("csv", report.write_csv),
         ("html", tableplots.write_page),
     ):
         write(found, folder / f"{options.table}.{ending}")
@@ -358,17 +359,17 @@ def _show(options: argparse.Namespace, folder: Path) -> None:
 
 
 def _results(options: argparse.Namespace) -> None:
-    from . import findings, tabletext
+    from .studies import comparisons, report
 
-    found = findings.load(options.folder)
-    print(tabletext.study_text(found))
+    found = comparisons.load(options.folder)
+    print(report.study_text(found))
     if options.csv and found.records:
         name = {"nli": "accuracies", "qa": "scores"}[found.task]
         for path, lines in (
-            (Path(f"{options.csv}.csv"), findings.differences(found)),
-            (Path(f"{options.csv}_{name}.csv"), findings.scores(found).drop(columns="seconds")),
+            (Path(f"{options.csv}.csv"), comparisons.differences(found)),
+            (Path(f"{options.csv}_{name}.csv"), comparisons.scores(found).drop(columns="seconds")),
         ):
-            tabletext.write_csv(lines, path)
+            report.write_csv(lines, path)
             print(f"Written to {path}")
 
 

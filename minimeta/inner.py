@@ -105,7 +105,7 @@ def adapt(
     are adapted.
 
     With `tasks_per_chunk`, the gradients of so many tasks are computed at a time: the same numbers in less memory.
-    A second-order graph holds all tasks whatever it is; `adjoint.meta_gradient` does without that graph.
+    A second-order graph holds all tasks whatever it is; `gradient.meta_gradient` does without that graph.
 
     Raises InputError if steps < 0, rate <= 0 or tasks_per_chunk < 1, if the learner has nothing to adapt, averages
     over examples, or cannot be differentiated twice (SDPA attention), if the support does not fit the tasks or the

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .adjoint import meta_gradient
 from .clusters import task_outputs
 from .errors import InputError
+from .gradient import meta_gradient
 from .grouping import Grouping
 from .inner import Learner, adapt, check_chunk, query_labels
 from .inner import query_losses as query_losses  # what the outer loop minimises
@@ -44,7 +44,7 @@ class meta_train:
     outer rate to 0 over `outer_steps`. `weight_decay` is decoupled from the gradient (AdamW, Loshchilov and Hutter
     2019): as a part of it, Adam would scale it up to a whole outer rate in weights that no example uses. `steps=0` is
     ordinary joint training on the query data. `first_order` leaves the second derivatives out, and `tasks_per_chunk`
-    bounds the memory (see `adjoint.meta_gradient`).
+    bounds the memory (see `gradient.meta_gradient`).
 
     It is an iterator of `Report`s and not a generator function, so that it can be interrupted anywhere and
     iterated again: an outer step is finished or has not happened, and the next one goes on from there. `last` is the

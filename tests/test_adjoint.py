@@ -12,8 +12,8 @@ from test_inner import GROUPINGS, TREE, bert_episode, bert_head, flat, higher_me
 from torch import nn
 
 from minimeta import inner
-from minimeta.adjoint import meta_gradient
 from minimeta.errors import InputError
+from minimeta.gradient import meta_gradient
 from minimeta.grouping import alone, everyone, fixed_tree, learned_tree
 from minimeta.inner import Learner, adapt, squared_error
 from minimeta.outer import evaluate, meta_train, query_losses

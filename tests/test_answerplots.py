@@ -7,10 +7,12 @@ import pytest
 import small_world
 import torch
 
-from minimeta import answerplots, corpora, encoders, recipes
-from minimeta.answerplots import Reading, by_language, gains, pair_scores, reading, token_scores
 from minimeta.errors import InputError
-from minimeta.spans import LONGEST
+from minimeta.show import answerplots
+from minimeta.show.answerplots import Reading, by_language, gains, pair_scores, reading, token_scores
+from minimeta.studies import recipes
+from minimeta.text import corpora, encoders
+from minimeta.text.spans import LONGEST
 
 
 @pytest.fixture(scope="module")

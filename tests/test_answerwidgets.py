@@ -9,12 +9,12 @@ import pytest
 import torch
 from datasets import Dataset
 
-from minimeta import corpora, encoders
-from minimeta.answerplots import reading
-from minimeta.answerwidgets import AnswerExplorer, marked, verdict
 from minimeta.errors import InputError
 from minimeta.files import data_directory
-from minimeta.recipes import row_scores, rows_of
+from minimeta.show.answerplots import reading
+from minimeta.show.answerwidgets import AnswerExplorer, marked, verdict
+from minimeta.studies.recipes import row_scores, rows_of
+from minimeta.text import corpora, encoders
 
 ODD = "<b>x</b> & $y$ <script>"
 

@@ -30,8 +30,8 @@ CELL = """
 import copy
 
 import torch
-from minimeta import corpora, encoders
-from minimeta.answerwidgets import AnswerExplorer
+from minimeta.text import corpora, encoders
+from minimeta.show.answerwidgets import AnswerExplorer
 from minimeta.files import data_directory
 
 corpus = corpora.mini_qa(["en", "ar", "zh", "ur"], ["test"], passages=1)

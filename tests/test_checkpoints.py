@@ -14,11 +14,11 @@ import torch
 from small_world import complaint
 from torch import nn
 
-from minimeta import checkpoints
 from minimeta.errors import InputError
 from minimeta.grouping import fixed_tree
 from minimeta.inner import Learner, squared_error
 from minimeta.outer import meta_train
+from minimeta.studies import checkpoints
 from minimeta.tasks import balanced_tree, branching_curves
 
 TREE = balanced_tree((2, 2))
@@ -168,7 +168,7 @@ CHILD = """
 import json, resource, signal, sys
 sys.path.insert(0, {here!r})
 import test_checkpoints as own
-from minimeta import checkpoints
+from minimeta.studies import checkpoints
 from minimeta.errors import InputError
 """
 

@@ -6,10 +6,10 @@ import io
 import numpy as np
 import pytest
 
-from minimeta import checks
-from minimeta.episodes import sampler
+from minimeta.course import checks
 from minimeta.otd import OnlineTree
-from minimeta.spans import Window, training_window
+from minimeta.text.episodes import sampler
+from minimeta.text.spans import Window, training_window
 from minimeta.trees import TaskTree
 
 

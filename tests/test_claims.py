@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_world import complaint
 
-from minimeta import claims
-from minimeta.claims import GENRES, SHARES, SLOTS, Claim, label
-from minimeta.corpora import LABELS, MINI_PASSAGES, MINI_SIZES
+from minimeta.text import claims
+from minimeta.text.claims import GENRES, SHARES, SLOTS, Claim, label
+from minimeta.text.corpora import LABELS, MINI_PASSAGES, MINI_SIZES
 
 PARTS = ("person", "verb", "place", "time")
 EVERY = pytest.mark.parametrize("split", SHARES)

@@ -17,9 +17,9 @@ import small_world
 import torch
 
 import minimeta.__main__ as cli
-from minimeta import recipes
 from minimeta.files import data_directory
-from minimeta.recipes import METHODS
+from minimeta.studies import recipes
+from minimeta.studies.recipes import METHODS
 
 
 @pytest.fixture(scope="module")
@@ -533,7 +533,7 @@ def test_fine_tuning_that_did_not_begin_leaves_nothing(call, tmp_path):
 
 
 def test_fine_tuning_goes_on_with_the_same_encoder_and_rows_by_any_name(call, tmp_path, monkeypatch):
-    from minimeta import finetune
+    from minimeta.text import finetune
 
     def stopped(*_):
         raise KeyboardInterrupt
@@ -554,7 +554,7 @@ def test_fine_tuning_goes_on_with_the_same_encoder_and_rows_by_any_name(call, tm
 
 
 def test_fine_tuning_does_not_begin_where_nothing_can_be_written(call, tmp_path, monkeypatch):
-    from minimeta import finetune
+    from minimeta.text import finetune
 
     monkeypatch.setattr(finetune, "nli", lambda *_: pytest.fail("it was trained"))
     (tmp_path / "taken").write_text("mine")
@@ -591,7 +591,7 @@ def test_a_stream_that_lacks_letters(encoding):
 
 def test_two_starts_of_one_study(call, tmp_path, monkeypatch):
     """The second is told what is going on; it shows nothing of the first one's and takes nothing away."""
-    from minimeta import jobs
+    from minimeta.studies import jobs
 
     (tmp_path / "out").mkdir()
     arguments = ("study", "leave-one-out", "baseline", "--target", "de", "--seeds", "1")

@@ -14,9 +14,9 @@ import small_world
 from small_world import complaint
 from test_study import content
 
-from minimeta import recipes, study
 from minimeta.__main__ import main
-from minimeta.study import World
+from minimeta.studies import recipes, study
+from minimeta.studies.study import World
 
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.path.dirname(__file__)}
 

@@ -14,9 +14,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.utils import parametrizations, prune
 from torch.utils.checkpoint import checkpoint
 
-from minimeta.adjoint import meta_gradient
 from minimeta.clusters import task_losses
 from minimeta.errors import InputError
+from minimeta.gradient import meta_gradient
 from minimeta.grouping import alone, everyone, fixed_tree, learned_tree
 from minimeta.inner import Learner, adapt, adapt_with_higher, cross_entropy, query_losses, squared_error
 from minimeta.outer import evaluate, meta_train

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import small_world
 
-from minimeta import corpora
 from minimeta.errors import InputError
+from minimeta.text import corpora
 
 REAL = Path(__file__).parents[2] / "shared" / "real"
 

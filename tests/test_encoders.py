@@ -12,12 +12,12 @@ from datasets import Dataset
 from torch.func import functional_call
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from minimeta import corpora, encoders, finetune
 from minimeta.clusters import task_losses
 from minimeta.errors import InputError
 from minimeta.grouping import alone
 from minimeta.inner import adapt
 from minimeta.tasks import Episode
+from minimeta.text import corpora, encoders, finetune
 
 KINDS = ("bert", "xlm-roberta")
 

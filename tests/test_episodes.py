@@ -9,9 +9,9 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from small_world import complaint
 
-from minimeta import corpora, episodes
-from minimeta.episodes import encode, encoded, sampler, target_episodes, task_name
 from minimeta.errors import InputError
+from minimeta.text import corpora, episodes
+from minimeta.text.episodes import encode, encoded, sampler, target_episodes, task_name
 
 few = settings(max_examples=40, deadline=None, derandomize=True, database=None, phases=[Phase.explicit, Phase.generate])
 language_lists = st.lists(st.sampled_from(small_world.LANGUAGES), min_size=1, max_size=4, unique=True)

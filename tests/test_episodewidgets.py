@@ -9,8 +9,9 @@ import pytest
 import small_world
 from datasets import Dataset
 
-from minimeta import corpora, episodewidgets, findings, recipes, study
-from minimeta.episodeplots import (
+from minimeta.errors import InputError
+from minimeta.show import episodewidgets
+from minimeta.show.episodeplots import (
     ROLES,
     coverage_data,
     language_pairs,
@@ -19,12 +20,13 @@ from minimeta.episodeplots import (
     transfer_data,
     transfer_map,
 )
-from minimeta.episodes import sampler
-from minimeta.episodewidgets import EpisodeBrowser, TransferMap
-from minimeta.errors import InputError
-from minimeta.languages import LANGUAGES, all_but
-from minimeta.metrics import accuracy
-from minimeta.recipes import METHODS
+from minimeta.show.episodewidgets import EpisodeBrowser, TransferMap
+from minimeta.studies import comparisons, recipes, study
+from minimeta.studies.recipes import METHODS
+from minimeta.text import corpora
+from minimeta.text.episodes import sampler
+from minimeta.text.languages import LANGUAGES, all_but
+from minimeta.text.metrics import accuracy
 
 ODD = "<b>x</b> & $y$ <script>"
 
@@ -61,7 +63,7 @@ def made_up(auxiliaries=("hi", "de", "en", ("bg", "de")), targets=("de", "hi", "
         record = asdict(run.cell) | {"seed": run.seed, "train_seconds": 1.0, "results": scores}
         records.append(record | {"auxiliaries": list(run.cell.auxiliaries)})  # as JSON has it
     rows = {code: {"pair": ids, "premise_id": ids, "label": label} for code in targets}
-    return findings.Results({"scale": "toy", "data": "made up", "encoder": "none"}, rows, records)
+    return comparisons.Results({"scale": "toy", "data": "made up", "encoder": "none"}, rows, records)
 
 
 def questions(auxiliaries=("hi", "de"), targets=("hi", "fr", "zh"), seeds=2, passages=20):
@@ -80,7 +82,7 @@ def questions(auxiliaries=("hi", "de"), targets=("hi", "fr", "zh"), seeds=2, pas
         records.append(record | {"auxiliaries": list(run.cell.auxiliaries)})
     passage = [str(i // 2) for i in range(len(answers))]
     rows = {code: {"pair": passage, "passage_id": passage, "answers": answers} for code in targets}
-    return findings.Results({"task": "qa", "scale": "toy", "data": "made up", "encoder": "none"}, rows, records)
+    return comparisons.Results({"task": "qa", "scale": "toy", "data": "made up", "encoder": "none"}, rows, records)
 
 
 @pytest.fixture(scope="module")
@@ -238,7 +240,7 @@ def test_covering_rows_are_all_seen_before_random_ones():
 
 
 def test_the_map_holds_the_gains_of_the_study(results):
-    table = findings.differences(results)
+    table = comparisons.differences(results)
     checked = 0
     for (method, control), kind in (
         (pair, kind)
@@ -292,7 +294,7 @@ def test_a_click_shows_the_runs_of_a_cell_and_the_interval(results):
     shown.plot.hear(None, {"node": at})
     assert shown.chosen == ("hi", "fr") and len(shown.figure.layout.shapes) == 1
     words = plain(shown.details.value)
-    line = findings.differences(results).set_index(["method", "auxiliaries", "control", "target", "kind"])
+    line = comparisons.differences(results).set_index(["method", "auxiliaries", "control", "target", "kind"])
     line = line.loc["XLA-MAML", "hi", "Baseline", "fr", "zero-shot"]
     assert f"{line['gain']:+.2f} points, 95 % interval {line['low']:+.2f} to {line['high']:+.2f}, 2 seeds" in words
     assert line["verdict"] in words and "toy scale" in words and "n = 90 rows, 30 premises" in words
@@ -337,7 +339,7 @@ def test_the_map_shows_a_study_of_questions(metric, name):
     assert shown.figure.layout.title.text == f"XLA-MAML − Baseline, {name}, zero-shot, toy scale"
     shown.select("hi", "fr")
     words = plain(shown.details.value)
-    lines = findings.differences(results, metric).set_index(["method", "auxiliaries", "control", "target", "kind"])
+    lines = comparisons.differences(results, metric).set_index(["method", "auxiliaries", "control", "target", "kind"])
     line = lines.loc["XLA-MAML", "hi", "Baseline", "fr", "zero-shot"]
     assert shown.data.loc["hi", "fr"] == pytest.approx(line["gain"])
     assert f"{line['gain']:+.2f} points, 95 % interval {line['low']:+.2f} to {line['high']:+.2f}, 2 seeds" in words

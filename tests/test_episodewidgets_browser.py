@@ -26,16 +26,16 @@ from test_treewidgets_browser import (  # noqa: F401
 
 CELLS = (
     """
-from minimeta import corpora
-from minimeta.episodewidgets import EpisodeBrowser
+from minimeta.text import corpora
+from minimeta.show.episodewidgets import EpisodeBrowser
 
 EpisodeBrowser(corpora.nli(languages=("en", "hi", "ur", "de", "bg"), splits=("dev",)))""",
     f"""
 from dataclasses import asdict
 import numpy as np
-from minimeta import findings, study
-from minimeta.episodewidgets import TransferMap
-from minimeta.metrics import accuracy
+from minimeta.studies import comparisons, study
+from minimeta.show.episodewidgets import TransferMap
+from minimeta.text.metrics import accuracy
 
 {inspect.getsource(made_up)}
 TransferMap(made_up(targets=("de", "hi", "fr", "en", "ur", "zh")))""",

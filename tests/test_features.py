@@ -8,13 +8,13 @@ import small_world
 import torch
 from small_world import complaint
 
-from minimeta import corpora, encoders, features
-from minimeta.episodes import encoded, sampler
 from minimeta.errors import InputError
 from minimeta.grouping import alone
 from minimeta.inner import adapt
 from minimeta.outer import meta_train
 from minimeta.tasks import Episode
+from minimeta.text import corpora, encoders, features
+from minimeta.text.episodes import encoded, sampler
 
 BLOCKS = [("de", "dev"), ("fr", "dev")]
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from minimeta.errors import InputError
 from minimeta.grouping import alone, everyone, fixed_tree, random_tree, regroup
-from minimeta.languages import FAMILIES, PHYLOGENY
+from minimeta.text.languages import FAMILIES, PHYLOGENY
 from minimeta.trees import TaskTree
 
 repeatable = settings(deadline=None, derandomize=True, max_examples=100)

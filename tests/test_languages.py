@@ -3,7 +3,7 @@
 import pytest
 
 from minimeta.errors import InputError
-from minimeta.languages import FAMILIES, LANGUAGES, PHYLOGENY, all_but, check
+from minimeta.text.languages import FAMILIES, LANGUAGES, PHYLOGENY, all_but, check
 
 XNLI = "en fr es de el bg ru tr ar vi th zh hi sw ur".split()
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minimeta.errors import InputError
-from minimeta.metrics import accuracy, answer_tokens, exact_match, f1, paired_difference
+from minimeta.text.metrics import accuracy, answer_tokens, exact_match, f1, paired_difference
 
 
 def scores(premises, rows, seeds=2, seed=0, agree=False):

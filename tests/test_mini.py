@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from small_world import complaint, write_xnli
 
-from minimeta import claims, corpora, phrases
-from minimeta.claims import Claim, label
-from minimeta.languages import LANGUAGES
+from minimeta.text import claims, corpora, phrases
+from minimeta.text.claims import Claim, label
+from minimeta.text.languages import LANGUAGES
 
 SPLITS = ("train", "dev", "test")
 EVERY = pytest.mark.parametrize("code", LANGUAGES)

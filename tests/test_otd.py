@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from small_world import complaint
 
 from minimeta.otd import RULES, XI, OnlineTree, grow
+from minimeta.show.treewidgets import average_linkage
 from minimeta.trees import TaskTree
-from minimeta.treewidgets import average_linkage
 
 DRAWS = range(20)  # ξ was chosen on others
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from minimeta import adjoint, outer
+from minimeta import gradient, outer
 from minimeta.errors import InputError
 from minimeta.grouping import alone, everyone, fixed_tree, random_tree
 from minimeta.inner import Learner, squared_error
@@ -96,7 +96,7 @@ def test_an_interrupt_leaves_the_last_finished_step_and_the_run_goes_on(monkeypa
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(outer if where == "meta_gradient" else adjoint, where, interrupt)
+        patch.setattr(outer if where == "meta_gradient" else gradient, where, interrupt)
         with pytest.raises(KeyboardInterrupt):
             next(run)
     assert torch.equal(state(stopped), finished)

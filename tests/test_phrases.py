@@ -11,10 +11,10 @@ from itertools import chain, cycle, pairwise, product
 import pytest
 from small_world import complaint
 
-from minimeta import phrases
-from minimeta.claims import GENRES, SLOTS, Claim
 from minimeta.files import data_directory
-from minimeta.languages import LANGUAGES
+from minimeta.text import phrases
+from minimeta.text.claims import GENRES, SLOTS, Claim
+from minimeta.text.languages import LANGUAGES
 
 TABLES = data_directory() / "mini"
 EVERY = pytest.mark.parametrize("code", LANGUAGES)

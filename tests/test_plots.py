@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch import nn
 
-from minimeta import plots
 from minimeta.errors import InputError
 from minimeta.grouping import alone, fixed_tree
 from minimeta.inner import Learner, adapt, squared_error
-from minimeta.languages import PHYLOGENY
 from minimeta.outer import meta_train
+from minimeta.show import plots
+from minimeta.show.widgets import SinusoidExplorer
 from minimeta.tasks import FourierRegression, balanced_tree, branching_curves, sinusoids
-from minimeta.widgets import SinusoidExplorer
+from minimeta.text.languages import PHYLOGENY
 
 TREE = balanced_tree((2, 2, 2))
 

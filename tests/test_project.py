@@ -11,11 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from minimeta.recipes import SCALES, SMALL_RATES
+from minimeta.studies.recipes import SCALES, SMALL_RATES
 
 ROOT = Path(__file__).parents[1]
-# The list of files that CONTRIBUTING.md shows.
-ORDER = re.search(r"`(errors [a-z0-9_ ]*)`", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))[1].split()
 
 
 def pyproject():
@@ -67,13 +65,64 @@ def test_the_readme_lists_every_notebook():
         assert f"notebooks/{path.name}" in readme
 
 
-def test_a_file_imports_only_files_above_it():
-    assert sorted(path.stem for path in (ROOT / "minimeta").glob("*.py")) == sorted([*ORDER, "__init__"])
-    for name in ORDER:
-        tree = ast.parse((ROOT / "minimeta" / f"{name}.py").read_text(encoding="utf-8"))
-        nodes = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level]
-        used = {node.module.split(".")[0] if node.module else alias.name for node in nodes for alias in node.names}
-        assert used - {"__version__"} <= set(ORDER[: ORDER.index(name)]), name
+# Each floor of the package with the floors that it may use; the root is the method, "" here.
+FLOORS = {
+    "": set(),
+    "text": {""},
+    "studies": {"", "text"},
+    "course": {"", "text"},
+    "show": {"", "text", "studies"},
+    "__main__": {"", "text", "studies", "show"},
+}
+
+
+def modules():
+    """Every module of the package, as (floor, name), with the modules that it imports."""
+    package = ROOT / "minimeta"
+    paths = {tuple(path.relative_to(package).with_suffix("").parts): path for path in package.rglob("*.py")}
+    here = {names for names in paths if "_data" not in names}
+    found = {}
+    for names in sorted(here):
+        used = set()
+        for node in ast.walk(ast.parse(paths[names].read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                base = (*names[: len(names) - node.level], *(node.module.split(".") if node.module else ()))
+                whole = {base} if base in here else {(*base, alias.name) for alias in node.names}
+                used |= {one if one in here else (*one[:-1], "__init__") for one in whole}
+            elif isinstance(node, ast.Import | ast.ImportFrom):
+                name = node.module if isinstance(node, ast.ImportFrom) else node.names[0].name
+                assert name.split(".")[0] != "minimeta", f"{names} imports {name} by its full name"
+        found[names] = used
+    return found
+
+
+def floor(names):
+    return names[0] if len(names) > 1 or names == ("__main__",) else ""
+
+
+def test_imports_run_down_the_floors_and_not_in_a_circle():
+    found = modules()
+    assert {floor(names) for names in found} == set(FLOORS)
+    for names, used in found.items():
+        wrong = [one for one in used if floor(one) not in {floor(names), *FLOORS[floor(names)]}]
+        assert not wrong, f"{'.'.join(names)} imports {wrong}, which is no floor below it"
+    while found:
+        free = [names for names, used in found.items() if not used & (set(found) - {names})]
+        assert free, f"a circle among {sorted(found)}"
+        found = {names: used for names, used in found.items() if names not in free}
+
+
+def test_every_wing_says_what_lives_there_and_what_may_not():
+    for wing in (path for path in (ROOT / "minimeta").iterdir() if (path / "__init__.py").exists()):
+        said = ast.get_docstring(ast.parse((wing / "__init__.py").read_text(encoding="utf-8")))
+        assert len(said.splitlines()) == 3 and "Nothing here" in said, wing.name
+
+
+def test_the_package_is_imported_without_torch():
+    wings = ", ".join(f"minimeta.{wing}" for wing in FLOORS if wing not in ("", "__main__"))
+    code = f"import sys, minimeta, {wings}; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 def test_make_is_quick_when_nothing_changed():

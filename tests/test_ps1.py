@@ -8,7 +8,7 @@ import pytest
 import torch
 from numpy.linalg import matrix_power
 
-from minimeta import ps1
+from minimeta.course import ps1
 
 
 def judge(capsys, check, answer, words):

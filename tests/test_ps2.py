@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from minimeta import ps2
+from minimeta.course import ps2
 from minimeta.grouping import fixed_tree, no_gradients, regroup
 from minimeta.trees import TaskTree
 

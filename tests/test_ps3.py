@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minimeta import ps3
+from minimeta.course import ps3
 from minimeta.otd import OnlineTree
 
 NOTEBOOK = Path(__file__).parents[1] / "notebooks/assignments/source/ps3/ps3.ipynb"

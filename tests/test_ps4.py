@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from minimeta import ps4
+from minimeta.course import ps4
 
 
 def dev(table, language, label, split="dev"):

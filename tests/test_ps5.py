@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from minimeta import ps5
+from minimeta.course import ps5
 
 
 def blank(*inputs):

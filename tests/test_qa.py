@@ -18,16 +18,17 @@ from small_world import complaint
 from torch import nn
 from torch.func import functional_call
 
-from minimeta import corpora, encoders, findings, finetune, metrics, papers, recipes, study
 from minimeta.__main__ import main
 from minimeta.clusters import task_losses
-from minimeta.episodes import sampler
 from minimeta.grouping import alone
 from minimeta.inner import Learner, adapt, adapt_with_higher
-from minimeta.recipes import METHODS, Cell
-from minimeta.spans import training_window
-from minimeta.study import Run, World
+from minimeta.studies import comparisons, papers, recipes, study
+from minimeta.studies.recipes import METHODS, Cell
+from minimeta.studies.study import Run, World
 from minimeta.tasks import Episode
+from minimeta.text import corpora, encoders, finetune, metrics
+from minimeta.text.episodes import sampler
+from minimeta.text.spans import training_window
 
 REAL = Path(__file__).parents[2] / "shared" / "real"
 KINDS = ("bert", "xlm-roberta")
@@ -934,7 +935,7 @@ def test_settings_of_questions_are_those_of_the_paper():
 
 
 def test_records_have_the_scores_of_every_test_question(finished, rows):
-    records = findings.load(finished).records
+    records = comparisons.load(finished).records
     assert len(records) == len(RUNS) == 2 * (4 + 2)
     seen = Counter()
     for record in records:
@@ -958,13 +959,13 @@ def test_records_have_the_scores_of_every_test_question(finished, rows):
 def test_the_baseline_is_the_encoder_itself(finished, corpus, rows, world):
     features = encoders.qa(world.encoder).features(corpus)
     numbers = [n for n, row in enumerate(rows) if (row["language"], row["split"]) == ("de", "test")]
-    (record, _) = (r for r in findings.load(finished).records if r["method"] == "baseline")
+    (record, _) = (r for r in comparisons.load(finished).records if r["method"] == "baseline")
     assert record["results"]["de"]["zero-shot"]["predicted"] == features.predict(features.encoder.learner, numbers)
     assert record["results"]["de"]["fine-tuned"]["predicted"] != record["results"]["de"]["zero-shot"]["predicted"]
 
 
 def test_rows_of_a_study_are_its_test_questions(finished, rows):
-    for target, kept in findings.load(finished).rows.items():
+    for target, kept in comparisons.load(finished).rows.items():
         for name in ("pair", "passage_id", "answers"):
             assert kept[name] == [row[name] for row in asked_in_the_test(rows, target)]
 
@@ -972,17 +973,17 @@ def test_rows_of_a_study_are_its_test_questions(finished, rows):
 def test_the_same_seed_gives_the_same_record(finished, world, tmp_path):
     some = [run for run in RUNS if run.seed == 1 and run.cell.method in ("x-maml", "xla-maml-few-shot")]
     study.run(some, tmp_path, world)
-    theirs = {(findings.cell_of(r), r["seed"]): r["results"] for r in findings.load(finished).records}
-    again = findings.load(tmp_path).records
+    theirs = {(comparisons.cell_of(r), r["seed"]): r["results"] for r in comparisons.load(finished).records}
+    again = comparisons.load(tmp_path).records
     assert len(again) == 3
     for record in again:
-        assert theirs[findings.cell_of(record), record["seed"]] == record["results"]
+        assert theirs[comparisons.cell_of(record), record["seed"]] == record["results"]
 
 
 def doctored(finished, folder):
     """A copy of the study in which X-MAML, and Joint a little, know answers."""
     shutil.copytree(finished, folder)
-    rows = findings.load(folder).rows
+    rows = comparisons.load(folder).rows
     for path in (folder / "cells").glob("*.json"):
         record = json.loads(path.read_text("utf-8"))
         every = {"x-maml": 2, "joint": 5}.get(record["method"])
@@ -992,13 +993,13 @@ def doctored(finished, folder):
                     if every and (n + record["seed"]) % every == 0:
                         found["predicted"][n] = told["text"][0]
         path.write_text(json.dumps(record), "utf-8")
-    return findings.load(folder)
+    return comparisons.load(folder)
 
 
 @pytest.mark.parametrize("metric", [None, "exact_match"])
 def test_differences_are_paired_by_seed_and_question(finished, rows, tmp_path, metric):
     results = doctored(finished, tmp_path / "copy")
-    found = findings.differences(results, metric)
+    found = comparisons.differences(results, metric)
     score = {"exact_match": metrics.exact_match}.get(metric, metrics.f1)
 
     def scores_of(method, target, kind):
@@ -1028,12 +1029,12 @@ def test_differences_are_paired_by_seed_and_question(finished, rows, tmp_path, m
 
 
 def test_an_unknown_metric(finished):
-    complaint(lambda: findings.differences(findings.load(finished), "accuracy"), "'accuracy'", "f1, exact_match")
+    complaint(lambda: comparisons.differences(comparisons.load(finished), "accuracy"), "'accuracy'", "f1, exact_match")
 
 
 def test_scores_are_means_over_the_records(finished):
-    results = findings.load(finished)
-    found = findings.scores(results)
+    results = comparisons.load(finished)
+    found = comparisons.scores(results)
     assert len(found) == 4 * 2 * 2 + 2
     for row in found.itertuples():
         tests = [
@@ -1046,7 +1047,7 @@ def test_scores_are_means_over_the_records(finished):
         assert row.sd == pytest.approx(np.std([test["f1"] for test in tests], ddof=1))
         assert row.exact_match == pytest.approx(np.mean([test["exact_match"] for test in tests]))
     assert found["paper"].isna().all()  # toy scale
-    found = findings.scores(replace(results, shared=results.shared | {"scale": "small"}))
+    found = comparisons.scores(replace(results, shared=results.shared | {"scale": "small"}))
     paper = {(row.method, row.target, row.kind): row.paper for row in found.itertuples()}
     assert paper["X-MAML", "de", "zero-shot"] == 69.15 and paper["XLA-MAML", "es", "zero-shot"] == 70.41
     assert pd.isna(paper["Joint", "de", "zero-shot"]) and pd.isna(paper["X-MAML", "de", "fine-tuned"])
@@ -1140,9 +1141,9 @@ def test_a_study_of_questions_on_the_command_line(finished, world, tmp_path, cap
     assert main([*named, "--kinds", "zero-shot", *where]) == 0
     printed = capsys.readouterr().out
     assert "de, zero-shot: test F1 / exact match in %" in printed and "X-MAML" in printed
-    ours = {(r["method"], r["seed"]): r["results"]["de"] for r in findings.load(folder).records}
+    ours = {(r["method"], r["seed"]): r["results"]["de"] for r in comparisons.load(folder).records}
     theirs = {
-        (r["method"], r["seed"]): r["results"]["de"] for r in findings.load(finished).records if "de" in r["results"]
+        (r["method"], r["seed"]): r["results"]["de"] for r in comparisons.load(finished).records if "de" in r["results"]
     }
     assert set(ours) == {("baseline", 0), ("x-maml", 0)}
     for key, tests in ours.items():
@@ -1155,14 +1156,14 @@ def test_a_study_of_questions_on_the_command_line(finished, world, tmp_path, cap
 
 def test_the_tables_can_be_printed_and_written(finished, tmp_path, capsys):
     assert main(["results", str(finished), "--csv", str(tmp_path / "moved")]) == 0
-    printed, results = capsys.readouterr().out, findings.load(finished)
+    printed, results = capsys.readouterr().out, comparisons.load(finished)
     for name, expected, values in (
-        ("moved", findings.differences(results), ["gain", "low", "high"]),
-        ("moved_scores", findings.scores(results), ["f1", "exact_match", "sd"]),
+        ("moved", comparisons.differences(results), ["gain", "low", "high"]),
+        ("moved_scores", comparisons.scores(results), ["f1", "exact_match", "sd"]),
     ):
         found = pd.read_csv(tmp_path / f"{name}.csv")
         assert len(found) == len(expected) > 0
         assert found[values].to_numpy() == pytest.approx(expected[values].to_numpy(), abs=1e-3)
-    row = findings.scores(results).iloc[0]
+    row = comparisons.scores(results).iloc[0]
     assert f"{row['f1']:5.2f} / {row['exact_match']:5.2f}" in printed
     assert "es, fine-tuned" in printed and "all targets together, zero-shot" in printed

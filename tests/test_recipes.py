@@ -11,11 +11,12 @@ import small_world
 import torch
 from small_world import complaint
 
-from minimeta import corpora, encoders, languages, papers, recipes
 from minimeta.errors import InputError
 from minimeta.files import data_directory
-from minimeta.papers import paper_figure
-from minimeta.recipes import METHODS, Cell, cells
+from minimeta.studies import papers, recipes
+from minimeta.studies.papers import paper_figure
+from minimeta.studies.recipes import METHODS, Cell, cells
+from minimeta.text import corpora, encoders, languages
 
 # The design's table: support, who shares a gradient, tasks by genre, inner steps, outer steps.
 DESIGN = {

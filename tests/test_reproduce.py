@@ -12,13 +12,15 @@ import pytest
 import small_world
 from small_world import complaint
 
-from minimeta import corpora, findings, papers, recipes, reproduce, study, tableplots, tabletext
 from minimeta.__main__ import main
 from minimeta.files import data_directory
-from minimeta.languages import LANGUAGES, PHYLOGENY
-from minimeta.metrics import paired_difference
-from minimeta.recipes import Cell
-from minimeta.study import World
+from minimeta.show import tableplots
+from minimeta.studies import comparisons, papers, recipes, report, reproduce, study
+from minimeta.studies.recipes import Cell
+from minimeta.studies.study import World
+from minimeta.text import corpora
+from minimeta.text.languages import LANGUAGES, PHYLOGENY
+from minimeta.text.metrics import paired_difference
 
 
 def shorten(patch):
@@ -267,7 +269,7 @@ def test_settings_of_full_scale_are_those_that_the_papers_state():
     def values(name):
         return {
             task: {each.title.split(" (")[0]: each.full for each in found if each.source}
-            for task, found in tabletext.settings(name, "toy")
+            for task, found in report.settings(name, "toy")
         }
 
     tree = values("treemaml-table1")["nli"]
@@ -293,17 +295,17 @@ def test_what_the_papers_leave_open_is_listed_as_our_choice():
         ("treemaml-table1", {"inner rate α", "outer steps", "outer rate β", "query rows of a task"}),
         ("xla-table3", {"inner steps K", "rate of fine-tuning on the target"}),
     ):
-        ((_, found),) = tabletext.settings(name, "toy")
+        ((_, found),) = report.settings(name, "toy")
         ours = {each.title.split(" (")[0]: each for each in found if not each.source}
         assert expected <= set(ours)
-        said = "\n".join(tabletext.settings_text(name, "toy"))
+        said = "\n".join(report.settings_text(name, "toy"))
         for each in ours.values():
             assert re.search(rf"{re.escape(each.title)} +{each.full} +{each.here} +not stated, our choice", said)
-    assert "rate of fine-tuning" not in "\n".join(tabletext.settings_text("xla-table7", "toy"))
+    assert "rate of fine-tuning" not in "\n".join(report.settings_text("xla-table7", "toy"))
 
 
 def test_methods_with_settings_of_their_own_are_named():
-    ((_, found),) = tabletext.settings("treemaml-table1", "small")
+    ((_, found),) = report.settings("treemaml-table1", "small")
     (rate,) = [each.here for each in found if each.title.startswith("inner rate")]
     own = {name: f"{recipes.SMALL_RATES[name][0]:g}" for name in ("maml", "learned-treemaml", "everyone")}
     assert rate.startswith(own["maml"] + " (")
@@ -422,11 +424,11 @@ def test_a_target_that_is_an_auxiliary_is_a_dash(table_4):
     assert line["seeds"] == line["paired"] == 0 and np.isnan(line["ours"]) and np.isnan(line["gain"])
     assert not np.isnan(line_of(found, "Baseline", "hi", "", "f1", "zero-shot")["ours"])
     together = line_of(found, "X-MAML hi", "all", "Baseline", "f1", "zero-shot")
-    rows = findings.load(table_4).rows
+    rows = comparisons.load(table_4).rows
     assert np.isnan(together["ours"]) and together["rows"] == len(rows["es"]["pair"]) + len(rows["zh"]["pair"])
     counts = [len(rows[code]["pair"]) for code in ("es", "zh")]
     assert together["paper_gain"] == pytest.approx(np.average([70.15 - 69.13, 61.87 - 56.04], weights=counts))
-    (row,) = [line for line in tabletext.text(found).splitlines() if line.startswith("X-MAML hi")][:1]
+    (row,) = [line for line in report.text(found).splitlines() if line.startswith("X-MAML hi")][:1]
     assert row.split()[-4:] == ["70.15", "61.87", "–", "–"]  # es, zh, hi, all
 
 
@@ -444,7 +446,7 @@ def test_a_covering_line_is_compared_with_the_random_one_first(world, tmp_path):
     assert len(asked) and asked["ours"].isna().all() and (asked["seeds"] == 0).all()
     assert asked[asked["metric"] == "f1"]["paper"].notna().any()
     assert asked[asked["metric"] == "exact_match"]["paper"].isna().all()
-    said = tabletext.text(found)
+    said = report.text(found)
     assert "questions, zero-shot, F1" in said and "Ours: toy scale, XNLI-1.0.zip, xlm-r, 1 seed." in said
     assert "mini-QA" not in said
 
@@ -510,7 +512,7 @@ def test_a_finished_folder_is_shown_and_not_trained_again(table_5, world, capsys
 
 def test_the_csv_is_the_comparison(table_5, tmp_path):
     found = reproduce.compare("xla-table5", table_5)
-    tabletext.write_csv(found, tmp_path / "a.csv")
+    report.write_csv(found, tmp_path / "a.csv")
     read = pd.read_csv(tmp_path / "a.csv", keep_default_na=True)
     assert list(read.columns) == list(found.columns) and len(read) == len(found)
     for name in ("paper", "ours", "sd", "paper_gain", "gain", "low", "high"):
@@ -553,7 +555,7 @@ def test_files_are_written_whole_or_not_at_all(table_5, tmp_path, monkeypatch):
 
     monkeypatch.setattr(pd.DataFrame, "to_csv", cut)
     with pytest.raises(OSError):
-        tabletext.write_csv(found, tmp_path / "a.csv")
+        report.write_csv(found, tmp_path / "a.csv")
     assert [(path.name, path.read_text("utf-8")) for path in tmp_path.iterdir()] == [("a.csv", "old")]
 
 

@@ -12,11 +12,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minimeta import corpora
 from minimeta.files import data_directory
-from minimeta.languages import LANGUAGES
-from minimeta.metrics import answer_tokens, exact_match, f1
-from minimeta.spans import (
+from minimeta.text import corpora
+from minimeta.text.languages import LANGUAGES
+from minimeta.text.metrics import answer_tokens, exact_match, f1
+from minimeta.text.spans import (
     LONGEST,
     QUESTION,
     Window,

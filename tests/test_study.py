@@ -19,14 +19,15 @@ import small_world
 import torch
 from small_world import complaint
 
-from minimeta import corpora, findings, languages, phrases, recipes, study
-from minimeta.checkpoints import FREE
 from minimeta.errors import InputError
 from minimeta.files import data_directory
-from minimeta.languages import LANGUAGES
-from minimeta.metrics import paired_difference
-from minimeta.recipes import Cell
-from minimeta.study import Run, World
+from minimeta.studies import comparisons, recipes, study
+from minimeta.studies.checkpoints import FREE
+from minimeta.studies.recipes import Cell
+from minimeta.studies.study import Run, World
+from minimeta.text import corpora, languages, phrases
+from minimeta.text.languages import LANGUAGES
+from minimeta.text.metrics import paired_difference
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +133,7 @@ def test_one_record_for_each_run(finished):
     assert sorted(path.stem for path in (finished / "cells").iterdir()) == sorted(run.name for run in RUNS)
     for run in RUNS:
         record = json.loads((finished / "cells" / f"{run.name}.json").read_text("utf-8"))
-        assert findings.cell_of(record) == run.cell
+        assert comparisons.cell_of(record) == run.cell
         assert tuple(record["results"]) == run.targets
     assert sorted(json.loads((finished / "rows.json").read_text("utf-8"))) == ["fr", "hi"]
 
@@ -157,7 +158,7 @@ WORK = f"""
 import sys
 from dataclasses import replace
 sys.path.insert(0, {os.path.dirname(__file__)!r})
-from minimeta import recipes, study
+from minimeta.studies import recipes, study
 import test_study
 for kind, numbers in recipes.SCALES["toy"].items():
     recipes.SCALES["toy"][kind] = replace(numbers, outer_steps=2, outer_rate=0.01)
@@ -208,9 +209,9 @@ def test_another_grid_in_the_folder_loses_nothing(world, tmp_path):
     cell = Cell("baseline", (), False)
     study.run([Run(cell, 0, ("fr",), ("zero-shot",))], tmp_path, world)
     study.run([Run(cell, 0, ("de",), ("zero-shot",))], tmp_path, world)
-    (record,) = findings.load(tmp_path).records
+    (record,) = comparisons.load(tmp_path).records
     assert sorted(record["results"]) == ["de", "fr"]
-    assert sorted(findings.load(tmp_path).rows) == ["de", "fr"]
+    assert sorted(comparisons.load(tmp_path).rows) == ["de", "fr"]
 
 
 def test_first_order_and_chunks_reach_every_run_and_are_on_record(world, tmp_path):
@@ -220,7 +221,7 @@ def test_first_order_and_chunks_reach_every_run_and_are_on_record(world, tmp_pat
         study.run(runs, tmp_path / name, replace(world, **given))
         told = json.loads((tmp_path / name / "study.json").read_text("utf-8"))
         assert {key: told[key] for key in study.OVERRIDES if key in told} == (given if name == "first" else {})
-        for record in findings.load(tmp_path / name).records:
+        for record in comparisons.load(tmp_path / name).records:
             assert record["settings"] == asdict(replace(recipes.SCALES["toy"]["genres"], **given))
         found[name] = json.loads((tmp_path / name / "cells" / "maml-hi+zh-genres-seed-0.json").read_text("utf-8"))
     losses = {name: record["outer_losses"] for name, record in found.items()}
@@ -274,7 +275,7 @@ def test_a_record_that_is_cut_short(finished, world, tmp_path):
 def test_nothing_to_run_or_to_read(world, tmp_path):
     complaint(lambda: study.run([], tmp_path / "a", world), "no run")
     complaint(lambda: study.run(RUNS, tmp_path / "a", world, workers=0), "workers")
-    complaint(lambda: findings.load(tmp_path / "a"), "no study")
+    complaint(lambda: comparisons.load(tmp_path / "a"), "no study")
     complaint(lambda: World("small"), "--data", "--encoder")
     assert not (tmp_path / "a").exists()
 
@@ -292,15 +293,15 @@ def test_what_was_laid_out_for_nothing_goes_and_the_rest_stays(tmp_path, finishe
     study.remove_empty(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
     study.remove_empty(finished)
-    assert len(findings.load(finished).records) == len(RUNS)
+    assert len(comparisons.load(finished).records) == len(RUNS)
 
 
 # Results
 
 
 def test_accuracies_are_means_over_the_records(finished):
-    results = findings.load(finished)
-    found = findings.scores(results)
+    results = comparisons.load(finished)
+    found = comparisons.scores(results)
     assert len(found) == (2 + 3 * 1 + 3 * 2) * 2  # the baseline on both; three methods with hi on fr, with zh on both
     row = found[(found["method"] == "X-MAML") & (found["auxiliaries"] == "hi") & (found["kind"] == "zero-shot")].iloc[0]
     values = [
@@ -313,8 +314,8 @@ def test_accuracies_are_means_over_the_records(finished):
 
 
 def test_differences_are_paired_by_seed_and_row(finished, world):
-    results = findings.load(finished)
-    found = findings.differences(results)
+    results = comparisons.load(finished)
+    found = comparisons.differences(results)
     row = found[
         (found["method"] == "XLA-MAML")
         & (found["control"] == "X-MAML")
@@ -338,11 +339,11 @@ def test_differences_are_paired_by_seed_and_row(finished, world):
 def test_leaving_one_out_is_one_method_over_its_targets(world, tmp_path):
     runs = study.leave_one_out(["baseline", "joint"], ["de", "zh"], [0])
     study.run([replace(run, kinds=("zero-shot",)) for run in runs], tmp_path, world)
-    results = findings.load(tmp_path)
-    found = findings.differences(results)
+    results = comparisons.load(tmp_path)
+    found = comparisons.differences(results)
     assert list(found["target"]) == ["de", "zh", "all"] and set(found["auxiliaries"]) == {"all but the target"}
     assert found["gain"][2] == pytest.approx(found["gain"][:2].mean())  # as many rows in both
-    joint = findings.scores(results).query("method == 'Joint'")
+    joint = comparisons.scores(results).query("method == 'Joint'")
     for target, accuracy in zip(joint["target"], joint["accuracy"], strict=True):
         (record,) = [r for r in results.records if r["method"] == "joint" and target in r["results"]]
         assert record["results"][target]["zero-shot"]["accuracy"] == accuracy
@@ -352,7 +353,7 @@ def test_few_shot_xla_maml_is_one_method_over_its_targets(world, tmp_path):
     runs = study.transfer(["baseline", "xla-maml-few-shot"], ["zh"], ["fr", "de"], [0])
     assert len(runs) == 3
     study.run(runs, tmp_path, world)
-    found = findings.differences(findings.load(tmp_path))
+    found = comparisons.differences(comparisons.load(tmp_path))
     assert list(found["target"]) == ["fr", "de", "all"]
     assert set(found["method"]) == {"XLA-MAML few-shot"} and set(found["kind"]) == {"fine-tuned"}
 
@@ -362,8 +363,11 @@ def test_the_tables_can_be_printed_and_written(finished, tmp_path):
 
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         assert main(["results", str(finished), "--csv", str(tmp_path / "moved")]) == 0
-    results = findings.load(finished)
-    for name, expected in (("moved", findings.differences(results)), ("moved_accuracies", findings.scores(results))):
+    results = comparisons.load(finished)
+    for name, expected in (
+        ("moved", comparisons.differences(results)),
+        ("moved_accuracies", comparisons.scores(results)),
+    ):
         found = pd.read_csv(tmp_path / f"{name}.csv")
         assert len(found) == len(expected) > 0
         value = "gain" if "gain" in expected else "accuracy"
@@ -372,8 +376,10 @@ def test_the_tables_can_be_printed_and_written(finished, tmp_path):
 
 
 def test_the_stored_study_was_made_with_the_settings_of_today():
-    results = findings.load(data_directory() / "results" / "toy_transfer")
-    assert len({(findings.cell_of(record), record["seed"]) for record in results.records}) == len(results.records) == 42
+    results = comparisons.load(data_directory() / "results" / "toy_transfer")
+    assert (
+        len({(comparisons.cell_of(record), record["seed"]) for record in results.records}) == len(results.records) == 42
+    )
     for record in results.records:
         assert study.settings_of(record) == asdict(OF_TODAY)
         assert set(asdict(OF_TODAY)) - set(record["settings"]) <= {*study.OVERRIDES, *FREE}
@@ -416,7 +422,7 @@ TWO = [*ONE, Run(Cell("baseline", (), False), 1, ("fr",), ("zero-shot",))]
 def test_other_weights_under_the_same_name_are_refused(short, tmp_path):
     small_world.write_encoder(tmp_path / "encoder", "xlm-roberta", seed=1)
     complaint(lambda: study.run(TWO, tmp_path / "study", short), "the weights of the encoder (", "put back what was")
-    assert len(findings.load(tmp_path / "study").records) == 1
+    assert len(comparisons.load(tmp_path / "study").records) == 1
 
 
 def test_another_tokenizer_under_the_same_name_is_refused(short, tmp_path):
@@ -446,7 +452,7 @@ def test_a_corrected_row_is_refused_where_the_study_uses_its_language(short, tmp
         assert "weights" not in said
     else:
         study.run(TWO, tmp_path / "study", short)
-        assert len(findings.load(tmp_path / "study").records) == 2
+        assert len(comparisons.load(tmp_path / "study").records) == 2
 
 
 def test_a_corrected_phrase_of_the_mini_world_is_seen(tmp_path, monkeypatch):
@@ -474,7 +480,7 @@ def test_one_encoder_by_any_name(short, tmp_path, monkeypatch):
     for encoder in ("encoder", "encoder/", "./encoder", "~/encoder", str(tmp_path / "encoder"), "copy"):
         for data in ("data", "data/", "~/data/XNLI-1.0.zip", "unpacked"):
             study.run(ONE, "study", replace(short, encoder=encoder, data=data))
-    told = findings.load("study").shared
+    told = comparisons.load("study").shared
     assert (told["encoder"], told["data"]) == (short.encoder, short.data)  # as it was named first
 
 
@@ -492,7 +498,7 @@ def test_a_study_that_is_older_than_hashes_goes_on_by_name_and_gets_them(short, 
 
 
 def test_hashes_do_not_depend_on_what_is_adapted(world):
-    from minimeta import encoders, identity
+    from minimeta.text import encoders, identity
 
     corpus, found = corpora.nli(world.data), []
     for how in ({}, {"adapt": "all"}, {"bf16": True}, {"adapt": "all", "bf16": True}):
@@ -504,7 +510,7 @@ def test_hashes_do_not_depend_on_what_is_adapted(world):
 
 
 def test_a_checkpoint_of_other_weights_is_refused(short, tmp_path, monkeypatch):
-    from minimeta import checkpoints
+    from minimeta.studies import checkpoints
 
     train, run = checkpoints.train, Run(Cell("x-maml", ("hi",), False), 0, ("fr",), ("zero-shot",))
 
@@ -521,7 +527,7 @@ def test_a_checkpoint_of_other_weights_is_refused(short, tmp_path, monkeypatch):
             study.run([run], tmp_path / "a", short)
     shutil.copytree(tmp_path / "a", tmp_path / "b")
     study.run([run], tmp_path / "a", replace(short, tasks_per_chunk=1))  # it changes no number
-    assert findings.load(tmp_path / "a").records[0]["settings"]["tasks_per_chunk"] == 1
+    assert comparisons.load(tmp_path / "a").records[0]["settings"]["tasks_per_chunk"] == 1
     small_world.write_encoder(tmp_path / "encoder", "xlm-roberta", seed=1)
     shutil.copytree(tmp_path / "b" / "unfinished", tmp_path / "c" / "unfinished")  # a study of today, an old checkpoint
     complaint(lambda: study.run([run], tmp_path / "c", short), "another training (it differs in weights)")
@@ -533,7 +539,7 @@ def test_a_checkpoint_of_other_weights_is_refused(short, tmp_path, monkeypatch):
 def test_chunks_may_change_when_a_study_goes_on(finished, world, monkeypatch):
     monkeypatch.setattr(recipes, "run", lambda *_, **__: pytest.fail("a finished run was done again"))
     study.run(RUNS, finished, replace(world, tasks_per_chunk=2))
-    assert "tasks_per_chunk" not in findings.load(finished).shared
+    assert "tasks_per_chunk" not in comparisons.load(finished).shared
 
 
 @pytest.mark.parametrize(
@@ -559,12 +565,12 @@ def test_whatever_a_run_fails_of_the_others_are_done(world, tmp_path, monkeypatc
         complaint(
             lambda: study.run(runs, tmp_path, world), "joint-hi-languages-seed-0: ", said, others, "failed/joint-hi"
         )
-    assert [record["method"] for record in findings.load(tmp_path).records] == ["baseline"]
+    assert [record["method"] for record in comparisons.load(tmp_path).records] == ["baseline"]
     traces = sorted((tmp_path / "failed").iterdir())
     assert [path.stem for path in traces] == ["joint-hi-languages-seed-0", "joint-zh-languages-seed-0"]
     assert all("in fragile" in path.read_text("utf-8") for path in traces)
     study.run(runs, tmp_path, world)
-    assert len(findings.load(tmp_path).records) == 3 and not (tmp_path / "failed").exists()
+    assert len(comparisons.load(tmp_path).records) == 3 and not (tmp_path / "failed").exists()
 
 
 def test_ctrl_c_is_no_failure(world, tmp_path, monkeypatch):
@@ -579,7 +585,7 @@ def test_ctrl_c_is_no_failure(world, tmp_path, monkeypatch):
 
 DEADLY = """
 import os, signal, sys, time
-from minimeta import jobs
+from minimeta.studies import jobs
 from joblib import delayed
 
 def task(name, deadly):
@@ -611,7 +617,7 @@ def test_a_worker_that_is_killed_takes_no_other_run_with_it(tmp_path, monkeypatc
 HOLD = """
 import sys, time
 from pathlib import Path
-from minimeta import jobs
+from minimeta.studies import jobs
 with jobs.alone(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
@@ -632,7 +638,7 @@ def test_the_second_of_two_starts_is_told_so_and_the_first_loses_nothing(world, 
         process.kill()  # -9: the lock goes with the process
         process.communicate()
     study.run(ONE, tmp_path, world)
-    assert len(findings.load(tmp_path).records) == 1
+    assert len(comparisons.load(tmp_path).records) == 1
 
 
 # Tables
@@ -650,7 +656,7 @@ def record_of(method, seed, predicted, auxiliaries=(), seconds=1.0, **cell):
 
 def results_of(records):
     rows = {code: {"pair": list("abc"), "premise_id": list("abc"), "label": "012"} for code in ("fr", "de", "zh")}
-    return findings.Results({"scale": "small", "data": "XNLI-1.0.zip", "encoder": "x"}, rows, records)
+    return comparisons.Results({"scale": "small", "data": "XNLI-1.0.zip", "encoder": "x"}, rows, records)
 
 
 def test_all_targets_together_have_the_seeds_that_all_have():
@@ -658,11 +664,11 @@ def test_all_targets_together_have_the_seeds_that_all_have():
     ours = [record_of("joint", seed, {"de": said}, ("hi",)) for seed, said in ((0, "012"), (1, "011"))]
     ours[1]["results"] |= record_of("joint", 1, {"fr": "000"})["results"]
     theirs = [record_of("baseline", seed, {"de": "111", "fr": "111"}) for seed in (0, 1)]
-    found = findings.paired(results_of([]), ours, theirs, "zero-shot", "accuracy")
+    found = comparisons.paired(results_of([]), ours, theirs, "zero-shot", "accuracy")
     assert {target: part[3] for target, part in found.items()} == {"fr": 1, "de": 2, "all": 1}
     assert found["all"][0].tolist() == [[True, False, False, True, True, False]]  # both of seed 1
     without = [ours[0], record_of("joint", 1, {"fr": "000"}, ("hi",))]
-    assert "all" not in findings.paired(results_of([]), without, theirs, "zero-shot", "accuracy")
+    assert "all" not in comparisons.paired(results_of([]), without, theirs, "zero-shot", "accuracy")
 
 
 def test_seconds_are_those_of_all_trainings():
@@ -671,7 +677,7 @@ def test_seconds_are_those_of_all_trainings():
         record_of("joint", 0, {code: "012"}, languages.all_but(code), seconds, by_genre=True)
         for code, seconds in given.items()
     ]
-    found = findings.scores(results_of(records))
+    found = comparisons.scores(results_of(records))
     assert list(found["target"]) == ["de", "zh"] and set(found["auxiliaries"]) == {"all but the target"}
     assert list(found["seconds"]) == [25.0, 25.0]
 
@@ -690,8 +696,8 @@ def test_a_file_that_is_no_record_is_named_and_the_others_are_shown(finished, tm
     shutil.copytree(finished, tmp_path / "study")
     (tmp_path / "study" / "cells" / "odd.json").write_text(content, "utf-8")
     with pytest.warns(UserWarning, match=f"odd.json .*{re.escape(reason)}.* left out"):
-        found = findings.load(tmp_path / "study")
-    assert found.records == findings.load(finished).records
+        found = comparisons.load(tmp_path / "study")
+    assert found.records == comparisons.load(finished).records
     with pytest.warns(UserWarning, match="odd.json"):
         assert main(["results", str(tmp_path / "study")]) == 0
     assert "XLA-MAML" in capsys.readouterr().out
@@ -705,7 +711,7 @@ def test_a_record_of_a_method_or_a_score_that_is_not_known(finished, tmp_path):
     record = json.loads(second.read_text("utf-8"))
     second.write_text(json.dumps(record | {"results": {"fr": {"zero-shot": {"bleu": 3}}}}), "utf-8")
     with pytest.warns(UserWarning) as caught:
-        found = findings.load(tmp_path / "study")
+        found = comparisons.load(tmp_path / "study")
     assert ["reptile" in str(each.message) or "lack scores" in str(each.message) for each in caught] == [True, True]
     assert len(found.records) == len(RUNS) - 2
 
@@ -729,15 +735,15 @@ def entries(record):
 
 def test_a_record_with_an_odd_entry_is_named_and_hides_nothing(finished, tmp_path):
     folder = shutil.copytree(finished, tmp_path / "study")
-    whole = findings.scores(findings.load(folder))
+    whole = comparisons.scores(comparisons.load(folder))
     first = sorted((folder / "cells").iterdir())[0]
     record = json.loads(first.read_text("utf-8"))
     for entry in entries(record):
         (folder / "cells" / "odd.json").write_text(json.dumps(record | entry), "utf-8")
         with pytest.warns(UserWarning, match=r"odd\.json is no record of a run") as caught:
-            found = findings.load(folder)
+            found = comparisons.load(folder)
         assert len(caught) == 1
-        assert findings.scores(found).equals(whole)
+        assert comparisons.scores(found).equals(whole)
 
 
 @pytest.mark.parametrize("damage", [[1, 2], {"results": None}, {"settings": None}])
@@ -747,7 +753,7 @@ def test_going_on_over_a_record_that_is_none_is_one_sentence(finished, tmp_path,
     damaged = damage if isinstance(damage, list) else json.loads(path.read_text("utf-8")) | damage
     path.write_text(json.dumps(damaged), "utf-8")
     with pytest.raises(InputError, match="move it away, and its run is done again"):
-        study._missing(RUNS[0], folder, World(), findings.rows_of_study(folder))
+        study._missing(RUNS[0], folder, World(), comparisons.rows_of_study(folder))
 
 
 def test_rows_that_are_none_are_named(finished, tmp_path):
@@ -755,7 +761,7 @@ def test_rows_that_are_none_are_named(finished, tmp_path):
     for damage in ([1], {"de": []}):
         (folder / "rows.json").write_text(json.dumps(damage), "utf-8")
         with pytest.raises(InputError, match=r"rows\.json is not what a study writes"):
-            findings.load(folder)
+            comparisons.load(folder)
 
 
 def test_no_threads_are_refused(tmp_path):
@@ -773,7 +779,11 @@ def test_before_the_first_run_is_finished(finished, tmp_path, capsys):
         shutil.copy(finished / name, tmp_path / name)
     assert main(["results", str(tmp_path), "--csv", str(tmp_path / "x")]) == 0
     assert capsys.readouterr().out == "No run is finished yet; the tables come with the first one.\n"
-    assert len(findings.scores(findings.load(tmp_path))) == len(findings.differences(findings.load(tmp_path))) == 0
+    assert (
+        len(comparisons.scores(comparisons.load(tmp_path)))
+        == len(comparisons.differences(comparisons.load(tmp_path)))
+        == 0
+    )
 
 
 def test_a_folder_without_its_rows_has_scores_and_says_why_no_differences(capsys):

@@ -14,13 +14,15 @@ import small_world
 import torch
 from small_world import complaint
 
-from minimeta import checkpoints, checks, findings, recipes, reproduce, study, studyplots
+from minimeta.course import checks
 from minimeta.grouping import alone
 from minimeta.inner import Learner, squared_error
 from minimeta.outer import meta_train
-from minimeta.recipes import settings_for
-from minimeta.studyplots import BEGUN, FINISHED, WAITING, State
-from minimeta.studywidgets import StudyMonitor
+from minimeta.show import studyplots
+from minimeta.show.studyplots import BEGUN, FINISHED, WAITING, State
+from minimeta.show.studywidgets import StudyMonitor
+from minimeta.studies import checkpoints, comparisons, recipes, reproduce, study
+from minimeta.studies.recipes import settings_for
 from minimeta.tasks import sinusoids
 
 RUNS = study.transfer(["baseline", "joint", "x-maml"], ["hi"], ["fr", "de"], [0, 1])
@@ -208,7 +210,9 @@ def test_waiting_for_a_study_that_it_only_watches(folder):
 
     async def wait():
         monitor = StudyMonitor(folder, RUNS, every=0.02)
-        with pytest.raises(findings.InputError, match=r"not finished after 0.1 s: 2 of 6 runs finished.* look again"):
+        with pytest.raises(
+            comparisons.InputError, match=r"not finished after 0.1 s: 2 of 6 runs finished.* look again"
+        ):
             await monitor.finished(0.1)
         waiting = asyncio.create_task(monitor.finished(10))
         await asyncio.sleep(0.1)
@@ -247,7 +251,7 @@ def test_the_buttons_start_and_stop_a_process(folder):
         assert monitor.running and "is running" in monitor.words.value and monitor.start_button.disabled
         monitor.launch()  # not a second one
         assert monitor.process is first
-        with pytest.raises(findings.InputError, match="not finished after"):
+        with pytest.raises(comparisons.InputError, match="not finished after"):
             await monitor.finished(0.1)
         monitor.stop_button.click()
         assert not monitor.running and first.poll() is not None
@@ -256,7 +260,7 @@ def test_the_buttons_start_and_stop_a_process(folder):
 
         failing = StudyMonitor(folder, RUNS, [sys.executable, "-c", WORK, "0", "2"], every=0.02)
         failing.launch()
-        with pytest.raises(findings.InputError, match="has failed: a wall is in the way"):
+        with pytest.raises(comparisons.InputError, match="has failed: a wall is in the way"):
             await failing.finished(30)
         assert "a wall is in the way" in failing.words.value
 
@@ -287,14 +291,14 @@ def test_a_real_study_watched_in_the_middle_and_at_its_end(tmp_path, monkeypatch
 
     monitor = StudyMonitor(tmp_path / "study", RUNS)
     assert all(each.state == FINISHED for each in monitor.states) and len(monitor.states) == 6
-    lines = findings.scores(findings.load(tmp_path / "study"))
+    lines = comparisons.scores(comparisons.load(tmp_path / "study"))
     kinds = monitor.scores.value.split("<b>")[1:]
     assert [plain(part).split(",")[-1].split("(")[0].split()[0] for part in kinds] == list(dict.fromkeys(lines["kind"]))
     for kind, target in product(("zero-shot", "fine-tuned"), ("fr", "de")):
         (part,) = (part for part in kinds if kind in part)
         for line in lines[(lines["kind"] == kind) & (lines["target"] == target)].itertuples():
             assert f">{line.accuracy:.1f}<" in part
-    records = {(each["method"], each["seed"]): each for each in findings.load(tmp_path / "study").records}
+    records = {(each["method"], each["seed"]): each for each in comparisons.load(tmp_path / "study").records}
     for key, state in by_run(monitor.states).items():
         parts = (records[key][f"{name}_seconds"] for name in ("train", "feature", "score"))
         assert state.seconds == pytest.approx(sum(parts)) and np.isfinite(state.seconds)

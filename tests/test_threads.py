@@ -4,14 +4,14 @@ import pytest
 import torch
 from torch import nn
 
-from minimeta import corpora, encoders
-from minimeta.adjoint import meta_gradient
 from minimeta.clusters import task_losses
 from minimeta.files import data_directory
+from minimeta.gradient import meta_gradient
 from minimeta.grouping import alone
 from minimeta.inner import Learner, adapt, squared_error
 from minimeta.outer import evaluate, meta_train
 from minimeta.tasks import sinusoids
+from minimeta.text import corpora, encoders
 from minimeta.threads import threads_for
 
 

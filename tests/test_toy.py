@@ -16,9 +16,10 @@ from small_world import complaint
 from transformers import AutoModel
 
 import minimeta.__main__ as cli
-from minimeta import corpora, encoders, finetune, pretrain, recipes
 from minimeta.files import data_directory
-from minimeta.recipes import METHODS
+from minimeta.studies import recipes
+from minimeta.studies.recipes import METHODS
+from minimeta.text import corpora, encoders, finetune, pretrain
 
 TINY, CLASSIFIER, ANSWERS = (data_directory() / f"tiny-encoder{task}" for task in ("", "-nli", "-qa"))
 

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from test_trees import repeatable, trees
 
-from minimeta import treeplots
 from minimeta.errors import InputError
-from minimeta.languages import FAMILIES, LANGUAGES, PHYLOGENY
 from minimeta.otd import grow
-from minimeta.treeplots import dendrogram, dendrogram_data, heatmap, heatmap_data, side_by_side, similarities
+from minimeta.show import treeplots
+from minimeta.show.treeplots import dendrogram, dendrogram_data, heatmap, heatmap_data, side_by_side, similarities
+from minimeta.text.languages import FAMILIES, LANGUAGES, PHYLOGENY
 from minimeta.trees import TaskTree
 
 GROWN = TaskTree.from_newick("((a:0.5,b:0.5)x:0.3,((c:0.2,d:0.2,e:0.2)z:0.1,f:0.3)y:0.5):0.2;")

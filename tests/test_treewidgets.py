@@ -11,16 +11,16 @@ from scipy.cluster.hierarchy import cophenet, linkage
 from scipy.spatial.distance import squareform
 from test_treeplots import nodes_drawn, planted
 
-from minimeta import treewidgets
 from minimeta.errors import InputError
 from minimeta.grouping import alone, everyone
 from minimeta.inner import Learner, adapt, squared_error
 from minimeta.otd import OnlineTree, grow
 from minimeta.outer import query_losses
+from minimeta.show import treewidgets
+from minimeta.show.treeplots import dendrogram_data, similarities
+from minimeta.show.treewidgets import OTDReplay, TreeExplorer, average_linkage, mean_similarity, with_omega
 from minimeta.tasks import Episode, FourierRegression, balanced_tree, branching_curves
-from minimeta.treeplots import dendrogram_data, similarities
 from minimeta.trees import TaskTree
-from minimeta.treewidgets import OTDReplay, TreeExplorer, average_linkage, mean_similarity, with_omega
 
 TREE = balanced_tree((2, 2, 2))
 EPISODE = branching_curves(TREE)(0)

@@ -17,7 +17,7 @@ CELLS = (
 import numpy as np, torch
 from minimeta.inner import Learner, squared_error
 from minimeta.tasks import FourierRegression, balanced_tree, branching_curves
-from minimeta.treewidgets import OTDReplay, TreeExplorer
+from minimeta.show.treewidgets import OTDReplay, TreeExplorer
 
 rng = np.random.default_rng(0)
 centres = rng.standard_normal((3, 16))

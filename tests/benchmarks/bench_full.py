@@ -44,13 +44,13 @@ from bench_sinusoid import machine
 from torch import Tensor, nn
 from transformers import BertConfig, BertForSequenceClassification
 
-from minimeta import encoders
-from minimeta.adjoint import meta_gradient
+from minimeta.gradient import meta_gradient
 from minimeta.grouping import alone, fixed_tree
 from minimeta.inner import Learner, cross_entropy
-from minimeta.languages import PHYLOGENY, all_but
 from minimeta.outer import meta_train
 from minimeta.tasks import Batch, Episode
+from minimeta.text import encoders
+from minimeta.text.languages import PHYLOGENY, all_but
 
 TASKS = [f"{language}/genre {genre}" for language in all_but("de") for genre in range(10)]
 SHOTS, QUERIES, STEPS = 3, 6, 4

@@ -35,12 +35,12 @@ from torch import Tensor, nn
 from transformers import BertConfig, BertForSequenceClassification, BertTokenizer
 from transformers.utils import logging
 
-from minimeta import encoders
 from minimeta.grouping import Grouping, fixed_tree, regroup
 from minimeta.inner import Learner, adapt, adapt_with_higher, cross_entropy
-from minimeta.languages import PHYLOGENY
 from minimeta.outer import query_losses
 from minimeta.tasks import Batch, Episode
+from minimeta.text import encoders
+from minimeta.text.languages import PHYLOGENY
 
 TASKS, SHOTS, LENGTH, STEPS, RATE = PHYLOGENY.leaves, 3, 48, 4, 0.05
 REQUIRED = {"higher, whole model": 6.0}

@@ -17,9 +17,10 @@ import numpy as np
 import torch
 from scipy import stats
 
-from minimeta import corpora, encoders, finetune, pretrain, recipes
 from minimeta.files import write_json
-from minimeta.languages import LANGUAGES
+from minimeta.studies import recipes
+from minimeta.text import corpora, encoders, finetune, pretrain
+from minimeta.text.languages import LANGUAGES
 
 TARGETS = ("de", "el", "vi", "ur", "zh")  # of the phylogeny, and not those that the rates were chosen on
 GAINS = {

@@ -18,8 +18,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from transformers import AutoTokenizer
 
-from minimeta import corpora
-from minimeta.metrics import exact_match, f1, paired_difference
+from minimeta.text import corpora
+from minimeta.text.metrics import exact_match, f1, paired_difference
 
 try:
     from torchmetrics.functional.text import squad

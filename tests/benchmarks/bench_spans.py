@@ -13,10 +13,10 @@ from collections import Counter
 
 import pandas as pd
 
-from minimeta import corpora
-from minimeta.encoders import load
-from minimeta.metrics import exact_match, f1
-from minimeta.spans import best_possible, first_answer, training_window, windows
+from minimeta.text import corpora
+from minimeta.text.encoders import load
+from minimeta.text.metrics import exact_match, f1
+from minimeta.text.spans import best_possible, first_answer, training_window, windows
 
 
 def cause(context: str, answer: tuple[int, int], first: tuple[int, int], last: tuple[int, int]) -> str:

@@ -11,8 +11,8 @@ import argparse
 
 import torch
 
-from minimeta import corpora, encoders
-from minimeta.episodes import encode, sampler
+from minimeta.text import corpora, encoders
+from minimeta.text.episodes import encode, sampler
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("encoder")

@@ -13,13 +13,13 @@ import argparse
 import numpy as np
 import torch
 
-from minimeta import corpora, encoders
 from minimeta.files import data_directory
 from minimeta.inner import task_gradients
-from minimeta.languages import FAMILIES, LANGUAGES
 from minimeta.otd import grow
+from minimeta.show.treewidgets import average_linkage
+from minimeta.text import corpora, encoders
+from minimeta.text.languages import FAMILIES, LANGUAGES
 from minimeta.trees import TaskTree
-from minimeta.treewidgets import average_linkage
 
 
 def main() -> None:

@@ -18,8 +18,9 @@ from pathlib import Path
 
 import torch
 
-from minimeta import corpora, encoders, recipes
 from minimeta.files import data_directory
+from minimeta.studies import recipes
+from minimeta.text import corpora, encoders
 
 METHODS = (
     "x-maml",

@@ -1,0 +1,210 @@
+"""A widget that shows answers: one question after another, the text and its scores before and after training.
+
+What the mouse does, a test or a notebook can do as well: `explorer.language.value = "ar"`. Questions and passages are
+data, not markup: they are shown as written, each in the direction of its script.
+"""
+
+from __future__ import annotations
+
+import html
+import itertools
+from collections.abc import Mapping
+from functools import lru_cache
+
+import ipywidgets
+import numpy as np
+
+from ..errors import InputError
+from ..inner import Learner
+from ..studies.recipes import row_scores, rows_of
+from ..text.episodes import columns
+from ..text.features import SpanFeatures
+from ..text.languages import LANGUAGES
+from ..text.spans import first_answer
+from .answerplots import RIGHT, Reading, reading, token_scores
+from .widgets import Plot
+
+_WIDE = {"style": {"description_width": "95px"}, "layout": {"width": "380px"}}
+_ALL, _BETTER, _WORSE = "all questions", "those that became better", "those that became worse"
+_SAID = "background:rgba(230,159,0,0.45);border-radius:3px"
+_TOLD = f"border-bottom:3px solid {RIGHT}"
+
+
+class AnswerExplorer(ipywidgets.VBox):
+    """Questions in all languages: the answer in its passage and the scores behind it, before and after training.
+
+    `learners` are the methods by name; the first one is "before". A method that is trained for one target at a time
+    has a learner for each language that it was trained for. `language` is where to begin; the rows are those of
+    `split`, and `number` counts them from 1. Raises InputError if there is no method, or no such row.
+    """
+
+    def __init__(
+        self,
+        features: SpanFeatures,
+        learners: Mapping[str, Learner | Mapping[str, Learner]],
+        language: str = "hi",
+        split: str = "test",
+    ) -> None:
+        known = columns(features.corpus)
+        there = set(known["language"][known["split"] == split])
+        if language not in there or not learners:
+            raise InputError(
+                f"There is nothing to show: {len(learners)} methods, and {split} questions in "
+                f"{', '.join(sorted(there)) or 'no language'}; begin with one of these languages."
+            )
+        self.features, self.learners, self.first = features, learners, next(iter(learners))
+        self.rows = {code: rows_of(features.corpus, code, split) for code in LANGUAGES if code in there}
+        pairs = known["pair"][self.rows.get("en", [])]
+        self.english = dict(zip(pairs, self.rows.get("en", []), strict=True))
+        # A choice that comes back is at hand.
+        self.answers, self.reading = lru_cache(maxsize=64)(self._answers), lru_cache(maxsize=64)(self._reading)
+
+        names = {f"{LANGUAGES[code].name} ({code})": code for code in self.rows}
+        self.language = ipywidgets.Dropdown(options=names, value=language, description="language", **_WIDE)
+        self.method = ipywidgets.Dropdown(options=list(learners), description="method", **_WIDE)
+        self.method.value = list(learners)[min(1, len(learners) - 1)]
+        self.which = ipywidgets.Dropdown(options=[_ALL, _BETTER, _WORSE], description="show", **_WIDE)
+        self.number = ipywidgets.IntSlider(value=1, min=1, max=1, description="question", **_WIDE)
+        self.live, self.text = ipywidgets.HTML(), ipywidgets.HTML()
+        self.plot = Plot()
+        for control in (self.language, self.method, self.which):
+            control.observe(lambda _: self._choose(), names="value")
+        self.number.observe(lambda _: self.draw(), names="value")
+        menus = (self.language, self.method), (self.which, self.number)
+        rows = [ipywidgets.HBox(row, layout={"flex_flow": "row wrap"}) for row in menus]
+        super().__init__([*rows, self.live, self.text, self.plot])
+        self._choose()
+
+    def draw(self) -> None:
+        """Show the chosen question, or say why there is none."""
+        try:
+            shown = self._chosen()
+            methods = dict.fromkeys((self.first, self.method.value))
+            row = shown[self.number.value - 1]
+            readings = {name: self.reading(name, row) for name in methods}
+        except InputError as error:
+            self.text.value = f"<p style='line-height:1.6'><b>Nothing to show.</b> {html.escape(str(error))}</p>"
+            self.plot.layout.display = "none"
+            return
+        self.text.value = self._describe(row, readings, len(shown))
+        self.plot.layout.display = ""
+        self.figure = self.plot.show(token_scores(readings, "Scores of the passage's tokens"))
+
+    def _choose(self) -> None:
+        """Another language, method or kind of question: the number stays, if there are so many."""
+        self.live.value = ""
+        try:
+            shown, code = self._chosen(), self.language.value
+            self.live.value = self._summary(code)
+        except InputError:
+            shown = []
+        self.number.max, self.number.disabled = max(len(shown), 1), len(shown) < 2
+        self.draw()
+
+    def _chosen(self) -> list[int]:
+        """The rows of the chosen language and kind; raises InputError if there is none."""
+        code, name = self.language.value, self.method.value
+        if name == self.first and self.which.value != _ALL:
+            raise InputError(
+                f"{name} is what the others are compared with, so that no question became better or worse; choose "
+                "another method, or show all questions."
+            )
+        before, after = (self.answers(each, code)[0] for each in (self.first, name))
+        kept = {_ALL: np.ones(len(after), bool), _BETTER: after > before, _WORSE: after < before}[self.which.value]
+        if not kept.any():
+            kind = self.which.value.removeprefix("those that ")
+            raise InputError(f"No question in {LANGUAGES[code].name} {kind} by {name}; show all questions.")
+        return [row for row, keep in zip(self.rows[code], kept, strict=True) if keep]
+
+    def _learner(self, name: str, code: str) -> Learner:
+        found = self.learners[name]
+        if isinstance(found, Learner):
+            return found
+        if code not in found:
+            trained = " or ".join(LANGUAGES[each].name for each in found)
+            raise InputError(
+                f"{name} is trained for its target, here {trained}; choose that language, or another method."
+            )
+        return found[code]
+
+    def _answers(self, name: str, code: str) -> np.ndarray:
+        """F1 and exact match of a method on all questions in a language, (2, rows)."""
+        rows = self.rows[code]
+        answers = self.features.predict(self._learner(name, code), rows)
+        return row_scores(answers, [self.features.answers[row] for row in rows], code)
+
+    def _reading(self, name: str, row: int) -> Reading:
+        return reading(self.features, self._learner(name, self.features.corpus[row]["language"]), row)
+
+    def _summary(self, code: str) -> str:
+        """How many of the questions in a language are answered, before and after, in words."""
+        name, (before, after) = self.method.value, (self.answers(n, code) for n in (self.first, self.method.value))
+        parts = []
+        for each, scores in {self.first: before, name: after}.items():
+            overlap, exact = 100 * scores.mean(1)
+            parts.append(f"{html.escape(each)}: F1 <b>{overlap:.1f}</b>, exact match <b>{exact:.1f}</b>")
+        words = f"{LANGUAGES[code].name}, {len(before[0]):,} questions. {'; '.join(parts)}."
+        if name != self.first:
+            better, worse = (after[0] > before[0]).sum(), (after[0] < before[0]).sum()
+            words += f" By F1, <b>{better}</b> became better, <b>{worse}</b> worse."
+        return f"<div style='line-height:1.6'>{words}</div>"
+
+    def _describe(self, row: int, readings: Mapping[str, Reading], count: int) -> str:
+        """One of `count` questions, its passage with the answers marked, and in words whether they are right, as HTML.
+
+        The verdict stands below the passage: above it, a long answer would move one passage away from the other.
+        """
+        asked = self.features.corpus[row]
+        code, english = asked["language"], self.english.get(asked["pair"])
+        kind = "" if self.which.value == _ALL else self.which.value.removeprefix("those")
+        parts = [
+            f"<div style='opacity:0.8'>Question {self.number.value} of {count}{kind}:</div>",
+            f"<div style='margin:2px 0 6px;font-weight:bold'>{_words(asked['question'], code)}</div>",
+        ]
+        blocks = [
+            f"<div style='flex:1 1 360px'><b>{html.escape(name)}</b>"
+            f"{_words(asked['context'], code, found.right, found.place)}{verdict(found)}</div>"
+            for name, found in readings.items()
+        ]
+        parts.append(f"<div style='display:flex;flex-wrap:wrap;gap:8px 28px'>{''.join(blocks)}</div>")
+        if english is not None and code != "en":
+            other = self.features.corpus[english]
+            words = _words(other["question"], "en") + _words(other["context"], "en", first_answer(other["answers"]))
+            parts.append(f"<div style='opacity:0.8;margin-top:8px'><i>In English:</i>{words}</div>")
+        key = f"<span style='{_SAID}'>its answer</span>, <span style='{_TOLD}'>the right answer</span>"
+        return f"<div style='max-width:860px;line-height:1.6'>{''.join(parts)}<p style='margin:6px 0'>{key}</p></div>"
+
+
+def verdict(found: Reading) -> str:
+    """Whether an answer is right, in words, as HTML."""
+    word = "right" if found.exact else "partly right" if found.f1 else "wrong"
+    said = f"“<bdi>{html.escape(found.answer)}</bdi>”" if found.answer else "no answer"
+    return f"{said} is <b>{word}</b>: F1 {found.f1:.2f}, exact match {found.exact:.0f}"
+
+
+def marked(context: str, right: tuple[int, int], said: tuple[int, int] = (0, 0)) -> str:
+    """A passage as HTML: a line below the right answer, a coloured ground below the one that was given.
+
+    `right` and `said` are places in the passage, (start, end) in characters.
+    """
+    cuts = sorted({0, len(context), *right, *said})
+    parts = []
+    for start, end in itertools.pairwise(cuts):
+        marks = [(right, _TOLD, "the right answer"), (said, _SAID, "its answer")]
+        here = [(style, name) for place, style, name in marks if place[0] <= start and end <= place[1]]
+        words = html.escape(context[start:end])
+        if here:
+            names = " and ".join(name for _, name in here)
+            words = f"<span style='{';'.join(style for style, _ in here)}' title='{names}'>{words}</span>"
+        parts.append(words)
+    return "".join(parts)
+
+
+def _words(text: str, code: str, *places: tuple[int, int]) -> str:
+    """A text in the direction of its script, as HTML, with the marks of `marked` if places are given.
+
+    The direction is that of the language: an Arabic text that begins with a Latin name would be turned by "auto".
+    """
+    words = marked(text, *places) if places else html.escape(text)
+    way = "rtl" if LANGUAGES[code].script == "Arabic" else "ltr"
+    return f"<div dir='{way}' lang='{code}'>{words}</div>"

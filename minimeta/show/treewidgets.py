@@ -1,0 +1,395 @@
+"""Widgets that show trees: a replay of a tree's growth, and an explorer of the trees over an episode's tasks.
+
+What the mouse does, a test or a notebook can do as well: `replay.step.value = 7`, `explorer.select(3)`. Names, labels
+and sentences are data, not markup: they are shown as written.
+"""
+
+from __future__ import annotations
+
+import html
+import itertools
+import time
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import ipywidgets
+import numpy as np
+import plotly.graph_objects as go
+from scipy.cluster.hierarchy import linkage
+
+from ..errors import InputError, some
+from ..grouping import alone, everyone
+from ..inner import Learner, task_gradients
+from ..otd import RULES, XI, Event, NodeInfo, OnlineTree, grow
+from ..outer import evaluate
+from ..tasks import Episode
+from ..trees import TaskTree
+from .plots import COLOURS
+from .treeplots import dendrogram, dendrogram_data, heatmap, side_by_side, similarities
+from .widgets import Plot
+
+Labels = Mapping[str, str]
+_LEARNED, _AVERAGE, _RANDOM = "learned (OTD)", "average linkage", "random tree"
+_PATIENCE = 0.2  # seconds that a click may take
+_WIDE = {"style": {"description_width": "95px"}, "layout": {"width": "380px"}}
+_PLACES = {
+    "sibling": "<b>It joins the children here.</b>",
+    "pair": "<b>It makes a pair with this task, below a new node.</b>",
+    "wrap": "<b>A new node takes it together with all of this node.</b>",
+    "descend": "It goes on to the most similar child.",
+    "look": "There is no better place here.",
+}
+_PRINTED = {  # why, by the paper's rule
+    "sibling": "Neither below ω(A) − ξσ, nor above ω(A) with a level to spare: ",
+    "wrap": "ω(A ∪ x) is below ω(A) − ξσ: ",
+    "descend": "ω(A ∪ x) is above ω(A): ",
+}
+_MOVES = {
+    "sibling": "it joins the children of {other}",
+    "pair": "it makes a pair with {other}, below {new}",
+    "wrap": "it stands together with {other} below {new}",
+    "out": "{node} came earlier and is placed anew (grey ring)",
+    "dissolve": "{node} is dissolved, its children go to its parent",
+    "merge": "the children of {other} go to {node}",
+    "split": "some children of {node} go to {new} beside it",
+}
+
+
+class OTDReplay(ipywidgets.VBox):
+    """Watch an online tree grow, one task at a time, forwards and backwards, and read why each task went where it did.
+
+    `data[name]` is a data set: vectors (n, d) and the names of the n tasks; `labels[name]` gives each task's label,
+    for the colours and for the purity. `depth` and `xi` are where the sliders begin. Order 0 is the order as given;
+    the others are drawn from `seed`. Raises InputError if a data set cannot be grown or a task has no label.
+    """
+
+    def __init__(
+        self,
+        data: Mapping[str, tuple[Sequence[Any], Sequence[str]]],
+        labels: Mapping[str, Labels],
+        depth: int = 3,
+        xi: float = XI,
+        seed: int = 0,
+    ) -> None:
+        if not data or set(data) - set(labels):
+            raise InputError("The replay needs at least one data set, and labels under the name of each data set.")
+        self.data, self.labels, self.seed = data, labels, seed
+        for name, (vectors, names) in data.items():
+            grow(vectors, names, depth, xi)[0].tree().purity(labels[name])
+        # A setting that comes back is at hand; the oldest ones make room while a slider is dragged.
+        self._run = lru_cache(maxsize=8)(self._begin)
+        self.data_set, self.rule = _menu("data", list(data)), _menu("rule", RULES)
+        self.order = ipywidgets.IntSlider(value=0, max=20, description="order", **_WIDE)
+        self.xi, self.depth = _sliders(depth, xi)
+        self.step = ipywidgets.IntSlider(value=1, min=1, max=self.count, description="tasks", **_WIDE)
+        self.play = ipywidgets.Play(value=1, min=1, max=self.count, interval=900)
+        ipywidgets.link((self.step, "value"), (self.play, "value"))
+        self.back, self.forward = (
+            ipywidgets.Button(icon=f"step-{way}", tooltip=f"one task {way}", layout={"width": "40px"})
+            for way in ("backward", "forward")
+        )
+        self.back.on_click(lambda _: self._move(-1))
+        self.forward.on_click(lambda _: self._move(1))
+        self.live, self.words, self.plot = ipywidgets.HTML(), ipywidgets.HTML(), Plot()
+        self.data_set.observe(lambda _: self._choose(), names="value")
+        for control in (self.rule, self.order, self.xi, self.depth, self.step):
+            control.observe(lambda _: self.draw(), names="value")
+        rows = (self.data_set, self.rule), (self.order, self.step), (self.xi, self.depth)
+        rows = [ipywidgets.HBox(row) for row in (*rows, (self.play, self.back, self.forward))]
+        super().__init__([*rows, self.live, self.plot, self.words])
+        self._choose()
+
+    @property
+    def count(self) -> int:
+        """How many tasks the chosen data set has."""
+        return len(self.data[self.data_set.value][1])
+
+    def state(self, step: int) -> tuple[TaskTree, list[NodeInfo], Event]:
+        """The tree after `step` (1, 2, ...) insertions with the settings chosen, its nodes, and the last event."""
+        controls = self.data_set, self.order, self.depth, self.xi, self.rule
+        tree, ways, states = self._run(*(control.value for control in controls))
+        vectors, names = self.data[self.data_set.value]
+        for i in ways[len(states) : step]:
+            event = tree.insert(vectors[i], names[i])
+            states.append((tree.tree(), tree.nodes(), event))
+        return states[step - 1]
+
+    def draw(self) -> None:
+        """Show the tree after the chosen number of insertions, and say why it is as it is."""
+        step, most = self.step.value, self.depth.value
+        tree, nodes, event = self.state(step)
+        labels = {name: self.labels[self.data_set.value][name] for name in self.data[self.data_set.value][1]}
+        at = {node.name: i for i, node in enumerate(nodes)}
+        notes, title = [f"node {node.id}" for node in nodes], f"The tree after {step} of {self.count} tasks"
+        figure = dendrogram(tree, labels, title, notes)
+        _ring(figure, tree, [at[name] for name in (event.name, event.moved) if name])
+        figure.layout.height = self._height
+        self.figure = self.plot.show(figure)
+        height = (
+            f"{tree.depth}</b> of at most D = {most}" if tree.depth <= most else f"{tree.depth}, above D = {most}</b>"
+        )
+        self.live.value = (
+            f"purity <b>{tree.purity(labels):.2f}</b> · ω of the root <b>{nodes[0].omega:.2f}</b> · height <b>{height}"
+            f" · <b>{len(nodes)}</b> nodes"
+        )
+        self.words.value = explain(event, self.state(step - 1)[1] if step > 1 else [], self.rule.value)
+
+    def _choose(self) -> None:
+        """A new data set: how many tasks, and the height of all of them, so that nothing below the figure moves."""
+        self._height = dendrogram(TaskTree.nest("", self.data[self.data_set.value][1])).layout.height
+        self.step.max = self.play.max = self.count
+        self.draw()
+
+    def _move(self, by: int) -> None:
+        self.step.value = min(max(self.step.value + by, 1), self.count)
+
+    def _begin(self, name: str, order: int, depth: int, xi: float, rule: str) -> tuple[OnlineTree, Sequence[int], list]:
+        n = len(self.data[name][1])
+        ways = np.random.default_rng((self.seed, order)).permutation(n) if order else np.arange(n)
+        return OnlineTree(depth, xi, rule), ways, []
+
+
+def explain(event: Event, before: Sequence[NodeInfo], rule: str) -> str:
+    """An insertion in words, as HTML: what was compared at each node, the decision, and the repairs.
+
+    `before` are the tree's nodes before the insertion (`OnlineTree.nodes`); `rule` is the one that decided.
+    """
+    known = {node.id: node for node in before}
+
+    def call(node: int | None) -> str:
+        if node not in known:
+            return "the newcomer" if node == event.moves[0].node else f"the new node {node}"
+        name, size = known[node].name, known[node].size
+        return f"task <b>{html.escape(name)}</b>" if name else f"node {node} ({size} task{'s' * (size > 1)})"
+
+    ours = rule == "corrected"
+    worth = f" A level must be worth a difference in similarity of ξσ = {event.gap:.3f}." if ours else ""
+    lines = []
+    for visit in event.visits if before else ():
+        near = sorted(zip(visit.similarities, visit.children, strict=True), reverse=True)
+        words = ", ".join(f"{value:.2f} to {call(child)}" for value, child in near[:3])
+        words = f"At {call(visit.node)}" + (f", mean similarity {words}" if near else "")
+        words += f" and {len(near) - 3} more. " if near[3:] else ". "
+        numbers = [f"{name} {value:+.3f}" if ours else f"{name} = {value:.3f}" for name, value in visit.numbers.items()]
+        if numbers:
+            words += ("The score would grow by: " if ours else "") + ", ".join(numbers) + ". "
+        lines.append(words + _PRINTED.get(visit.decision, "") * bool(numbers and not ours) + _PLACES[visit.decision])
+    mends = []
+    for move in event.moves[1:]:
+        words = _MOVES[move.kind].format(node=call(move.node), other=call(move.other), new=call(move.new))
+        mends.append(words + (f" (score {move.gain:+.3f})" if move.kind != "out" else ""))
+    repairs = f"Repairs: {'; '.join(mends)}." if mends else "No repair." * ours
+    steps = "".join(f"<li>{line}</li>" for line in lines or ["The first task stands below the root."])
+    return f"<b>{html.escape(event.name)}</b> arrives (black ring).{worth}<ol style='margin:0'>{steps}</ol>{repairs}"
+
+
+class TreeExplorer(ipywidgets.VBox):
+    """The trees over an episode's tasks: click a node to see its tasks and what a pooled step there does to them.
+
+    A task's vector is the gradient of its support loss at the learner's ω. `labels[kind]` gives each task's label of
+    that kind ("language", say); `sentences[task]` are examples to show; `trees[name]` are further trees over the same
+    tasks; the steps shown have the inner rate `rate`; the random tree is drawn from `seed`. ω stays as it is. Raises
+    InputError if a task lacks support, query or a label, if a tree has other leaves, or if a task's own step runs away.
+    """
+
+    def __init__(
+        self,
+        learner: Learner,
+        episode: Episode,
+        labels: Mapping[str, Labels],
+        sentences: Mapping[str, Sequence[str]] | None = None,
+        trees: Mapping[str, TaskTree] | None = None,
+        rate: float = 0.02,
+        seed: int = 0,
+    ) -> None:
+        self.learner, self.episode, self.tasks = learner, episode, episode.tasks
+        self.labels, self.sentences, self.trees = labels, sentences or {}, dict(trees or {})
+        self.rate, self.seed, self.selected = rate, seed, episode.tasks
+        batches, whole = (*episode.support[:1], episode.query), TaskTree.nest("", self.tasks)
+        if len(batches) < 2 or {len(v) for batch in batches for v in batch.values()} != {max(len(self.tasks), 2)}:
+            raise InputError("The explorer needs an episode of two tasks or more, each with support and query data.")
+        names = [_LEARNED, _AVERAGE, *self.trees, _RANDOM]
+        if not labels or len(set(names)) < len(names):
+            raise InputError("The explorer needs labels of at least one kind, and trees under names of their own.")
+        for kind in labels:
+            whole.purity(labels[kind])
+        for tree in self.trees.values():
+            whole.robinson_foulds(tree)
+        self.gradients = _gradients(learner, episode)
+        self.matrix = similarities(self.gradients)
+        self._before, self._own = (self._step(self.tasks, steps, pooled=False) for steps in (0, 1))
+        start = time.perf_counter()
+        self._pooled = {self.tasks: self._step(self.tasks, 1, pooled=True)}
+        self._quick = _PATIENCE * len(self.tasks) / (time.perf_counter() - start)  # so many tasks need no button
+        self.trees[_AVERAGE] = average_linkage(self.gradients, self.tasks)
+
+        self.shown, self.other = _menu("tree", names), _menu("compare with", names, _AVERAGE)
+        self.colour, self.below = _menu("colour by", list(labels)), _menu("below", ("two trees", "heat map"))
+        self.xi, self.depth = _sliders(3, XI)
+        self.live, self.details = ipywidgets.HTML(), ipywidgets.HTML()
+        self.plot, self.second_plot = Plot(self.select), Plot()
+        self.run = ipywidgets.Button(description="Take the pooled step")
+        self.run.on_click(lambda _: self._draw_selected(patient=True))
+        for control in (self.shown, self.other, self.colour, self.below, self.xi, self.depth):
+            control.observe(lambda _: self.draw(), names="value")
+        rows = (self.shown, self.colour), (self.xi, self.depth), (self.below, self.other)
+        rows = [ipywidgets.HBox(row) for row in rows]
+        super().__init__([*rows[:2], self.live, self.plot, self.details, self.run, rows[2], self.second_plot])
+        self.draw()
+
+    def tree_of(self, name: str) -> TaskTree:
+        """One of the trees to choose from, with ω along x; the random tree is the shown one with leaves permuted."""
+        if name == _LEARNED or (name == _RANDOM and self.shown.value == _RANDOM):
+            root = grow(self.gradients, self.tasks, self.depth.value, self.xi.value)[0].tree()
+        else:
+            root = self.tree_of(self.shown.value) if name == _RANDOM else self.trees[name]
+        if name == _RANDOM:
+            drawn = np.random.default_rng((self.seed, 0, 2)).permutation(root.leaves)
+            root = root.rename(dict(zip(root.leaves, drawn.tolist(), strict=True)))
+        return with_omega(root, self.matrix, self.tasks)
+
+    def draw(self) -> None:
+        """Show the chosen trees; the selection stays with its tasks."""
+        self.tree, of = self.tree_of(self.shown.value), self.labels[self.colour.value]
+        purity = (f"{html.escape(kind)} <b>{self.tree.purity(of):.2f}</b>" for kind, of in self.labels.items())
+        height, count = self.tree.depth, len(list(self.tree.nodes))
+        self.live.value = f"height <b>{height}</b> · <b>{count}</b> nodes · purity by {', '.join(purity)}"
+        if self.below.value == "two trees":
+            names = self.shown.value, self.other.value
+            figure = side_by_side(self.tree, self.tree_of(names[1]), of, names=names)
+        else:
+            figure = heatmap(self.tree, self.matrix, self.tasks, "Similarity of the tasks' gradients")
+        self.second = self.second_plot.show(figure)
+        self._draw_selected()
+
+    def select(self, node: int) -> None:
+        """Choose a node by its position in `tree.nodes`: ring it, and show what there is to know of its tasks."""
+        nodes = list(self.tree.nodes)
+        if not 0 <= node < len(nodes):
+            raise InputError(f"The tree has the nodes 0 to {len(nodes) - 1}; there is no node {node}.")
+        self.selected = nodes[node].leaves
+        self._draw_selected()
+
+    def _draw_selected(self, patient: bool = False) -> None:
+        nodes, held = list(self.tree.nodes), set(self.selected)
+        # The nodes that hold all these tasks are a path; its last one is the lowest.
+        node = max(i for i, found in enumerate(nodes) if held <= set(found.leaves))
+        tasks = tuple(sorted(nodes[node].leaves, key=self.tasks.index))
+        figure = dendrogram(self.tree, self.labels[self.colour.value], "Click a node")
+        _ring(figure, self.tree, [node])
+        self.figure = self.plot.show(figure)
+        now = patient or tasks in self._pooled or len(tasks) <= self._quick
+        self.run.layout.display = "none" if now else ""
+        self.details.value = self._describe(tasks) + (self._table(tasks) if now else "")
+
+    def _describe(self, tasks: tuple[str, ...]) -> str:
+        """The tasks below a node in words and numbers, as HTML."""
+        rows = [self.tasks.index(task) for task in tasks]
+        chosen = self.gradients[rows]
+        ratio = np.linalg.norm(chosen.mean(0)) / np.linalg.norm(chosen, axis=1).mean()
+        lines = [
+            f"<b>{len(tasks)} task{'s' * (len(tasks) > 1)}</b>: {html.escape(some(tasks, 24))}",
+            f"agreement of their gradients: ω = <b>{mean_similarity(self.matrix, rows):.2f}</b> (mean cosine of all "
+            f"pairs), |mean g| / mean |g| = <b>{ratio:.2f}</b>",
+        ]
+        for kind, label_of in self.labels.items():
+            found = [label_of[task] for task in tasks]
+            most = max(dict.fromkeys(found), key=found.count)
+            share = f"{found.count(most)} of {len(found)} are {html.escape(str(most))}"
+            lines.append(f"purity by {html.escape(kind)}: <b>{found.count(most) / len(found):.2f}</b> ({share})")
+        # The first sentence of each task, then the second, ...
+        turns = itertools.zip_longest(*([(task, s) for s in self.sentences.get(task, ())] for task in tasks))
+        for task, sentence in itertools.islice((pair for turn in turns for pair in turn if pair), 3):
+            lines.append(f"{html.escape(task)}: <i>{html.escape(sentence)}</i>")
+        return "<br>".join(lines)
+
+    def _table(self, tasks: tuple[str, ...]) -> str:
+        """Each task's query loss before and after one step, with the node's mean gradient and with its own."""
+        heads = {"before": "#999999", "pooled step": COLOURS[0], "own step alone": COLOURS[1]}
+        try:
+            pooled = self._pooled[tasks] = self._pooled[tasks] if tasks in self._pooled else self._step(tasks, 1, True)
+        except InputError as error:
+            return f"<p>{html.escape(str(error))}</p>"
+        rows = [self.tasks.index(task) for task in tasks]
+        losses = np.stack([self._before[rows], pooled, self._own[rows]], axis=1)
+        cells = [f"<th>{head} <span style='color:{colour}'>■</span></th>" for head, colour in heads.items()]
+        lines = [f"<th>query loss</th>{''.join(cells)}<th style='width:200px'></th>"]
+        for name, values in [(f"mean of {len(tasks)}", losses.mean(0)), *zip(tasks, losses, strict=True)]:
+            bars = "".join(
+                f"<div style='height:4px;width:{100 * value / losses.max():.1f}%;background:{colour}'></div>"
+                for value, colour in zip(values, heads.values(), strict=True)
+            )
+            numbers = "".join(f"<td style='text-align:right'>{value:.3f}</td>" for value in values)
+            lines.append(f"<td>{html.escape(name)}</td>{numbers}<td>{bars}</td>")
+        table = "".join(f"<tr>{line}</tr>" for line in lines)
+        return f"<div style='max-height:320px;overflow:auto'><table>{table}</table></div>"
+
+    def _step(self, tasks: tuple[str, ...], steps: int, pooled: bool) -> np.ndarray:
+        """The mean query loss of each task, (m,), after `steps` inner steps, pooled over all of them or alone."""
+        rows = [self.tasks.index(task) for task in tasks]
+        batches = (self.episode.support[0], self.episode.query)
+        support, query = ({name: value[rows] for name, value in batch.items()} for batch in batches)
+        grouping = everyone() if pooled else alone()
+        found = evaluate(self.learner, [Episode(tasks, (support,), query)], grouping, steps, self.rate)
+        return next(found).losses.mean(1).double().cpu().numpy()
+
+
+def average_linkage(vectors: np.ndarray, names: Sequence[str]) -> TaskTree:
+    """scipy's average linkage over the cosine distances of `vectors` (n, d), n ≥ 2, as a binary tree."""
+    nodes = [TaskTree(name) for name in names]
+    for left, right, *_ in linkage(vectors, "average", metric="cosine"):
+        nodes.append(TaskTree("", (nodes[int(left)], nodes[int(right)])))
+    return nodes[-1]
+
+
+def mean_similarity(matrix: np.ndarray, rows: Sequence[int]) -> float:
+    """ω: the mean of the similarities (n, n) over all pairs of `rows`; 1 for a single one."""
+    k, inside = len(rows), matrix[np.ix_(rows, rows)]
+    return float(inside.sum() - inside.trace()) / (k * (k - 1)) if k > 1 else 1.0
+
+
+def with_omega(root: TaskTree, matrix: np.ndarray, names: Sequence[str]) -> TaskTree:
+    """The same tree with the lengths of `OnlineTree.tree`: ω(child) − ω(parent), and ω(root) at the root.
+
+    `matrix` (n, n) are the similarities of `names`. Where a child agrees less than its parent, its edge is negative.
+    """
+    row, nodes = {name: i for i, name in enumerate(names)}, list(root.nodes)
+    omega = {id(node): mean_similarity(matrix, [row[leaf] for leaf in node.leaves]) for node in nodes}
+    above = {id(child): omega[id(node)] for node in nodes for child in node.children}
+    made: dict[int, TaskTree] = {}
+    for node in reversed(nodes):
+        length, kids = omega[id(node)] - above.get(id(node), 0.0), tuple(made.pop(id(kid)) for kid in node.children)
+        made[id(node)] = TaskTree(node.name, kids, length, omega=node is root)
+    return made[id(root)]
+
+
+def _gradients(learner: Learner, episode: Episode) -> np.ndarray:
+    """The gradient of each task's support loss at ω, (m, size), in eval mode."""
+    theta = {name: p.unsqueeze(0) for name, p in learner.named_parameters() if p.requires_grad}
+    training = learner.training
+    try:
+        return task_gradients(learner.eval(), theta, [0] * len(episode.tasks), episode.support[0])
+    finally:
+        learner.train(training)
+
+
+def _menu(description: str, options: Sequence[str], value: str | None = None) -> ipywidgets.Dropdown:
+    return ipywidgets.Dropdown(options=options, value=value or options[0], description=description, **_WIDE)
+
+
+def _sliders(depth: int, xi: float) -> tuple[ipywidgets.FloatSlider, ipywidgets.IntSlider]:
+    """Sliders for ξ and D that begin at these values."""
+    return (
+        ipywidgets.FloatSlider(value=xi, min=0, max=max(3.0, xi), step=0.05, description="ξ", **_WIDE),
+        ipywidgets.IntSlider(value=depth, min=1, max=max(6, depth), description="depth D", **_WIDE),
+    )
+
+
+def _ring(figure: go.Figure, root: TaskTree, spots: Sequence[int]) -> None:
+    """Rings around the nodes at `spots`, the first black, the second grey, as the figure's first trace."""
+    data = dendrogram_data(root)
+    marker = {"symbol": "circle-open", "size": 17, "color": ["#000000", "#999999"], "line": {"width": 3}}
+    look = {"mode": "markers", "marker": marker, "hoverinfo": "skip", "showlegend": False}
+    figure.add_scatter(x=data.x[spots], y=data.y[spots], **look)
+    figure.data = (figure.data[-1], *figure.data[:-1])

@@ -1,0 +1,301 @@
+"""What a study found: its files read, scores by target, and paired differences from the controls."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import InputError, some
+from ..files import expanded, read_json
+from ..text.languages import LANGUAGES, all_but
+from ..text.metrics import paired_difference
+from . import recipes
+from .papers import REST, SCORED, paper_figure
+from .recipes import METHODS, METRICS, Cell
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+OWN = {"nli": "mini-NLI", "qa": "mini-QA"}
+"""What a study calls the project's own corpus of a task."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a study's folder holds: what its runs share, the scored rows of each language, and the records."""
+
+    shared: dict[str, Any]
+    rows: dict[str, dict[str, Any]]
+    records: list[dict[str, Any]]
+
+    @property
+    def task(self) -> str:
+        """What was asked, "nli" or "qa"; studies of NLI may not say."""
+        return self.shared.get("task", "nli")
+
+    @property
+    def corpus(self) -> str:
+        """The corpus: mini-NLI and mini-QA, or XNLI and MLQA, since what `--data` names is read as one of them."""
+        return self.shared["data"] if self.shared["data"] in OWN.values() else SCORED[self.task]
+
+    def cells(self) -> dict[Cell, list[dict[str, Any]]]:
+        """The records of each cell, by method and seed; trainings that differ by target alone are put together.
+
+        That is few-shot XLA-MAML's, and those of a study that leaves one out: their auxiliaries are REST. Then
+        `train_seconds` is their mean; other entries but `results` are those of the last.
+        """
+        found: dict[Cell, dict[int, list[dict[str, Any]]]] = {}
+        order = list(METHODS)
+        for record in sorted(self.records, key=lambda record: (order.index(record["method"]), record["seed"])):
+            cell = replace(cell_of(record), target=None)
+            if len(record["results"]) == 1 and set(cell.auxiliaries) == set(all_but(*record["results"])):
+                cell = replace(cell, auxiliaries=REST)
+            found.setdefault(cell, {}).setdefault(record["seed"], []).append(record)
+        return {cell: list(map(_together, by_seed.values())) for cell, by_seed in found.items()}
+
+
+def _together(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Several trainings of one cell and seed, each for a target, as one record."""
+    results = {target: kinds for record in records for target, kinds in record["results"].items()}
+    seconds = float(np.mean([record["train_seconds"] for record in records]))
+    return records[-1] | {"results": results, "train_seconds": seconds}
+
+
+def cell_of(record: dict[str, Any]) -> Cell:
+    """The cell that a record is of."""
+    return Cell(**{name: tuple(record[name]) if name == "auxiliaries" else record[name] for name in _CELL})
+
+
+def shared(folder: Path) -> dict[str, Any]:
+    """What all runs of the study in `folder` share."""
+    found = read_json(folder / "study.json")
+    if not isinstance(found, dict) or not {"scale", "data", "encoder"} <= found.keys():
+        raise InputError(f"{folder / 'study.json'} is not what a study writes there; name the folder of another one.")
+    return {"task": "nli"} | found
+
+
+def load(folder: str | Path) -> Results:
+    """The results of a study so far; raises InputError if there is none in `folder`.
+
+    Files that are no records (see `records_of`) are left out with a warning that names them. Without rows.json, which
+    holds other people's labels, there are scores and no differences.
+    """
+    folder = Path(expanded(folder))
+    if not (folder / "study.json").exists():
+        raise InputError(f"There is no study in {folder}: expected study.json, rows.json and cells/.")
+    rows = rows_of_study(folder)
+    records, odd = records_of(folder)
+    for complaint in odd:
+        warnings.warn(complaint, stacklevel=2)
+    return Results(shared(folder), rows, records)
+
+
+def rows_of_study(folder: Path) -> dict[str, dict[str, Any]]:
+    """The rows that a study scored, by language; none without rows.json. Raises InputError if something damaged it."""
+    path = folder / "rows.json"
+    rows = read_json(path) if path.exists() else {}
+    whole = isinstance(rows, dict) and all(isinstance(own, dict) and "pair" in own for own in rows.values())
+    if not whole or not set(rows) <= set(LANGUAGES):
+        raise InputError(f"{path} is not what a study writes there; delete it, and going on with the study makes it.")
+    return rows
+
+
+def records_of(folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
+    """The records of the study in `folder`, and a complaint about each file in `cells` that is none."""
+    records, odd = [], []
+    paths = sorted((folder / "cells").glob("[!.]*.json"))
+    if not paths:
+        return [], []
+    task, rows = shared(folder)["task"], rows_of_study(folder)
+    for path in paths:
+        try:
+            records.append(record_of(path, task, rows))
+        except InputError as error:
+            odd.append(f"{str(error).rstrip('.')}; it is left out.")
+    return records, odd
+
+
+def record_of(path: Path, task: str, rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """The record of a run of a study with these `rows`; raises InputError if it is not one that this version writes."""
+    record = read_json(path)
+    try:
+        reason = _no_record(record, task, rows)
+    except (TypeError, ValueError, AttributeError, KeyError) as error:
+        reason = f"{type(error).__name__}: {error}"
+    if reason:
+        raise InputError(f"{path} is no record of a run as this version writes them ({reason}).")
+    return record
+
+
+_CELL = ("method", "auxiliaries", "by_genre", "target", "covering", "parallel")
+_RECORD = (*_CELL, "seed", "outer_losses", "train_seconds", "results")
+
+
+def _no_record(record: Any, task: str, rows: dict[str, dict[str, Any]]) -> str:
+    """Why this is not what `recipes.run` returns; "" if it is. May raise the errors of entries of another type."""
+    if not isinstance(record, dict):
+        return f"it holds a {type(record).__name__}"
+    if lacking := [name for name in _RECORD if name not in record]:
+        return f"it lacks {some(lacking)}"
+    if record["method"] not in METHODS:
+        return f"it is of the method {record['method']!r}"
+    if not isinstance(record["seed"], int) or not isinstance(record["train_seconds"], int | float):
+        return "its seed or its seconds are no number"
+    odd = {*record["auxiliaries"], *record["results"], record["target"]} - {*LANGUAGES, None}
+    if odd:
+        return f"it is about the language {sorted(odd)[0]!r}"
+    for target, kinds in record["results"].items():
+        if odd := set(kinds) - set(recipes.KINDS):
+            return f"it has a test {sorted(odd)[0]!r}"
+        for score in kinds.values():
+            if not all(isinstance(score.get(name), int | float) for name in (*METRICS[task], "n")):
+                return f"its results lack scores, {' and '.join(METRICS[task])} in numbers"
+            asked = rows[target]["pair"] if target in rows else score["predicted"]
+            if not len(score["predicted"]) == len(asked) == score["n"]:
+                return f"its answers in {target} are not as many as rows were scored"
+    return ""
+
+
+def scores(results: Results) -> pd.DataFrame:
+    """A line for each cell, target and kind of test, with the METRICS of the task (mean over seeds, %).
+
+    `sd` is that of the first metric over seeds, `seconds` the mean time of a training of the cell, over its seeds and
+    targets, `paper` what a paper prints for the first metric (`papers.paper_figure`). `seeds` and `rows` say how many.
+    Empty where no run is finished.
+    """
+    import pandas as pd
+
+    lines = []
+    first, *others = METRICS[results.task]
+    where = (results.corpus, results.shared["scale"])
+    for cell, records in results.cells().items():
+        for target in _order(records):
+            for kind in cell.kinds:
+                found = [score for record in records if (score := record["results"].get(target, {}).get(kind))]
+                if not found:
+                    continue
+                values = [score[first] for score in found]
+                lines.append(
+                    _labels(results, cell)
+                    | {"target": target, "kind": kind, first: np.mean(values), "seeds": len(values)}
+                    | {"sd": np.std(values, ddof=1) if len(values) > 1 else np.nan, "rows": found[0]["n"]}
+                    | {name: np.mean([score[name] for score in found]) for name in others}
+                    | {"seconds": np.mean([record["train_seconds"] for record in records])}
+                    | {"paper": paper_figure(_with_auxiliaries(cell, target), kind, target, first, *where)}
+                )
+    return pd.DataFrame(lines)
+
+
+def differences(results: Results, metric: str | None = None, seed: int = 0) -> pd.DataFrame:
+    """Each method minus each of its controls with the same auxiliaries: `gain` in points, `low`, `high` (95 %).
+
+    Of one of the METRICS of the task, the first without `metric`.
+
+    A line for each target that both were scored on, and one for all of them together ("all", if several). Paired
+    by seed; intervals are bootstrapped over premises, which are the same in all languages (`paired_difference`).
+    """
+    import pandas as pd
+
+    known = METRICS[results.task]
+    if metric not in (None, *known):
+        raise InputError(f"Unknown metric {metric!r}; the metrics of this study are {', '.join(known)}.")
+    lines = []
+    found = results.cells()
+    for cell, records in found.items():
+        for other, controls in found.items():
+            if other.method not in METHODS[cell.method].controls or not _comparable(cell, other):
+                continue
+            for kind in [kind for kind in cell.kinds if kind in other.kinds]:
+                for target, (ours, theirs, groups, seeds) in paired(
+                    results, records, controls, kind, metric or known[0]
+                ).items():
+                    gain, low, high = paired_difference(ours, theirs, groups, seed)
+                    lines.append(
+                        _labels(results, cell)
+                        | {"control": METHODS[other.method].title, "target": target, "kind": kind, "gain": gain}
+                        | {"low": low, "high": high, "verdict": verdict(low, high), "seeds": seeds, "rows": len(groups)}
+                    )
+    return pd.DataFrame(lines)
+
+
+def _with_auxiliaries(cell: Cell, target: str) -> Cell:
+    return replace(cell, auxiliaries=all_but(target)) if cell.auxiliaries == REST else cell
+
+
+def _comparable(cell: Cell, control: Cell) -> bool:
+    """Controls have the same kind of tasks and, unless they do not train, the same auxiliaries."""
+    same = (control.auxiliaries, control.covering, control.parallel) == (cell.auxiliaries, False, False)
+    return cell.by_genre == control.by_genre and (not control.auxiliaries or same)
+
+
+def verdict(low: float, high: float) -> str:
+    """What an interval of a difference says."""
+    return "better" if low > 0 else "worse" if high < 0 else "no difference shown"
+
+
+def paired(
+    results: Results,
+    records: Sequence[dict[str, Any]],
+    controls: Sequence[dict[str, Any]],
+    kind: str,
+    metric: str,
+) -> dict[str, tuple[np.ndarray, np.ndarray, list[str], int]]:
+    """By target: scores, ours and the control's, each (seeds, rows), their premises, and how many seeds.
+
+    Paired by seed. "all" has the rows of all targets, if both were scored on several, with the seeds that all of them
+    have. Targets whose rows are not known are left out.
+    """
+    by_seed = {record["seed"]: record for record in controls}
+    pairs = [(record, by_seed[record["seed"]]) for record in records if record["seed"] in by_seed]
+    found, seeds = {}, {}
+    for target in _order([record for record, _ in pairs]):
+        both = [pair for pair in pairs if all(kind in record["results"].get(target, ()) for record in pair)]
+        if both and target in results.rows:
+            seeds[target] = [record["seed"] for record, _ in both]
+            rows = results.rows[target]
+            each = np.array(
+                [
+                    [_row_scores(record["results"][target][kind]["predicted"], rows, target, metric) for record in pair]
+                    for pair in both
+                ]
+            )
+            groups = rows["premise_id"] if "premise_id" in rows else rows["passage_id"]
+            found[target] = (each[:, 0], each[:, 1], groups, len(both))
+    common = sorted(set.intersection(*map(set, seeds.values()))) if len(found) > 1 else []
+    if common:
+        places = {target: [own.index(seed) for seed in common] for target, own in seeds.items()}
+        ours, theirs = (np.concatenate([found[code][i][places[code]] for code in found], 1) for i in (0, 1))
+        found["all"] = (ours, theirs, [premise for part in found.values() for premise in part[2]], len(common))
+    return found
+
+
+def _row_scores(predicted: str | list[str], rows: dict[str, Any], target: str, metric: str) -> np.ndarray:
+    """The metric of each row, from 0 to 1."""
+    if metric == "accuracy":
+        return _digits(predicted) == _digits(rows["label"])
+    return recipes.row_scores(predicted, rows["answers"], target)[METRICS["qa"].index(metric)]
+
+
+def _labels(results: Results, cell: Cell) -> dict[str, Any]:
+    """The columns that say what was trained."""
+    return {
+        "scale": results.shared["scale"],
+        "method": METHODS[cell.method].title,
+        "auxiliaries": "+".join(cell.auxiliaries),
+        "tasks": "genres" if cell.by_genre else "languages",
+        "drawn": " ".join(name for name in ("covering", "parallel") if getattr(cell, name)) or "random",
+    }
+
+
+def _order(records: Sequence[dict[str, Any]]) -> list[str]:
+    """The targets of the records, in the order of XNLI's list."""
+    return [code for code in LANGUAGES if any(code in record["results"] for record in records)]
+
+
+def _digits(text: str) -> np.ndarray:
+    return np.frombuffer(text.encode(), np.uint8) - ord("0")

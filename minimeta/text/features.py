@@ -1,0 +1,367 @@
+"""Rows of a corpus as the batches that a learner takes, the frozen trunk's output computed once and kept.
+
+It is kept in memory, or in a cache on disk that runs and workers share.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import time
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..errors import InputError
+from ..files import expanded, whole_file
+from ..inner import Learner
+from ..tasks import Batch
+from ..threads import threads_for
+from .episodes import columns
+from .spans import Window, best_possible, best_spans, first_answer, training_window, windows
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+_TOGETHER, _STEP = 8, 16  # rows in a batch of the trunk, and the tokens that its lengths are a multiple of
+_SCORED = 32  # windows that are scored together
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """An encoder ready for episodes: `learner` holds what is adapted, `trunk` what is not (None: nothing).
+
+    `task` is a key of TASKS. `features(corpus)` turns row numbers of a corpus into the batches that the learner takes.
+    """
+
+    name: str
+    task: str
+    learner: Learner
+    trunk: nn.Module | None
+    tokenizer: Any
+    max_length: int
+    token_types: int
+    bf16: bool = False
+
+    @property
+    def width(self) -> int:
+        """The numbers in a hidden state, H."""
+        return self.trunk.embeddings.word_embeddings.embedding_dim
+
+    def to(self, device: str) -> Encoder:
+        """Move the encoder to a device, in place."""
+        self.learner.to(device)
+        if self.trunk is not None:
+            self.trunk.to(device)
+        return self
+
+    def features(self, corpus: Dataset, cache: str | Path | None = None) -> Features:
+        """The rows of `corpus` as batches; computed when first asked for and kept.
+
+        With `cache`, a directory, the trunk's output is read from there as far as `Features.keep` has written it.
+        """
+        return (PairFeatures if self.task == "nli" else SpanFeatures)(self, corpus, cache)
+
+
+class Features:
+    """Row numbers (m, n) in, a batch out: `mask` (m, n, T), `y` (m, n, ...) and the learner's inputs.
+
+    The inputs are `hidden` (m, n, T, H) above a frozen trunk, or `input_ids` and `token_type_ids` (m, n, T)
+    where everything is adapted. T is the length of the longest example in the batch. What has been computed
+    stays in memory: about 2 kB per token and 512 hidden units for the trunk's output, without padding, or half of
+    that in bfloat16. What lies in the cache on disk is read from there each time.
+    """
+
+    def __init__(self, encoder: Encoder, corpus: Dataset, cache: str | Path | None = None) -> None:
+        self.encoder, self.corpus = encoder, corpus
+        self.cache = Path(expanded(cache)) if cache and encoder.trunk is not None else None
+        self.seconds = 0.0  # spent so far on computing examples
+        self.rows: dict[Hashable, dict[str, Tensor]] = {}
+        self._kept: dict[Hashable, tuple[Any, int, int]] = {}  # a file's tensor, and the example's place in it
+        self._looked: set[tuple[str, str]] = set()
+
+    def batch(self, keys: Sequence[Hashable]) -> Batch:
+        """The learner's inputs for examples named by their keys, (n, T, ...)."""
+        start = time.perf_counter()
+        if self.cache is not None:
+            self._look(keys)
+        self._compute([key for key in dict.fromkeys(keys) if key not in self.rows and key not in self._kept])
+        self.seconds += time.perf_counter() - start
+        device = next(self.encoder.learner.parameters()).device
+        return {name: value.to(device) for name, value in padded([self._item(key) for key in keys]).items()}
+
+    def keep(
+        self,
+        blocks: Iterable[tuple[str, str]],
+        say: Callable[[str], object] = print,
+        progress: Callable[..., Iterable[Any]] = lambda blocks: blocks,
+    ) -> None:
+        """Write the trunk's output for all rows of some (language, split) into the cache, a file for each.
+
+        `say` is told first how much there is to compute and how large it will be. A file is written whole or not at
+        all, and what is there is not computed again. Raises InputError if there is no cache, or no room for it.
+        """
+        if self.cache is None:
+            raise InputError(
+                "These features have no cache to be kept in; name a directory in features(corpus, cache=...), above a "
+                "trunk that is not adapted."
+            )
+        self.cache.mkdir(parents=True, exist_ok=True)
+        inside = (self._block(block) for block in dict.fromkeys(blocks))
+        missing = {path: keys for keys in inside if keys and not (path := self._path(keys)).exists()}
+        tokens = sum(len(ids) for keys in missing.values() for ids in self._tokens(keys)[0])
+        size = tokens * self.encoder.width * (2 if self.encoder.bf16 else 4)
+        free = shutil.disk_usage(self.cache).free
+        examples = sum(map(len, missing.values()))
+        say(f"Trunk features of {examples:,} examples ({tokens:,} tokens): {size / 1e9:.2f} GB in {self.cache}")
+        if size > free:
+            raise InputError(
+                f"{self.cache} has {free / 1e9:.2f} GB left for {size / 1e9:.2f} GB of trunk features; name another "
+                "directory, or leave the cache away: they are then computed in each run."
+            )
+        for path, keys in progress(list(missing.items())):
+            start = time.perf_counter()
+            self._write(path, keys)
+            self.seconds += time.perf_counter() - start
+
+    def _write(self, path: Path, keys: Sequence[Hashable]) -> None:
+        from safetensors.torch import save_file
+
+        self._compute(keys)
+        whole = torch.cat([self.rows[key]["hidden"] for key in keys])
+        ends = torch.tensor([len(self.rows[key]["hidden"]) for key in keys]).cumsum(0)
+        with whole_file(path) as unfinished:
+            save_file({"hidden": whole, "ends": ends}, unfinished)
+        for key in keys:
+            del self.rows[key]
+        self._open(path, keys)
+
+    def _look(self, keys: Sequence[Any]) -> None:
+        """Open the files of the (language, split) that these keys are of, if they have not been looked for yet."""
+        known = columns(self.corpus)
+        rows = [_row(key) for key in keys]
+        for block in dict.fromkeys(zip(known["language"][rows], known["split"][rows], strict=True)):
+            if block not in self._looked:
+                self._looked.add(block)
+                path = self._path(inside := self._block(block))
+                if path.exists():
+                    self._open(path, inside)
+
+    def _open(self, path: Path, keys: Sequence[Hashable]) -> None:
+        from safetensors import safe_open
+
+        try:
+            file = safe_open(path, "pt")
+            hidden, ends = file.get_slice("hidden"), file.get_tensor("ends").tolist()
+        except Exception as error:  # safetensors' own error has no public base beside Exception
+            raise InputError(f"{path} cannot be read ({error}); delete it, and it is made again.") from None
+        self._kept.update(
+            (key, (hidden, start, end)) for key, start, end in zip(keys, [0, *ends[:-1]], ends, strict=True)
+        )
+
+    def _item(self, key: Hashable) -> dict[str, Tensor]:
+        if key not in self._kept:
+            item = self.rows[key]
+        else:
+            hidden, start, end = self._kept[key]
+            item = {"hidden": hidden[start:end]}
+        return {name: value.float() if value.is_floating_point() else value for name, value in item.items()}
+
+    def _path(self, keys: Sequence[Any]) -> Path:
+        """A file name that tells what the trunk's output depends on: its weights, the tokens, how it is computed."""
+        made = self._trunk_hash.copy()
+        for ids, types in zip(*self._typed(keys), strict=True):
+            made.update(np.array([len(ids), *ids, *types], np.int32).tobytes())
+        language, split = (columns(self.corpus)[name][_row(keys[0])] for name in ("language", "split"))
+        return self.cache / f"{language}-{split}-{made.hexdigest()[:16]}.safetensors"
+
+    @cached_property
+    def _trunk_hash(self) -> Any:
+        device = next(self.encoder.trunk.parameters()).device.type
+        made = hashlib.sha256(f"{device} {self.encoder.bf16} {_TOGETHER} {_STEP}".encode())
+        for name, value in self.encoder.trunk.state_dict().items():
+            made.update(name.encode())
+            made.update(value.cpu().numpy().tobytes())
+        return made
+
+    def _block(self, block: tuple[str, str]) -> list[Any]:
+        """The keys of all examples of a (language, split)."""
+        known = columns(self.corpus)
+        rows = known.index[(known["language"] == block[0]) & (known["split"] == block[1])].tolist()
+        return self._keys(rows)
+
+    def _keys(self, rows: Sequence[int]) -> list[Any]:
+        """The keys of all examples that rows of the corpus give."""
+        raise NotImplementedError
+
+    def _typed(self, keys: Sequence[Any]) -> tuple[list[list[int]], list[list[int]]]:
+        """Token ids and token types of examples, the types 0 if the encoder does not tell them apart."""
+        tokens, types = self._tokens(keys)
+        if not types or self.encoder.token_types == 1:
+            types = [[0] * len(ids) for ids in tokens]
+        return tokens, types
+
+    def _compute(self, keys: Sequence[Hashable]) -> None:
+        if not keys:
+            return
+        items = [
+            {"input_ids": torch.tensor(ids), "token_type_ids": torch.tensor(types)}
+            for ids, types in zip(*self._typed(keys), strict=True)
+        ]
+        if self.encoder.trunk is None:
+            self.rows.update(zip(keys, items, strict=True))
+            return
+        # Sums of floats depend on the shapes that they are computed in. Batches of one shape for each length, filled
+        # up where examples are lacking, make an example's features the same in whatever company it is computed.
+        by_length: dict[int, list[int]] = {}
+        for i, item in enumerate(items):
+            length = -(-len(item["input_ids"]) // _STEP) * _STEP
+            by_length.setdefault(min(length, self.encoder.max_length), []).append(i)
+        device = next(self.encoder.trunk.parameters()).device
+        for length, members in by_length.items():
+            for start in range(0, len(members), _TOGETHER):
+                chosen = members[start : start + _TOGETHER]
+                filled = chosen + chosen[-1:] * (_TOGETHER - len(chosen))
+                batch = padded([items[i] for i in filled], length)
+                precision = torch.autocast(device.type, torch.bfloat16, enabled=self.encoder.bf16)
+                with torch.no_grad(), precision, threads_for(self.encoder.trunk, batch):
+                    hidden = self.encoder.trunk(*(part.to(device) for part in batch.values()))
+                if self.encoder.bf16:
+                    hidden = hidden.bfloat16()
+                for i, row in zip(chosen, hidden.cpu(), strict=False):
+                    self.rows[keys[i]] = {"hidden": row[: len(items[i]["input_ids"])].clone()}
+
+    def _shaped(self, keys: Sequence[Hashable], y: Tensor, rows: Tensor) -> Batch:
+        """The batch of a whole episode, in the shape of its row numbers."""
+        batch = self.batch(keys)
+        device = batch["mask"].device
+        return {name: value.unflatten(0, rows.shape) for name, value in batch.items()} | {"y": y.to(device)}
+
+    def _tokens(self, keys: Sequence[Any]) -> tuple[list[list[int]], list[list[int]]]:
+        """Token ids and token types of examples."""
+        raise NotImplementedError
+
+
+class PairFeatures(Features):
+    """NLI: an example is a row, its premise and its hypothesis; `y` (m, n) are labels."""
+
+    def __init__(self, encoder: Encoder, corpus: Dataset, cache: str | Path | None = None) -> None:
+        super().__init__(encoder, corpus, cache)
+        self.premises, self.hypotheses = corpus["premise"], corpus["hypothesis"]
+        self.labels = torch.tensor(corpus["label"][:])
+
+    def __getitem__(self, rows: Tensor) -> Batch:
+        return self._shaped(rows.flatten().tolist(), self.labels[rows], rows)
+
+    def _keys(self, rows: Sequence[int]) -> list[int]:
+        return list(rows)
+
+    def _tokens(self, keys: Sequence[int]) -> tuple[list[list[int]], list[list[int]]]:
+        tokens = self.encoder.tokenizer(
+            [self.premises[row] for row in keys],
+            [self.hypotheses[row] for row in keys],
+            truncation="longest_first",
+            max_length=self.encoder.max_length,
+        )
+        return tokens["input_ids"], tokens.get("token_type_ids") or []
+
+
+class SpanFeatures(Features):
+    """Question answering: an example is (row, window), and a row in an episode its window to learn from.
+
+    `y` (m, n, 2) are the first and the last token of the answer (the first answer, where there are several).
+    """
+
+    def __init__(self, encoder: Encoder, corpus: Dataset, cache: str | Path | None = None) -> None:
+        super().__init__(encoder, corpus, cache)
+        self.questions, self.contexts, self.answers = corpus["question"], corpus["context"], corpus["answers"]
+        self._windows: dict[int, list[Window]] = {}
+
+    def __getitem__(self, rows: Tensor) -> Batch:
+        wanted = rows.flatten().tolist()
+        number = {row: training_window(found) for row, found in self.windows(wanted).items()}
+        keys = [(row, number[row]) for row in wanted]
+        spans = [[self._windows[row][part].start, self._windows[row][part].end] for row, part in keys]
+        return self._shaped(keys, torch.tensor(spans).reshape(*rows.shape, 2), rows)
+
+    def windows(self, rows: Sequence[int]) -> dict[int, list[Window]]:
+        """The windows of each of these rows."""
+        new = [row for row in dict.fromkeys(rows) if row not in self._windows]
+        if new:
+            found = windows(
+                self.encoder.tokenizer,
+                [self.questions[row] for row in new],
+                [self.contexts[row] for row in new],
+                [first_answer(self.answers[row]) for row in new],
+                self.encoder.max_length,
+                self.encoder.max_length // 3,
+            )
+            self._windows.update(zip(new, found, strict=True))
+        return {row: self._windows[row] for row in rows}
+
+    def predict(self, learner: Learner, rows: Sequence[int]) -> list[str]:
+        """The learner's answer to each of these rows: its best valid span over all windows, as text."""
+        keys = self._keys(rows)
+        keys.sort(key=lambda key: len(self._windows[key[0]][key[1]].input_ids))
+        best: dict[int, tuple[float, str]] = {}
+        for start in range(0, len(keys), _SCORED):
+            some = keys[start : start + _SCORED]
+            batch = self.batch(some)
+            with torch.no_grad(), threads_for(learner, batch):
+                scores = learner.outputs(batch)
+            if not scores.isfinite().all():
+                raise InputError("The scores are not finite; lower the inner or the outer rate of the training.")
+            found = [self._windows[row][number] for row, number in some]
+            inside = [torch.tensor([place is not None for place in window.places]) for window in found]
+            values, first, last = best_spans(
+                scores, nn.utils.rnn.pad_sequence(inside, batch_first=True).to(scores.device)
+            )
+            for (row, _), window, value, i, j in zip(
+                some, found, values[:, 0].tolist(), first[:, 0].tolist(), last[:, 0].tolist(), strict=True
+            ):
+                if row not in best or value > best[row][0]:
+                    best[row] = (value, window.text(self.contexts[row], i, j))
+        return [best[row][1] for row in rows]
+
+    def best_possible(self, rows: Sequence[int]) -> list[str]:
+        """The best answer to each of these rows that any learner could give, as text: see `spans.best_possible`."""
+        known = columns(self.corpus)["language"]
+        return [
+            best_possible(found, self.contexts[row], self.answers[row]["text"], known[row])
+            for row, found in self.windows(rows).items()
+        ]
+
+    def _keys(self, rows: Sequence[int]) -> list[tuple[int, int]]:
+        return [(row, number) for row, found in self.windows(rows).items() for number in range(len(found))]
+
+    def _tokens(self, keys: Sequence[tuple[int, int]]) -> tuple[list[list[int]], list[list[int]]]:
+        found = [self._windows[row][number] for row, number in keys]
+        return [window.input_ids for window in found], [window.token_types for window in found]
+
+
+def padded(items: Sequence[dict[str, Tensor]], length: int | None = None) -> Batch:
+    """Examples (T_i, ...) as one batch (n, T, ...), in the order in which an encoder's modules take their inputs.
+
+    That is the first tensor, the attention mask, the rest. T is `length`, or else that of the longest example.
+    """
+    first, *rest = (
+        (name, nn.utils.rnn.pad_sequence([item[name] for item in items], batch_first=True)) for name in items[0]
+    )
+    lengths = torch.tensor([len(item[first[0]]) for item in items])
+    longest = int(lengths.max())
+    mask = (torch.arange(length or longest) < lengths[:, None]).long()
+    batch = dict([first, *rest])
+    if length and length > longest:
+        batch = {name: nn.functional.pad(value, (0, length - longest)) for name, value in batch.items()}
+    return {first[0]: batch.pop(first[0]), "mask": mask} | batch
+
+
+def _row(key: Any) -> int:
+    """The row of the corpus that an example is of."""
+    return key if isinstance(key, int) else key[0]
