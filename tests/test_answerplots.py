@@ -10,8 +10,9 @@ import torch
 from minimeta.errors import InputError
 from minimeta.show import answerplots
 from minimeta.show.answerplots import Reading, by_language, gains, pair_scores, reading, token_scores
-from minimeta.studies import recipes
 from minimeta.text import corpora, encoders
+from minimeta.text.episodes import rows_of
+from minimeta.text.metrics import row_scores
 from minimeta.text.spans import LONGEST
 
 
@@ -27,7 +28,7 @@ def features(tmp_path_factory):
 def read(features):
     """A reading of each test question in German."""
     learner = features.encoder.learner
-    return {row: reading(features, learner, row) for row in recipes.rows_of(features.corpus, "de", "test")}
+    return {row: reading(features, learner, row) for row in rows_of(features.corpus, "de", "test")}
 
 
 def best(found, longest=LONGEST):
@@ -51,7 +52,7 @@ def test_a_reading_is_the_prediction_with_its_place_and_its_score(features, read
     assert max(len(features.windows([row])[row]) for row in rows) > 1
     predicted = features.predict(features.encoder.learner, rows)
     assert [found.answer for found in read.values()] == predicted
-    scores = recipes.row_scores(predicted, corpus.select(rows)["answers"][:], "de")
+    scores = row_scores(predicted, corpus.select(rows)["answers"][:], "de")
     assert np.allclose([(found.f1, found.exact) for found in read.values()], scores.T)
     for row, found in read.items():
         context, told = corpus[row]["context"], corpus[row]["answers"]

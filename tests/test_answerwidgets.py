@@ -13,8 +13,9 @@ from minimeta.errors import InputError
 from minimeta.files import data_directory
 from minimeta.show.answerplots import reading
 from minimeta.show.answerwidgets import AnswerExplorer, marked, verdict
-from minimeta.studies.recipes import row_scores, rows_of
 from minimeta.text import corpora, encoders
+from minimeta.text.episodes import rows_of
+from minimeta.text.metrics import row_scores
 
 ODD = "<b>x</b> & $y$ <script>"
 

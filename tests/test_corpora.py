@@ -221,7 +221,7 @@ def test_hold_out_takes_the_share_that_is_asked_for(corpus, share, premises):
 
 def test_archives_are_read_offline(archive, english, tmp_path):
     code = (
-        "import sys; from minimeta import corpora; "
+        "import sys; from minimeta.text import corpora; "
         "print(len(corpora.nli(sys.argv[1])), len(corpora.multinli(sys.argv[2])))"
     )
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}

@@ -21,12 +21,12 @@ from minimeta.show.episodeplots import (
     transfer_map,
 )
 from minimeta.show.episodewidgets import EpisodeBrowser, TransferMap
-from minimeta.studies import comparisons, recipes, study
+from minimeta.studies import comparisons, study
 from minimeta.studies.recipes import METHODS
 from minimeta.text import corpora
 from minimeta.text.episodes import sampler
 from minimeta.text.languages import LANGUAGES, all_but
-from minimeta.text.metrics import accuracy
+from minimeta.text.metrics import accuracy, row_scores
 
 ODD = "<b>x</b> & $y$ <script>"
 
@@ -75,7 +75,7 @@ def questions(auxiliaries=("hi", "de"), targets=("hi", "fr", "zh"), seeds=2, pas
         scores = {}
         for target in run.targets:
             said = [(told["text"][0], "beta", "gamma")[rng.integers(3)] for told in answers]
-            overlap, exact = 100 * recipes.row_scores(said, answers, target).mean(1)
+            overlap, exact = 100 * row_scores(said, answers, target).mean(1)
             scored = {"f1": overlap, "exact_match": exact, "n": len(said), "predicted": said}
             scores[target] = dict.fromkeys(run.cell.kinds, scored)
         record = asdict(run.cell) | {"seed": run.seed, "train_seconds": 1.0, "results": scores}

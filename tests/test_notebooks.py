@@ -124,7 +124,7 @@ def test_the_folded_solutions_pass_their_checks(path):
             continue
         solution = re.search(r"```python\n(.*?)```", following.source, re.S).group(1)
         call = exercise.source.strip().splitlines()[-1]
-        program = f"from minimeta import checks\n{solution}\n{call}\n"
+        program = f"from minimeta.course import checks\n{solution}\n{call}\n"
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
         assert done.stdout.startswith("Right"), done.stdout
         solved += 1

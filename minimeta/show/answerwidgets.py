@@ -16,10 +16,10 @@ import numpy as np
 
 from ..errors import InputError
 from ..inner import Learner
-from ..studies.recipes import row_scores, rows_of
-from ..text.episodes import columns
+from ..text.episodes import columns, rows_of
 from ..text.features import SpanFeatures
 from ..text.languages import LANGUAGES
+from ..text.metrics import row_scores
 from ..text.spans import first_answer
 from .answerplots import RIGHT, Reading, reading, token_scores
 from .widgets import Plot

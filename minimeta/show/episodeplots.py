@@ -13,9 +13,10 @@ import plotly.graph_objects as go
 
 from ..errors import InputError
 from ..studies.comparisons import REST, Results
-from ..studies.recipes import KINDS, METHODS, METRICS, Cell
+from ..studies.recipes import KINDS, METHODS, Cell
 from ..tasks import Episode, Sampler
 from ..text.languages import FAMILIES, LANGUAGES
+from ..text.metrics import metric_of
 from .plots import COLOURS, DASHES, blank
 from .treeplots import dendrogram, dendrogram_data
 
@@ -111,7 +112,7 @@ def transfer_data(
     """
     import pandas as pd
 
-    metric = metric_of(results, metric)
+    metric = metric_of(results.task, metric).name
     if kind not in KINDS or not {method, control} <= set(METHODS):
         raise InputError(
             f"There is no transfer of {method!r} over {control!r} with the test {kind!r}; the methods are "
@@ -144,14 +145,6 @@ def compared_cells(
         if pair[0] != pair[1] and all(cell in found for cell in pair):
             return pair[0], pair[1]
     return None
-
-
-def metric_of(results: Results, metric: str | None) -> str:
-    """The metric that is asked for, the first of the task's without one; raises InputError if it has no such metric."""
-    known = METRICS[results.task]
-    if metric not in (None, *known):
-        raise InputError(f"Unknown metric {metric!r}; the metrics of this study are {', '.join(known)}.")
-    return metric or known[0]
 
 
 def by_seed(records: Iterable[dict[str, Any]], target: str, kind: str, metric: str) -> dict[int, float]:

@@ -18,10 +18,10 @@ import numpy as np
 from ..errors import InputError
 from ..studies.comparisons import Results, cell_of, differences
 from ..studies.recipes import METHODS, Cell, cells, sampler_for, settings_for
-from ..studies.report import NAMES
 from ..tasks import Episode, Sampler
 from ..text.corpora import LABELS, task_of
 from ..text.languages import LANGUAGES, check
+from ..text.metrics import metric_of
 from .episodeplots import (
     by_seed,
     compared_cells,
@@ -29,7 +29,6 @@ from .episodeplots import (
     coverage_data,
     language_pairs,
     language_roles,
-    metric_of,
     transfer_data,
     transfer_map,
 )
@@ -244,7 +243,7 @@ class TransferMap(ipywidgets.VBox):
 
     def __init__(self, results: Results, kind: str = "zero-shot", metric: str | None = None) -> None:
         self.results, self.kind, self.chosen = results, kind, None
-        self.metric = metric_of(results, metric)
+        self.metric = metric_of(results.task, metric).name
         pairs = [(method, control) for method in METHODS for control in METHODS[method].controls]
         self.tables = {pair: transfer_data(results, *pair, kind, metric) for pair in pairs}
         self.tables = {pair: table for pair, table in self.tables.items() if table.notna().any(axis=None)}
@@ -269,7 +268,11 @@ class TransferMap(ipywidgets.VBox):
     def draw(self) -> None:
         """Show the chosen difference on the map, and the runs of the chosen cell."""
         scale, label = self.results.shared["scale"], self.compared.label
-        name = "" if self.metric == "accuracy" else f", {NAMES[self.metric]}"
+        name = (
+            ""
+            if self.metric == metric_of(self.results.task).name
+            else f", {metric_of(self.results.task, self.metric).title}"
+        )
         title = f"{label}{name}, {self.kind}, {scale} scale"
         self.figure = self.plot.show(transfer_map(self.data, title, self.chosen))
         words = f"Blue: {label.split(' − ')[0]} is better. Empty: nothing to compare. A colour is not yet a difference:"
@@ -305,7 +308,7 @@ class TransferMap(ipywidgets.VBox):
             if plain and scores and cell.auxiliaries in ((), given):
                 shown[METHODS[cell.method].title] = scores
         seeds, rows = sorted({seed for each in shown.values() for seed in each}), self.results.rows[target]
-        heads = [f"{NAMES[self.metric]}, %", *(f"seed {seed}" for seed in seeds), "mean"]
+        heads = [f"{metric_of(self.results.task, self.metric).title}, %", *(f"seed {seed}" for seed in seeds), "mean"]
         lines = ["".join(f"<th {_NUMBER}>{head}</th>" for head in heads)]
         for name, scores in shown.items():
             values = [f"{scores[seed]:.1f}" if seed in scores else "" for seed in seeds]

@@ -21,8 +21,8 @@ from ..errors import InputError
 from ..studies.checkpoints import header
 from ..studies.comparisons import Results, cell_of, records_of, scores, shared
 from ..studies.methods import METHODS, Cell
-from ..studies.recipes import METRICS
 from ..text.languages import all_but
+from ..text.metrics import metric_of
 from .plots import COLOURS, blank
 
 if TYPE_CHECKING:
@@ -236,7 +236,7 @@ def outer_losses(found: Sequence[State], smooth: int = 10) -> go.Figure:
 def scores_data(folder: str | Path) -> dict[str, pd.DataFrame]:
     """The scores that are there so far, in percent, by kind of test: methods in rows, targets in columns.
 
-    The mean over the seeds that are finished, of the first of `recipes.METRICS`. Empty before the first run is done.
+    The mean over the seeds that are finished, of the task's first metric. Empty before the first run is done.
     """
     folder = Path(folder)
     if not (folder / "study.json").exists():
@@ -245,7 +245,7 @@ def scores_data(folder: str | Path) -> dict[str, pd.DataFrame]:
     lines = scores(results)
     if not len(lines):
         return {}
-    first = METRICS[results.task][0]
+    first = metric_of(results.task).name
     lines["trained"] = [
         " ".join(filter(None, (row.method, f"({row.auxiliaries})" if row.auxiliaries else "", row.drawn)))
         for row in lines.itertuples()

@@ -12,11 +12,12 @@ import numpy as np
 
 from ..errors import InputError, some
 from ..files import expanded, read_json
-from ..text.languages import LANGUAGES, all_but
-from ..text.metrics import paired_difference
+from ..text.corpora import TASKS
+from ..text.languages import LANGUAGES, all_but, ordered
+from ..text.metrics import METRICS, Metric, metric_of, paired_difference
 from . import recipes
 from .papers import REST, SCORED, paper_figure
-from .recipes import METHODS, METRICS, Cell
+from .recipes import METHODS, Cell
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -153,8 +154,9 @@ def _no_record(record: Any, task: str, rows: dict[str, dict[str, Any]]) -> str:
         if odd := set(kinds) - set(recipes.KINDS):
             return f"it has a test {sorted(odd)[0]!r}"
         for score in kinds.values():
-            if not all(isinstance(score.get(name), int | float) for name in (*METRICS[task], "n")):
-                return f"its results lack scores, {' and '.join(METRICS[task])} in numbers"
+            names = [metric.name for metric in METRICS[task]]
+            if not all(isinstance(score.get(name), int | float) for name in (*names, "n")):
+                return f"its results lack scores, {' and '.join(names)} in numbers"
             asked = rows[target]["pair"] if target in rows else score["predicted"]
             if not len(score["predicted"]) == len(asked) == score["n"]:
                 return f"its answers in {target} are not as many as rows were scored"
@@ -171,7 +173,7 @@ def scores(results: Results) -> pd.DataFrame:
     import pandas as pd
 
     lines = []
-    first, *others = METRICS[results.task]
+    first, *others = (metric.name for metric in METRICS[results.task])
     where = (results.corpus, results.shared["scale"])
     for cell, records in results.cells().items():
         for target in _order(records):
@@ -201,20 +203,15 @@ def differences(results: Results, metric: str | None = None, seed: int = 0) -> p
     """
     import pandas as pd
 
-    known = METRICS[results.task]
-    if metric not in (None, *known):
-        raise InputError(f"Unknown metric {metric!r}; the metrics of this study are {', '.join(known)}.")
-    lines = []
+    asked, lines = metric_of(results.task, metric), []
     found = results.cells()
     for cell, records in found.items():
         for other, controls in found.items():
             if other.method not in METHODS[cell.method].controls or not _comparable(cell, other):
                 continue
             for kind in [kind for kind in cell.kinds if kind in other.kinds]:
-                for target, (ours, theirs, groups, seeds) in paired(
-                    results, records, controls, kind, metric or known[0]
-                ).items():
-                    gain, low, high = paired_difference(ours, theirs, groups, seed)
+                for target, (ours, theirs, groups, seeds) in paired(results, records, controls, kind, asked).items():
+                    gain, low, high = paired_difference(ours, theirs, groups, seed, asked.of_means)
                     lines.append(
                         _labels(results, cell)
                         | {"control": METHODS[other.method].title, "target": target, "kind": kind, "gain": gain}
@@ -243,9 +240,9 @@ def paired(
     records: Sequence[dict[str, Any]],
     controls: Sequence[dict[str, Any]],
     kind: str,
-    metric: str,
+    metric: Metric,
 ) -> dict[str, tuple[np.ndarray, np.ndarray, list[str], int]]:
-    """By target: scores, ours and the control's, each (seeds, rows), their premises, and how many seeds.
+    """By target: what each row counts, ours and the control's (see `Metric.rows`), their groups, how many seeds.
 
     Paired by seed. "all" has the rows of all targets, if both were scored on several, with the seeds that all of them
     have. Targets whose rows are not known are left out.
@@ -257,28 +254,16 @@ def paired(
         both = [pair for pair in pairs if all(kind in record["results"].get(target, ()) for record in pair)]
         if both and target in results.rows:
             seeds[target] = [record["seed"] for record, _ in both]
-            rows = results.rows[target]
-            each = np.array(
-                [
-                    [_row_scores(record["results"][target][kind]["predicted"], rows, target, metric) for record in pair]
-                    for pair in both
-                ]
-            )
-            groups = rows["premise_id"] if "premise_id" in rows else rows["passage_id"]
-            found[target] = (each[:, 0], each[:, 1], groups, len(both))
+            rows, task = results.rows[target], TASKS[results.task]
+            said = [[record["results"][target][kind]["predicted"] for record in pair] for pair in both]
+            each = np.array([[metric.rows(one, rows[task.right], target) for one in pair] for pair in said])
+            found[target] = (each[:, 0], each[:, 1], rows[task.group], len(both))
     common = sorted(set.intersection(*map(set, seeds.values()))) if len(found) > 1 else []
     if common:
         places = {target: [own.index(seed) for seed in common] for target, own in seeds.items()}
         ours, theirs = (np.concatenate([found[code][i][places[code]] for code in found], 1) for i in (0, 1))
         found["all"] = (ours, theirs, [premise for part in found.values() for premise in part[2]], len(common))
     return found
-
-
-def _row_scores(predicted: str | list[str], rows: dict[str, Any], target: str, metric: str) -> np.ndarray:
-    """The metric of each row, from 0 to 1."""
-    if metric == "accuracy":
-        return _digits(predicted) == _digits(rows["label"])
-    return recipes.row_scores(predicted, rows["answers"], target)[METRICS["qa"].index(metric)]
 
 
 def _labels(results: Results, cell: Cell) -> dict[str, Any]:
@@ -293,9 +278,5 @@ def _labels(results: Results, cell: Cell) -> dict[str, Any]:
 
 
 def _order(records: Sequence[dict[str, Any]]) -> list[str]:
-    """The targets of the records, in the order of XNLI's list."""
-    return [code for code in LANGUAGES if any(code in record["results"] for record in records)]
-
-
-def _digits(text: str) -> np.ndarray:
-    return np.frombuffer(text.encode(), np.uint8) - ord("0")
+    """The targets of the records, in the order of LANGUAGES."""
+    return list(ordered(code for record in records for code in record["results"]))

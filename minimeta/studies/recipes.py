@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from .. import __version__
@@ -19,11 +18,11 @@ from ..inner import Learner
 from ..outer import evaluate, meta_train
 from ..tasks import Sampler
 from ..text import identity
-from ..text.corpora import task_of
+from ..text.corpora import TASKS, task_of
 from ..text.encoders import Features
-from ..text.episodes import columns, encode, encoded, sampler, target_episodes
+from ..text.episodes import encode, encoded, rows_of, sampler, target_episodes
 from ..text.languages import LANGUAGES
-from ..text.metrics import accuracy, exact_match, f1
+from ..text.metrics import METRICS
 from . import checkpoints
 from .methods import KINDS, METHODS, Cell, grouping_for
 from .methods import cells as cells  # with `scored_on`, for those who ask here what to run
@@ -101,8 +100,6 @@ SCALES["full"]["languages"] = Settings(
 SCALES["full"]["questions"] = replace(
     SCALES["full"]["languages"], outer_steps=100, max_length=384, tune_rate=3e-5, tune_batch=12
 )
-METRICS = {"nli": ("accuracy",), "qa": ("f1", "exact_match")}
-"""What each task is scored by, in percent; differences are of the first."""
 
 # Inner and outer rate of each method at small scale: the best of data/results/small_rates.csv, which
 # tests/benchmarks/choose_rates.py measured on held-out dev rows of languages that were neither auxiliary nor target.
@@ -244,7 +241,7 @@ def score(
     Few-shot, methods that pool take their inner steps with a batch of training tasks beside the target's shots; the
     others with the target's shots alone, and zero-shot with none. All draws are paired by seed. The result has the
     METRICS of the task in percent, the number of rows `n` and what was `predicted` for each, in the order of
-    `scored_rows`: a digit, a position in `corpora.LABELS`, or an answer.
+    `scored_rows`, as `corpora.Task` says.
     """
     if kind not in KINDS:
         raise InputError(f"Unknown kind of test {kind!r}; the kinds are {', '.join(KINDS)}.")
@@ -253,9 +250,7 @@ def score(
         learner = fine_tune(learner, features, target, settings, seed)
     if task_of(corpus) == "qa":  # no method takes inner steps when it is tested on questions
         numbers = rows_of(corpus, target, split)
-        answers = features.predict(learner, numbers)
-        means = row_scores(answers, corpus.select(numbers)["answers"][:], target).mean(1) * 100
-        return {"f1": means[0], "exact_match": means[1], "n": len(answers), "predicted": answers}
+        return _scored(corpus, target, split, features.predict(learner, numbers))
     shots = settings.target_shots if kind == "few-shot" else 0
     companions = sampler_for(cell, corpus, settings, seed) if pools else None
     rows, predicted = [], []
@@ -272,14 +267,15 @@ def score(
         rows += episode.query["row"].flatten().tolist()
         predicted += result.outputs.argmax(-1).flatten().tolist()
     rows, predicted = zip(*sorted(zip(rows, predicted, strict=True)), strict=True)
-    labels = corpus.select(rows)["label"][:]
-    return {"accuracy": accuracy(predicted, labels), "n": len(rows), "predicted": "".join(map(str, predicted))}
+    return _scored(corpus, target, split, "".join(map(str, predicted)))
 
 
-def row_scores(predicted: Sequence[str], answers: Sequence[dict[str, Any]], language: str) -> np.ndarray:
-    """F1 and exact match of each answer, (2, rows), from 0 to 1."""
-    pairs = list(zip(predicted, [told["text"] for told in answers], strict=True))
-    return np.array([[score(said, right, language) for said, right in pairs] for score in (f1, exact_match)])
+def _scored(corpus: Dataset, target: str, split: str, predicted: Sequence[str]) -> dict[str, Any]:
+    """Predictions for all rows of a language in a split, with the METRICS of the task."""
+    task = task_of(corpus)
+    right = scored_rows(corpus, target, split)[TASKS[task].right]
+    scores = {metric.name: metric.score(predicted, right, target) for metric in METRICS[task]}
+    return scores | {"n": len(predicted), "predicted": predicted}
 
 
 def scored_rows(corpus: Dataset, target: str, split: str = "test") -> dict[str, Any]:
@@ -287,17 +283,9 @@ def scored_rows(corpus: Dataset, target: str, split: str = "test") -> dict[str, 
 
     Of questions, the `pair`, `passage_id` and `answers`.
     """
-    chosen = corpus.select(rows_of(corpus, target, split))
-    if task_of(corpus) == "qa":
-        return {name: chosen[name][:] for name in ("pair", "passage_id", "answers")}
-    labels = "".join(map(str, chosen["label"][:]))
-    return {"pair": chosen["pair"][:], "premise_id": chosen["premise_id"][:], "label": labels}
-
-
-def rows_of(corpus: Dataset, language: str, split: str) -> list[int]:
-    """The numbers of a language's rows in a split."""
-    known = columns(corpus)
-    return known.index[(known["language"] == language) & (known["split"] == split)].tolist()
+    chosen, task = corpus.select(rows_of(corpus, target, split)), TASKS[task_of(corpus)]
+    rows = {name: chosen[name][:] for name in ("pair", task.group, task.right)}
+    return rows | {"label": "".join(map(str, rows["label"]))} if "label" in rows else rows
 
 
 def run(

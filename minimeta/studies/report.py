@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..files import whole_file
+from ..text.metrics import METRICS, metric_of
 from .comparisons import Results, differences, scores, verdict
-from .recipes import METRICS
 from .reproduce import table
 from .stated import NOTES, stated
 
@@ -25,8 +25,8 @@ def study_text(results: Results) -> str:
     found, gains = scores(results), differences(results)
     if not len(found):
         return "No run is finished yet; the tables come with the first one."
-    metrics = METRICS[results.task]
-    names = " / ".join({"f1": "F1", "exact_match": "exact match"}.get(name, name) for name in metrics)
+    metrics = [metric.name for metric in METRICS[results.task]]
+    names = " / ".join(metric.title for metric in METRICS[results.task])
     lines, width = [], max(13, len(names))
     for (kind, target), part in found.groupby(["kind", "target"], sort=False):
         quoted = " (the paper's is mBERT's, at full scale)" * bool(part["paper"].notna().any())
@@ -68,7 +68,6 @@ def _short(auxiliaries: str) -> str:
 
 # A paper's table
 
-NAMES = {"accuracy": "accuracy", "f1": "F1", "exact_match": "exact match"}
 TESTS = {"zero-shot": "zero-shot", "few-shot": "few-shot", "fine-tuned": "few-shot (one epoch on dev rows)"}
 
 
@@ -95,7 +94,7 @@ def blocks(found: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     parts = []
     for (task, metric, kind), part in found.groupby(["task", "metric", "kind"], sort=False):
         both = f"{'NLI' if task == 'nli' else 'questions'}, " if found["task"].nunique() > 1 else ""
-        parts.append((f"{both}{TESTS[kind]}, {NAMES[metric]}", part))
+        parts.append((f"{both}{TESTS[kind]}, {metric_of(task, metric).title}", part))
     return parts
 
 

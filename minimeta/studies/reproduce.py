@@ -14,11 +14,11 @@ import numpy as np
 
 from ..errors import InputError
 from ..text.languages import check
-from ..text.metrics import paired_difference
+from ..text.metrics import METRICS, metric_of, paired_difference
 from .comparisons import Results, cell_of, load, paired
 from .papers import Row, table
 from .papers import tables as tables  # for those who ask here what can be reproduced
-from .recipes import METHODS, METRICS, Cell
+from .recipes import METHODS, Cell
 from .study import OVERRIDES, Run, World, merged
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def compare(name: str, folder: str | Path, targets: Sequence[str] = ()) -> pd.Da
     for task in known.tasks:
         part = parts.get(task) or Results(next(iter(parts.values())).shared | _NOT_RUN, {}, [])
         rows = [row for row in known.rows if row.task == task]
-        for metric in METRICS[task]:
+        for metric in (each.name for each in METRICS[task]):
             for row in rows:
                 found += _compared(part, rows, row, shown, metric)
     return pd.DataFrame(found).assign(table=name)[["table", *found[0]]]
@@ -112,7 +112,7 @@ def _compared(part: Results, rows: Sequence[Row], row: Row, shown: Sequence[str]
         gains, paper_gain = {}, {}
         if other:
             theirs, printed = _records(part, other, shown), other.printed(metric)
-            gains = paired(part, ours, theirs, row.kind, metric)
+            gains = paired(part, ours, theirs, row.kind, metric_of(row.task, metric))
             paper_gain = {code: paper[code] - printed[code] for code in shown if code in paper and code in printed}
             same = [code for code in shown if code in gains] or list(paper_gain)
             paper_gain["all"] = _mean(paper_gain, counts, same) if len(same) > 1 else np.nan
@@ -120,7 +120,7 @@ def _compared(part: Results, rows: Sequence[Row], row: Row, shown: Sequence[str]
             values = list(scores[target].values())
             gain = low = high = np.nan
             if target in gains:
-                gain, low, high = paired_difference(*gains[target][:3])
+                gain, low, high = paired_difference(*gains[target][:3], of_means=metric_of(row.task, metric).of_means)
             lines.append(
                 {"scale": part.shared["scale"], "data": Path(part.shared["data"]).name}
                 | {

@@ -88,7 +88,7 @@ class World:
             archive = f"{ARCHIVES[self.task]}.zip"
             raise InputError(
                 f"There is no corpus or encoder to use at {self.scale} scale: name them with --data DIR "
-                f"({archive}) and --encoder DIR (a BERT or XLM-R fine-tuned on English {TASKS[self.task]})."
+                f"({archive}) and --encoder DIR (a BERT or XLM-R fine-tuned on English {TASKS[self.task].title})."
             )
 
     @property

@@ -15,16 +15,17 @@ import io
 import json
 import unicodedata
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import InputError, some
-from ..files import archived
+from ..files import archived, expanded
 from . import claims
-from .languages import LANGUAGES, check
+from .languages import LANGUAGES, XNLI, check
 from .phrases import table
 
 if TYPE_CHECKING:
@@ -32,7 +33,24 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 LABELS = ("entailment", "neutral", "contradiction")
-TASKS = {"nli": "NLI", "qa": "question answering"}
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is asked of a row: its title, the columns of the right answer and of what is drawn together (intervals).
+
+    A prediction is a digit, the position of a class, where `right` is "label", and a text where it is "answers".
+    """
+
+    title: str
+    right: str
+    group: str
+
+
+TASKS = {
+    "nli": Task("NLI", right="label", group="premise_id"),
+    "qa": Task("question answering", right="answers", group="passage_id"),
+}
 _NO_GOLD = "-"  # MultiNLI's mark for a pair on which its annotators did not agree
 
 
@@ -163,7 +181,7 @@ def mini_qa(
 
 def _codes(languages: Sequence[str] | None) -> tuple[str, ...]:
     """The languages that were named (one may be named by itself), each once; None stands for all."""
-    codes = check(languages) if languages is not None else tuple(LANGUAGES)
+    codes = check(languages) if languages is not None else XNLI
     if not codes:
         raise InputError(f"No language was named; the languages are {', '.join(LANGUAGES)}.")
     return tuple(dict.fromkeys(codes))
@@ -426,3 +444,49 @@ def _dataset(tables: list[pd.DataFrame]) -> Dataset:
     from datasets import Dataset
 
     return Dataset.from_pandas(pd.concat(tables), preserve_index=False)
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A corpus that episodes are drawn from and that methods are scored on.
+
+    `archive` is the name of its official archive without .zip ("" for the project's own), `read(data, languages,
+    splits)` its rows, a fifth of the dev rows held out, `classes` the names of its labels in their order (none for
+    spans). `printed`: the papers score it, so that their figures may stand beside ours.
+    """
+
+    name: str
+    task: str
+    archive: str
+    languages: tuple[str, ...]
+    classes: tuple[str, ...]
+    read: Callable[..., Dataset]
+    printed: bool = False
+
+
+CORPORA = {
+    corpus.name: corpus
+    for corpus in (
+        Corpus("mini-NLI", "nli", "", XNLI, LABELS, nli),
+        Corpus("mini-QA", "qa", "", XNLI, (), qa),
+        Corpus("XNLI", "nli", "XNLI-1.0", XNLI, LABELS, nli, printed=True),
+        Corpus("MLQA", "qa", "MLQA_V1", MLQA_LANGUAGES, (), qa, printed=True),
+    )
+}
+
+
+def corpus_of(task: str, data: str | Path | None = None) -> Corpus:
+    """The corpus of a task whose archive, or the directory that it unpacks to, lies at `data`; None: our own one.
+
+    Where no name tells, it is the task's first one: its reader says what is missing.
+    """
+    own, *official = sorted((one for one in CORPORA.values() if one.task == task), key=lambda one: one.archive != "")
+    if data is None:
+        return own
+    path = Path(expanded(data))
+    for one in official:
+        if path.name in (one.archive, f"{one.archive}.zip") or any(
+            (path / name).exists() for name in (one.archive, f"{one.archive}.zip")
+        ):
+            return one
+    return official[0]

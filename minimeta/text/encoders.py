@@ -239,7 +239,7 @@ def load(name: str, attention: str = "eager", seed: int = 0, task: str = "nli") 
             raise InputError(f"{name} has no tokenizer; expected one of {', '.join(_TOKENIZERS)} beside config.json.")
         trained = any(architecture.endswith(kind) for architecture in config.architectures or [])
         if trained and config.num_labels != outputs:
-            raise InputError(f"{name} tells {config.num_labels} classes apart; {TASKS[task]} needs {outputs}.")
+            raise InputError(f"{name} tells {config.num_labels} classes apart; {TASKS[task].title} needs {outputs}.")
         torch.manual_seed(seed)
         model, report = getattr(transformers, f"AutoModel{kind}").from_pretrained(
             path,
@@ -276,8 +276,8 @@ def load(name: str, attention: str = "eager", seed: int = 0, task: str = "nli") 
         )
     if missing:
         warnings.warn(
-            f"{name} was not trained for {TASKS[task]}: its last layer was drawn from seed {seed}; fine-tune it on "
-            "English first, or expect answers at chance.",
+            f"{name} was not trained for {TASKS[task].title}: its last layer was drawn from seed {seed}; fine-tune it "
+            "on English first, or expect answers at chance.",
             stacklevel=4,
         )
     elif task == "nli":

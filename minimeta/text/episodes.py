@@ -190,6 +190,12 @@ def columns(corpus: Dataset) -> pd.DataFrame:
     return table if "label" in table else table.assign(label=0)
 
 
+def rows_of(corpus: Dataset, language: str, split: str) -> list[int]:
+    """The numbers of a language's rows in a split."""
+    known = columns(corpus)
+    return known.index[(known["language"] == language) & (known["split"] == split)].tolist()
+
+
 @lru_cache(maxsize=16)
 def _pools(corpus: Dataset, split: str, by: str | None) -> dict[tuple[str, str | None], list[np.ndarray]]:
     """The rows of each language (and genre) in `split`: one array of row numbers per class."""

@@ -1,4 +1,7 @@
-"""The 15 XNLI languages: names, scripts and the two phylogenies that Fixed TreeMAML can follow."""
+"""The languages that are known here: names, scripts and the two phylogenies that Fixed TreeMAML can follow.
+
+Which languages a corpus has is the corpus's to say (see `corpora.CORPORA`).
+"""
 
 from __future__ import annotations
 
@@ -40,6 +43,10 @@ LANGUAGES: dict[str, Language] = {
         Language("ur", "Urdu", "اردو", "Arabic", "Indo-Aryan"),
     )
 }
+"""All that a corpus may be in; add a line for another one."""
+
+XNLI = ("en", "fr", "es", "de", "el", "bg", "ru", "tr", "ar", "vi", "th", "zh", "hi", "sw", "ur")
+"""The 15 languages of XNLI, and of the mini world, in the order of XNLI's paper."""
 
 _INDO_EUROPEAN = {
     "Germanic": ["en", "de"],
@@ -61,7 +68,7 @@ FAMILIES = TaskTree.nest(
 
 
 def check(codes: Iterable[str]) -> tuple[str, ...]:
-    """The codes (or the one code) as a tuple; raises InputError for one that is not an XNLI language."""
+    """The codes (or the one code) as a tuple; raises InputError for one that is not known."""
     codes = (codes,) if isinstance(codes, str) else tuple(codes)
     for code in codes:
         if not isinstance(code, str) or code not in LANGUAGES:
@@ -70,6 +77,12 @@ def check(codes: Iterable[str]) -> tuple[str, ...]:
 
 
 def all_but(*targets: str, tree: TaskTree = PHYLOGENY) -> tuple[str, ...]:
-    """The languages of `tree` without the targets, in the order of XNLI's list."""
+    """The languages of `tree` without the targets, in the order of LANGUAGES."""
     check(targets)
-    return tuple(code for code in LANGUAGES if code in tree.leaves and code not in targets)
+    return ordered(code for code in tree.leaves if code not in targets)
+
+
+def ordered(codes: Iterable[str]) -> tuple[str, ...]:
+    """The codes, each once, in the order of LANGUAGES; any that are not among them come last."""
+    places = {code: place for place, code in enumerate(LANGUAGES)}
+    return tuple(sorted(set(codes), key=lambda code: (places.get(code, len(places)), code)))

@@ -11,8 +11,10 @@ import re
 import string
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -73,33 +75,105 @@ def f1(predicted: str, answers: Sequence[str], language: str) -> float:
     return best
 
 
-def paired_difference(
-    correct: np.ndarray, control: np.ndarray, groups: Sequence[str], seed: int = 0
-) -> tuple[float, float, float]:
-    """Mean difference in points and its 95 % interval, bootstrapped over groups of rows (premises, passages).
+@dataclass(frozen=True)
+class Metric:
+    """A score in percent, of each row or of a whole set of rows.
 
-    `correct` and `control` are scores from 0 to 1 of shape (seeds, rows), paired by seed and row; rows of one group
-    (the hypotheses of one premise, the questions about one passage) are drawn together. Percentile bootstrap, 9,999
-    draws. The interval covers the choice of premises, not the choice of seeds.
+    `rows(predicted, right, language)` is what each row counts, (rows,) from 0 to 1, and their mean is the score. Where
+    the score is one of the whole set (macro-F1, say), it is (rows, k) numbers, and `of_means` makes of their means
+    (..., k) the score (...) from 0 to 1. `predicted` and `right` are those of `corpora.Task`.
+    """
+
+    name: str
+    title: str
+    rows: Callable[[Sequence[Any], Sequence[Any], str], np.ndarray]
+    of_means: Callable[[np.ndarray], np.ndarray] | None = None
+    lower_is_better: bool = False
+
+    def score(self, predicted: Sequence[Any], right: Sequence[Any], language: str) -> float:
+        """The score of these predictions in percent."""
+        if len(predicted) != len(right) or not len(right):
+            raise InputError(f"Cannot score {len(predicted)} predictions against {len(right)} right ones.")
+        means = self.rows(predicted, right, language).mean(0)
+        return float((self.of_means(means) if self.of_means else means) * 100)
+
+
+def _same(predicted: Sequence[Any], right: Sequence[Any], language: str) -> np.ndarray:
+    return np.array(list(predicted)) == np.array(list(right))
+
+
+def _of_answers(score: Callable[[str, Sequence[str], str], float]) -> Callable[..., np.ndarray]:
+    return lambda predicted, right, language: np.array(
+        [score(said, told["text"], language) for said, told in zip(predicted, right, strict=True)]
+    )
+
+
+METRICS = {
+    "nli": (Metric("accuracy", "accuracy", _same),),
+    "qa": (Metric("f1", "F1", _of_answers(f1)), Metric("exact_match", "exact match", _of_answers(exact_match))),
+}
+"""What each task is scored by; differences are of the first, unless another is asked for."""
+
+
+def row_scores(predicted: Sequence[str], answers: Sequence[dict[str, Any]], language: str) -> np.ndarray:
+    """What each answer counts by the METRICS of question answering, (metrics, rows), from 0 to 1."""
+    return np.array([metric.rows(predicted, answers, language) for metric in METRICS["qa"]])
+
+
+def metric_of(task: str, name: str | None = None) -> Metric:
+    """A metric of a task by its name, the first one without; raises InputError if there is none of this name."""
+    known = {metric.name: metric for metric in METRICS[task]}
+    if name not in (None, *known):
+        raise InputError(f"Unknown metric {name!r}; the metrics of this task are {', '.join(known)}.")
+    return known[name] if name else METRICS[task][0]
+
+
+def paired_difference(
+    ours: np.ndarray,
+    control: np.ndarray,
+    groups: Sequence[str],
+    seed: int = 0,
+    of_means: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> tuple[float, float, float]:
+    """The difference of two scores in points and its 95 % interval, bootstrapped over groups of rows.
+
+    `ours` and `control` are what rows count (see `Metric.rows`), (seeds, rows) or, with `of_means`, (seeds, rows, k),
+    paired by seed and row; rows of one group (the hypotheses of one premise, the questions about one passage) are drawn
+    together. Percentile bootstrap, 9,999 draws. The interval covers the choice of groups, not the choice of seeds.
     """
     from scipy.stats import bootstrap  # a second to import
 
-    if correct.shape != control.shape or correct.shape[-1] != len(groups):
-        raise InputError(f"Cannot pair scores of shapes {correct.shape} and {control.shape} in {len(groups)} groups.")
-    difference = (np.asarray(correct, float) - np.asarray(control, float)).mean(0) * 100
-    _, index = np.unique(np.asarray(groups), return_inverse=True)
-    sums, sizes = np.bincount(index, difference), np.bincount(index)
-    if len(sizes) < 2:
+    ours, control = np.asarray(ours, float), np.asarray(control, float)
+    if ours.shape != control.shape or ours.shape[1:2] != (len(groups),):
+        raise InputError(f"Cannot pair scores of shapes {ours.shape} and {control.shape} in {len(groups)} groups.")
+    names, place = np.unique(np.asarray(groups), return_inverse=True)
+    if len(names) < 2:
         raise InputError("An interval needs rows of at least two groups (premises).")
-    if np.ptp(difference) == 0:
-        return float(difference.mean()), float(difference.mean()), float(difference.mean())
+    sizes = np.bincount(place)
+    if of_means is None:
+        difference = (ours - control).mean(0) * 100
+        gain, sums = difference.mean(), np.bincount(place, difference)
+
+        def drawn(index: np.ndarray, axis: int = -1) -> np.ndarray:
+            return sums[index].sum(axis) / sizes[index].sum(axis)
+
+    else:
+        both = np.stack([ours, control])
+        sums = np.stack([both[:, :, place == group].sum(2) for group in range(len(names))], 2)
+
+        def drawn(index: np.ndarray, axis: int = -1) -> np.ndarray:
+            scores = of_means(sums[:, :, index].sum(-2) / sizes[index].sum(axis)[..., None])
+            return (scores[0] - scores[1]).mean(0) * 100
+
+        gain = drawn(np.arange(len(names)))
+    if not (ours != control).any() or (of_means is None and np.ptp(difference) == 0):
+        return float(gain), float(gain), float(gain)
     interval = bootstrap(
-        (sums, sizes),
-        lambda s, n, axis: s.sum(axis) / n.sum(axis),
-        paired=True,
+        (np.arange(len(names)),),
+        drawn,
         vectorized=True,
         method="percentile",
-        batch=500,
+        batch=500 if of_means is None else 20,
         rng=np.random.default_rng(seed),
     ).confidence_interval
-    return float(difference.mean()), float(interval.low), float(interval.high)
+    return float(gain), float(interval.low), float(interval.high)
