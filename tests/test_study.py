@@ -27,7 +27,7 @@ from minimeta.studies.recipes import Cell
 from minimeta.studies.study import Run, World
 from minimeta.text import corpora, languages, phrases
 from minimeta.text.languages import LANGUAGES
-from minimeta.text.metrics import paired_difference
+from minimeta.text.metrics import metric_of, paired_difference
 
 
 @pytest.fixture(scope="module")
@@ -664,11 +664,11 @@ def test_all_targets_together_have_the_seeds_that_all_have():
     ours = [record_of("joint", seed, {"de": said}, ("hi",)) for seed, said in ((0, "012"), (1, "011"))]
     ours[1]["results"] |= record_of("joint", 1, {"fr": "000"})["results"]
     theirs = [record_of("baseline", seed, {"de": "111", "fr": "111"}) for seed in (0, 1)]
-    found = comparisons.paired(results_of([]), ours, theirs, "zero-shot", "accuracy")
+    found = comparisons.paired(results_of([]), ours, theirs, "zero-shot", metric_of("nli"))
     assert {target: part[3] for target, part in found.items()} == {"fr": 1, "de": 2, "all": 1}
     assert found["all"][0].tolist() == [[True, False, False, True, True, False]]  # both of seed 1
     without = [ours[0], record_of("joint", 1, {"fr": "000"}, ("hi",))]
-    assert "all" not in comparisons.paired(results_of([]), without, theirs, "zero-shot", "accuracy")
+    assert "all" not in comparisons.paired(results_of([]), without, theirs, "zero-shot", metric_of("nli"))
 
 
 def test_seconds_are_those_of_all_trainings():

@@ -21,7 +21,7 @@ from ..studies.recipes import METHODS, Cell, cells, sampler_for, settings_for
 from ..tasks import Episode, Sampler
 from ..text.corpora import LABELS, task_of
 from ..text.languages import LANGUAGES, check
-from ..text.metrics import metric_of
+from ..text.metrics import METRICS, metric_of
 from .episodeplots import (
     by_seed,
     compared_cells,
@@ -243,7 +243,7 @@ class TransferMap(ipywidgets.VBox):
 
     def __init__(self, results: Results, kind: str = "zero-shot", metric: str | None = None) -> None:
         self.results, self.kind, self.chosen = results, kind, None
-        self.metric = metric_of(results.task, metric).name
+        self.metric = metric_of(results.task, metric)
         pairs = [(method, control) for method in METHODS for control in METHODS[method].controls]
         self.tables = {pair: transfer_data(results, *pair, kind, metric) for pair in pairs}
         self.tables = {pair: table for pair, table in self.tables.items() if table.notna().any(axis=None)}
@@ -268,11 +268,7 @@ class TransferMap(ipywidgets.VBox):
     def draw(self) -> None:
         """Show the chosen difference on the map, and the runs of the chosen cell."""
         scale, label = self.results.shared["scale"], self.compared.label
-        name = (
-            ""
-            if self.metric == metric_of(self.results.task).name
-            else f", {metric_of(self.results.task, self.metric).title}"
-        )
+        name = f", {self.metric.title}" if len(METRICS[self.results.task]) > 1 else ""
         title = f"{label}{name}, {self.kind}, {scale} scale"
         self.figure = self.plot.show(transfer_map(self.data, title, self.chosen))
         words = f"Blue: {label.split(' − ')[0]} is better. Empty: nothing to compare. A colour is not yet a difference:"
@@ -304,11 +300,11 @@ class TransferMap(ipywidgets.VBox):
         shown = {}
         for cell, records in found.items():
             plain = not cell.covering and not cell.parallel and cell.by_genre == one
-            scores = by_seed(records, target, self.kind, self.metric)
+            scores = by_seed(records, target, self.kind, self.metric.name)
             if plain and scores and cell.auxiliaries in ((), given):
                 shown[METHODS[cell.method].title] = scores
         seeds, rows = sorted({seed for each in shown.values() for seed in each}), self.results.rows[target]
-        heads = [f"{metric_of(self.results.task, self.metric).title}, %", *(f"seed {seed}" for seed in seeds), "mean"]
+        heads = [f"{self.metric.title}, %", *(f"seed {seed}" for seed in seeds), "mean"]
         lines = ["".join(f"<th {_NUMBER}>{head}</th>" for head in heads)]
         for name, scores in shown.items():
             values = [f"{scores[seed]:.1f}" if seed in scores else "" for seed in seeds]
@@ -332,7 +328,7 @@ class TransferMap(ipywidgets.VBox):
             for record in self.results.records
             if replace(cell_of(record), target=None) in both and self.kind in record["results"].get(target, ())
         ]
-        line = differences(replace(self.results, records=records), self.metric).iloc[0]
+        line = differences(replace(self.results, records=records), self.metric.name).iloc[0]
         group = _group(self.results.rows[target])
         return (
             f"{line['method']} − {line['control']}: <b>{line['gain']:+.2f}</b> points, 95 % interval "

@@ -124,7 +124,7 @@ def metric_of(task: str, name: str | None = None) -> Metric:
     """A metric of a task by its name, the first one without; raises InputError if there is none of this name."""
     known = {metric.name: metric for metric in METRICS[task]}
     if name not in (None, *known):
-        raise InputError(f"Unknown metric {name!r}; the metrics of this task are {', '.join(known)}.")
+        raise InputError(f"Unknown metric {name!r}; the metrics of this study are {', '.join(known)}.")
     return known[name] if name else METRICS[task][0]
 
 
