@@ -7,17 +7,12 @@ inner step k, and can be compared with labels (dendrogram purity) or with anothe
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from . import newick
 from .errors import InputError, some
-
-# A quote at the start of a name quotes it, whether ' or "; further on, " is a character like others.
-_TOKEN = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|[(),:;]|[^\s(),:;'"\[\]][^\s(),:;'\[\]]*""")
-_PLAIN = re.compile(r"""[^\s(),:;'"\[\]\ufeff]+""")  # what needs no quotes, in this program and in others
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -64,16 +59,11 @@ class TaskTree:
 
         A quote in a quoted name is doubled: 'it''s'. Raises InputError for anything else, NEXUS and several trees too.
         """
-        return _parse(text)
+        return newick.read(text, cls)
 
     def newick(self) -> str:
         """This tree in Newick; `from_newick` reads it back unchanged."""
-        text: dict[int, str] = {}
-        for node in _upwards(self):
-            inner = "(" + ",".join(text.pop(id(c)) for c in node.children) + ")" if node.children else ""
-            quoted = node.name if not node.name or _PLAIN.fullmatch(node.name) else _quote(node.name)
-            text[id(node)] = inner + quoted + ("" if node.length is None else f":{node.length!r}")
-        return text[id(self)] + ";"
+        return newick.write(_upwards(self))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, TaskTree) and self.newick() == other.newick()
@@ -182,97 +172,3 @@ class TaskTree:
 def _upwards(tree: TaskTree) -> list[TaskTree]:
     """Every node, children before parents."""
     return list(tree.nodes)[::-1]
-
-
-def _quote(name: str) -> str:
-    return "'" + name.replace("'", "''") + "'"
-
-
-def _parse(text: str) -> TaskTree:
-    """Read Newick without recursion, so that a very deep tree is no harder than a flat one."""
-    if re.match(r"\ufeff?\s*#NEXUS\b(?!\s*[:;])", text, re.IGNORECASE):
-        raise InputError(
-            "This is a NEXUS file, where one Newick tree was expected; give the tree alone, from behind the '=' of its "
-            "line 'tree NAME = ...;' to the ';', with names for numbers where the file has a TRANSLATE list."
-        )
-    tokens = _tokens(text)
-    if ";" not in tokens:
-        raise _wrong(text, "no closing ';'" if tokens else "nothing but blanks and comments")
-
-    open_lists: list[list[TaskTree]] = [[]]
-    reader = iter(tokens)
-    token = next(reader)
-    while True:
-        if token == "(":
-            open_lists.append([])
-            token = next(reader)
-            continue
-        # A node ends here: its children if a list was just closed, then its name, then its length.
-        children: tuple[TaskTree, ...] = ()
-        if token == ")":
-            children = tuple(open_lists.pop())
-            if not open_lists:
-                raise _wrong(text, "a ')' too many")
-            if not children:
-                raise _wrong(text, "a '()' with nothing in it")
-            token = next(reader)
-        name, length = "", None
-        if token not in "(),:;":
-            name = token[1:-1].replace(2 * token[0], token[0]) if token[0] in "'\"" else token
-            token = next(reader)
-        if token == ":":
-            number, token = next(reader), next(reader, "")  # the number may be missing and this be the last ';'
-            if not _NUMBER.fullmatch(number) or not math.isfinite(float(number)):
-                raise _wrong(text, f"a ':' with {number!r} behind it, which is no finite number,")
-            length = float(number)
-        if not children and not name:
-            raise _wrong(text, "a leaf without a name")
-        open_lists[-1].append(TaskTree(name, children, length))
-        if token == ",":
-            token = next(reader)
-            if token == ")":
-                raise _wrong(text, "a leaf without a name")
-        elif token == ";":
-            break
-        elif token != ")":
-            quotes = " (a name with a blank in it needs quotes)" * (token not in "(:")
-            raise _wrong(text, f"unexpected {token!r} after a node{quotes}")
-    if len(open_lists) > 1:
-        raise _wrong(text, "a '(' without its ')'")
-    if len(open_lists[0]) != 1:
-        raise _wrong(text, "more than one root")
-    if rest := list(reader):
-        more = f"{tokens.count(';')} trees, one after the other" if rest[0] == "(" and rest[-1] == ";" else ""
-        raise _wrong(text, more or "text after the closing ';'", "one tree alone, with its ';'")
-    return open_lists[0][0]
-
-
-def _wrong(text: str, what: str, expected: str = "the like of '((en,de),el);'") -> InputError:
-    return InputError(f"Not a Newick tree: {what} in {text[:60]!r}; expected {expected}.")
-
-
-def _tokens(text: str) -> list[str]:
-    """The names, numbers and signs of a Newick text, without blanks and comments."""
-    tokens, place = [], _next(text, int(text.startswith("\ufeff")))  # a mark of some editors: the file is in Unicode
-    while place < len(text):
-        match = _TOKEN.match(text, place)
-        if not match:
-            open_ones = {"'": "a quote that never ends", '"': "a quote that never ends", "[": "a '[' without its ']'"}
-            found = open_ones.get(text[place], f"unexpected {text[place]!r}")
-            raise _wrong(text, f"{found} (character {place + 1})")
-        tokens.append(match[0])
-        place = _next(text, match.end())
-    return tokens
-
-
-def _next(text: str, at: int) -> int:
-    """The next place from `at` on that is neither blank nor in a comment; a '[' that is never closed is one."""
-    depth = start = 0
-    for place in range(at, len(text)):
-        if depth:
-            depth += {"[": 1, "]": -1}.get(text[place], 0)
-        elif text[place] == "[":
-            start, depth = place, 1
-        elif not text[place].isspace():
-            return place
-    return start if depth else len(text)
