@@ -1,14 +1,17 @@
 """Who shares a gradient at inner step k.
 
 A grouping is a function `(step, tasks, parents, gradients) -> labels`: one cluster label per task, where tasks
-with the same label take their step with the mean of their gradients (TreeMAML, eq. 5). `parents` are the labels of
-the step before (all 0 before step 1), and labels must refine them: clusters split, they never merge.
+with the same label take their step with the mean of their gradients (TreeMAML, eq. 5). Where some are to count for
+more, it returns `Weighted` labels. `parents` are the labels of the step before (all 0 before step 1), and labels must
+refine them: clusters split, they never merge.
 `gradients()` gives a sketch of each task's own gradient at its parent's parameters, for those who ask.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,7 +28,14 @@ def no_gradients() -> np.ndarray:
     raise InputError("This grouping asks for the tasks' gradients, which it gets in `inner.adapt` alone.")
 
 
-Grouping = Callable[[int, Sequence[str], Sequence[int], Gradients], Sequence[int]]
+class Weighted(NamedTuple):
+    """Labels, and how much each task's gradient counts in its cluster: a number above 0, for its size to the others."""
+
+    labels: Sequence[int]
+    weights: Sequence[float]
+
+
+Grouping = Callable[[int, Sequence[str], Sequence[int], Gradients], Sequence[int] | Weighted]
 
 
 def alone() -> Grouping:
@@ -113,19 +123,33 @@ def learned_tree(xi: float = XI, depth: int | None = None) -> Grouping:
 
 
 def regroup(
-    grouping: Grouping, step: int, tasks: Sequence[str], parents: Sequence[int], gradients: Gradients = no_gradients
-) -> tuple[list[int], list[int]]:
+    grouping: Grouping,
+    step: int,
+    tasks: Sequence[str],
+    parents: Sequence[int],
+    gradients: Gradients = no_gradients,
+    given: int | None = None,
+) -> tuple[list[int], list[int], list[float]]:
     """Ask `grouping` for the labels at `step`, check them, and number the clusters 0, 1, ... as they appear.
 
-    Returns the label of each task and the parent cluster of each new cluster. Raises InputError if there is
-    not one label per task, or if two tasks that were apart at the step before come together again.
+    Returns the label of each task, the parent cluster of each new cluster, and how much the gradient of each of the
+    first `given` tasks, those with support data, counts in its cluster: their weights add up to 1 there. Raises
+    InputError if there is not one label per task, if two tasks that were apart at the step before come together again,
+    or if a weight is not above 0.
     """
-    given = list(grouping(step, tasks, parents, gradients))
-    if len(given) != len(tasks):
-        raise InputError(f"The grouping gave {len(given)} labels for {len(tasks)} tasks at step {step}.")
+    answer = grouping(step, tasks, parents, gradients)
+    named, counts = answer if isinstance(answer, Weighted) else (answer, [1.0] * len(tasks))
+    named, counts = list(named), [float(count) for count in counts]
+    if len(named) != len(tasks):
+        raise InputError(f"The grouping gave {len(named)} labels for {len(tasks)} tasks at step {step}.")
+    if len(counts) != len(tasks) or not all(0 < count < math.inf for count in counts):
+        raise InputError(
+            f"The grouping weighs the tasks by {some(list(map(str, counts)))} at step {step}; give each of the "
+            f"{len(tasks)} tasks a finite number above 0."
+        )
     number: dict[int, int] = {}
     origin: list[int] = []
-    for task, label, parent in zip(tasks, given, parents, strict=True):
+    for task, label, parent in zip(tasks, named, parents, strict=True):
         if label not in number:
             number[label] = len(number)
             origin.append(parent)
@@ -134,4 +158,7 @@ def regroup(
                 f"The grouping puts {task} at step {step} into a cluster with a task that it was apart from "
                 "at the step before; clusters may split from step to step but never merge."
             )
-    return [number[label] for label in given], origin
+    labels, whole = [number[label] for label in named], [0.0] * len(number)
+    for label, count in zip(labels, counts[:given], strict=False):
+        whole[label] += count
+    return labels, origin, [count / whole[label] for label, count in zip(labels, counts[:given], strict=False)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -16,8 +16,7 @@ from .clusters import task_outputs
 from .errors import InputError
 from .gradient import meta_gradient
 from .grouping import Grouping
-from .inner import Learner, adapt, check_chunk, query_labels
-from .inner import query_losses as query_losses  # what the outer loop minimises
+from .inner import InnerLoop, Learner, adapt, everything, query_labels, trainable
 from .tasks import Episode, Sampler
 from .threads import threads_for
 
@@ -44,7 +43,7 @@ class meta_train:
     outer rate to 0 over `outer_steps`. `weight_decay` is decoupled from the gradient (AdamW, Loshchilov and Hutter
     2019): as a part of it, Adam would scale it up to a whole outer rate in weights that no example uses. `steps=0` is
     ordinary joint training on the query data. `first_order` leaves the second derivatives out, and `tasks_per_chunk`
-    bounds the memory (see `gradient.meta_gradient`).
+    bounds the memory (see `gradient.meta_gradient`); `moves` chooses what inner steps move (see `inner.InnerLoop`).
 
     It is an iterator of `Report`s and not a generator function, so that it can be interrupted anywhere and
     iterated again: an outer step is finished or has not happened, and the next one goes on from there. `last` is the
@@ -65,16 +64,15 @@ class meta_train:
         linear_decay: bool = False,
         first_order: bool = False,
         tasks_per_chunk: int | None = None,
+        moves: Callable[[str], bool] = everything,
     ) -> None:
-        check_chunk(tasks_per_chunk)
         if outer_steps < 0:
             raise InputError(f"The number of outer steps is {outer_steps}; it must be 0 or more.")
-        self.learner, self.sampler, self.grouping = learner, sampler, grouping
-        self.steps, self.inner_rate = steps, inner_rate
-        self.first_order, self.tasks_per_chunk = first_order, tasks_per_chunk
+        self.learner, self.sampler = learner, sampler
+        self.loop = InnerLoop(grouping, steps, inner_rate, first_order, tasks_per_chunk, moves)
         self.outer_steps, self.step = outer_steps, 0
         self.last: Report | None = None
-        self.parameters = [p for p in learner.parameters() if p.requires_grad]
+        self.parameters = list(trainable(learner).values())
         self.optimizer = torch.optim.AdamW(self.parameters, lr=outer_rate, weight_decay=weight_decay)
         decay = (lambda step: 1 - step / max(outer_steps, 1)) if linear_decay else (lambda step: 1.0)
         self.scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimizer, decay)
@@ -90,18 +88,16 @@ class meta_train:
             raise StopIteration
         start = time.perf_counter()
         episode = self.sampler(self.step)
-        loss, gradients, record = meta_gradient(
-            self.learner, episode, self.grouping, self.steps, self.inner_rate, self.first_order, self.tasks_per_chunk
-        )
+        loss, gradients, record = meta_gradient(self.learner, episode, self.loop)
         if not loss.isfinite():
             raise InputError(
                 f"The outer loss is {loss.item()} at outer step {self.step + 1}; lower the inner rate (now "
-                f"{self.inner_rate:g}) or the outer rate. The parameters are those of the step before."
+                f"{self.loop.rate:g}) or the outer rate. The parameters are those of the step before."
             )
         if not all(gradient.isfinite().all() for gradient in gradients):
             raise InputError(
                 f"The meta-gradient at outer step {self.step + 1} is not finite; lower the inner rate (now "
-                f"{self.inner_rate:g}) or look for bad values in the data. The parameters are those of the step before."
+                f"{self.loop.rate:g}) or look for bad values in the data. The parameters are those of the step before."
             )
         with _interrupts_after():
             self._update(gradients)
@@ -159,6 +155,7 @@ def evaluate(
     steps: int,
     inner_rate: float,
     tasks_per_chunk: int | None = None,
+    moves: Callable[[str], bool] = everything,
 ) -> Iterator[Evaluation]:
     """Adapt to each episode's support and score its query, in eval mode; ω stays as it is.
 
@@ -169,7 +166,7 @@ def evaluate(
         learner.eval()
         try:
             with torch.no_grad(), threads_for(learner, episode):
-                adapted = adapt(learner, episode, grouping, steps, inner_rate, tasks_per_chunk=tasks_per_chunk)
+                adapted = adapt(learner, episode, grouping, steps, inner_rate, False, tasks_per_chunk, moves)
                 labels = query_labels(adapted, episode)
                 outputs = task_outputs(learner, adapted.parameters, labels, episode.query)
                 losses = learner.loss(outputs.flatten(0, 1), episode.query["y"].flatten(0, 1))

@@ -18,8 +18,9 @@ from minimeta.clusters import task_losses
 from minimeta.errors import InputError
 from minimeta.gradient import meta_gradient
 from minimeta.grouping import alone, everyone, fixed_tree, learned_tree
-from minimeta.inner import Learner, adapt, adapt_with_higher, cross_entropy, query_losses, squared_error
+from minimeta.inner import InnerLoop, Learner, adapt, cross_entropy, query_losses, squared_error
 from minimeta.outer import evaluate, meta_train
+from minimeta.reference import adapt_with_higher
 from minimeta.tasks import Episode, branching_curves
 
 GROUPINGS = {"alone": alone(), "everyone": everyone(), "fixed": fixed_tree(TREE)}
@@ -56,7 +57,7 @@ def unchanged(learner, before):
 
 
 def plain_gradient(learner, episode, grouping, steps=2, rate=0.05, chunk=None):
-    return flat(meta_gradient(learner, episode, grouping, steps, rate, tasks_per_chunk=chunk)[1])
+    return flat(meta_gradient(learner, episode, InnerLoop(grouping, steps, rate, tasks_per_chunk=chunk))[1])
 
 
 # The learner stays as it was
@@ -149,7 +150,7 @@ def test_what_writes_to_itself_is_refused_and_left_as_it_was(make, words, groupi
     before = state(learner)
     for work in (
         lambda: adapt(learner, episode, GROUPINGS[grouping], 1, 0.1),
-        lambda: meta_gradient(learner, episode, GROUPINGS[grouping], 1, 0.1, tasks_per_chunk=2),
+        lambda: meta_gradient(learner, episode, InnerLoop(GROUPINGS[grouping], 1, 0.1, tasks_per_chunk=2)),
         lambda: next(meta_train(learner, lambda step: episode, GROUPINGS[grouping], 1, 0.1, 1)),
     ):
         with pytest.raises(InputError) as error:
@@ -188,7 +189,7 @@ def test_a_parameter_that_forward_writes_to_is_named_and_stays(make, grouping):
     before = state(learner)
     for work in (
         lambda: list(evaluate(learner, [episode], GROUPINGS[grouping], 1, 0.1)),
-        lambda: meta_gradient(learner, episode, GROUPINGS[grouping], 1, 0.1, tasks_per_chunk=2),
+        lambda: meta_gradient(learner, episode, InnerLoop(GROUPINGS[grouping], 1, 0.1, tasks_per_chunk=2)),
     ):
         with pytest.raises(InputError, match=r"writes to its own (module\.weight|parameters)"):
             work()
@@ -275,7 +276,7 @@ def test_what_writes_unseen_is_named_and_nothing_is_written(how):
         with pytest.raises(InputError, match="writes to its own module"):
             list(evaluate(learner, [curves()], grouping, 1, 0.1))
         with pytest.raises(InputError, match="writes to its own module"):
-            meta_gradient(learner, curves(), grouping, 1, 0.1)
+            meta_gradient(learner, curves(), InnerLoop(grouping, 1, 0.1))
     assert unchanged(learner, before)
 
 
@@ -415,10 +416,10 @@ class Drawing(nn.Module):
 def test_whatever_draws_is_refused_in_chunks_of_second_order(how):
     learner = Learner(Drawing(how), squared_error).train()
     with pytest.raises(InputError) as error:
-        meta_gradient(learner, curves(), everyone(), 2, 0.01, tasks_per_chunk=3)
+        meta_gradient(learner, curves(), InnerLoop(everyone(), 2, 0.01, tasks_per_chunk=3))
     assert "draws random numbers" in one_line(error)
-    meta_gradient(learner, curves(), everyone(), 2, 0.01, first_order=True, tasks_per_chunk=3)
-    meta_gradient(learner, curves(), everyone(), 2, 0.01)
+    meta_gradient(learner, curves(), InnerLoop(everyone(), 2, 0.01, first_order=True, tasks_per_chunk=3))
+    meta_gradient(learner, curves(), InnerLoop(everyone(), 2, 0.01))
 
 
 GENERATOR = torch.Generator()
@@ -436,8 +437,8 @@ GENERATOR = torch.Generator()
 def test_draws_that_torch_does_not_know_of_are_refused_in_chunks(draw):
     learner = Learner(Applied(draw), squared_error)
     with pytest.raises(InputError, match="draws random numbers"):
-        meta_gradient(learner, curves(), everyone(), 2, 0.01, tasks_per_chunk=3)
-    meta_gradient(learner, curves(), everyone(), 2, 0.01)
+        meta_gradient(learner, curves(), InnerLoop(everyone(), 2, 0.01, tasks_per_chunk=3))
+    meta_gradient(learner, curves(), InnerLoop(everyone(), 2, 0.01))
 
 
 # Padding
@@ -613,11 +614,11 @@ def test_weight_norm_is_refused_for_second_order_alone():
     learner, episode = on_curves(parametrizations.weight_norm(nn.Linear(1, 3)), nn.Linear(3, 1)), curves()
     for chunk in (None, 3):
         with pytest.raises(InputError) as error:
-            meta_gradient(learner, episode, alone(), 1, 0.1, tasks_per_chunk=chunk)
+            meta_gradient(learner, episode, InnerLoop(alone(), 1, 0.1, tasks_per_chunk=chunk))
         assert "write the norm out" in one_line(error)
     with pytest.raises(InputError, match="write the norm out"):
         adapt_with_higher(learner, episode, alone(), 1, 0.1)
-    meta_gradient(learner, episode, alone(), 1, 0.1, first_order=True)
+    meta_gradient(learner, episode, InnerLoop(alone(), 1, 0.1, first_order=True))
     next(evaluate(learner, [episode], alone(), 1, 0.1))
     copy.deepcopy(learner)
 
@@ -649,9 +650,9 @@ class Applied(nn.Module):
 def test_no_second_derivative_is_one_sentence(function):
     learner, episode = Learner(Applied(function), squared_error), curves()
     with pytest.raises(InputError) as error:
-        meta_gradient(learner, episode, everyone(), 2, 0.01)
+        meta_gradient(learner, episode, InnerLoop(everyone(), 2, 0.01))
     assert "lacks a derivative" in one_line(error)
-    meta_gradient(learner, episode, everyone(), 2, 0.01, first_order=True)
+    meta_gradient(learner, episode, InnerLoop(everyone(), 2, 0.01, first_order=True))
 
 
 def test_a_loss_that_cannot_be_differentiated_twice():
@@ -659,7 +660,7 @@ def test_a_loss_that_cannot_be_differentiated_twice():
     learner, episode = Learner(nn.Linear(1, 1), lambda outputs, y: Once.apply((outputs - y).sum(-1))), curves()
     for chunk in (None, 2):
         with pytest.raises(InputError, match="lacks a derivative"):
-            meta_gradient(learner, episode, everyone(), 2, 0.01, tasks_per_chunk=chunk)
+            meta_gradient(learner, episode, InnerLoop(everyone(), 2, 0.01, tasks_per_chunk=chunk))
 
 
 def test_nothing_to_adapt_by_is_one_sentence():

@@ -31,7 +31,7 @@ def walk(grouping, tasks, steps):
     """The labels at steps 1, 2, ..., each checked against the step before."""
     parents, found = [0] * len(tasks), []
     for step in range(1, steps + 1):
-        parents, _ = regroup(grouping, step, tasks, parents)
+        parents, *_ = regroup(grouping, step, tasks, parents)
         found.append(parents)
     return found
 
@@ -184,7 +184,7 @@ def test_regroup_hands_the_grouping_what_it_was_given():
         seen.append((step, tasks, parents))
         return parents
 
-    assert regroup(grouping, 7, ["a", "b", "c"], [0, 1, 0]) == ([0, 1, 0], [0, 1])
+    assert regroup(grouping, 7, ["a", "b", "c"], [0, 1, 0]) == ([0, 1, 0], [0, 1], [0.5, 1.0, 0.5])
     assert seen == [(7, ["a", "b", "c"], [0, 1, 0])]
 
 
@@ -199,12 +199,13 @@ def test_regroup_numbers_clusters_as_they_appear(parents, data):
     names = data.draw(st.lists(st.integers(-99, 99), unique=True, min_size=12, max_size=12))
     given_labels = [names[3 * parent + split] for parent, split in pairs]
     tasks = [f"task {i}" for i in range(len(parents))]
-    labels, origin = regroup(lambda step, tasks, parents, gradients: iter(given_labels), 1, tasks, parents)
+    labels, origin, weights = regroup(lambda step, tasks, parents, gradients: iter(given_labels), 1, tasks, parents)
 
     assert list(dict.fromkeys(labels)) == list(range(len(origin)))
     assert [origin[label] for label in labels] == parents
     assert blocks(tasks, labels) == blocks(tasks, given_labels)
-    assert regroup(lambda step, tasks, parents, gradients: labels, 1, tasks, parents) == (labels, origin)
+    assert regroup(lambda step, tasks, parents, gradients: labels, 1, tasks, parents) == (labels, origin, weights)
+    assert weights == [1 / labels.count(label) for label in labels]
 
 
 @given(PARENTS, st.data())

@@ -9,8 +9,8 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from minimeta.errors import InputError
 from minimeta.grouping import alone, everyone, fixed_tree, learned_tree, random_tree
-from minimeta.inner import Learner, adapt, adapt_with_higher, cross_entropy, squared_error
-from minimeta.outer import query_losses
+from minimeta.inner import Learner, adapt, cross_entropy, query_losses, squared_error
+from minimeta.reference import adapt_with_higher
 from minimeta.tasks import Episode, balanced_tree, branching_curves, sinusoids
 from minimeta.text.encoders import Head
 
@@ -74,8 +74,8 @@ def meta_gradient(learner, episode, grouping, steps=4, rate=0.05, **how):
     return flat(torch.autograd.grad(query_losses(learner, adapted, episode).mean(), list(learner.parameters())))
 
 
-def higher_meta_gradient(learner, episode, grouping, steps=4, rate=0.05):
-    copies = adapt_with_higher(learner, episode, grouping, steps, rate)
+def higher_meta_gradient(learner, episode, grouping, steps=4, rate=0.05, **how):
+    copies = adapt_with_higher(learner, episode, grouping, steps, rate, **how)
     losses = [copy({n: v[i] for n, v in episode.query.items()}).mean() for i, copy in enumerate(copies)]
     return flat(torch.autograd.grad(torch.stack(losses).mean(), list(learner.parameters())))
 

@@ -6,11 +6,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minimeta import inner
 from minimeta.errors import InputError
 from minimeta.grouping import alone, fixed_tree, learned_tree, regroup
-from minimeta.inner import Learner, adapt, sketch, squared_error, task_gradients
+from minimeta.inner import Learner, adapt, squared_error
 from minimeta.outer import evaluate
+from minimeta.sketch import SKETCH, sketch, task_gradients
 from minimeta.tasks import Episode, FourierRegression, balanced_tree, branching_curves
 
 TREE = balanced_tree((2, 2, 2))
@@ -34,7 +34,7 @@ def same_blocks(one, other):
 
 @pytest.mark.parametrize("at_once", [1, 30, 2**26], ids=["one by one", "four", "all"])
 def test_the_gradients_are_those_of_each_task_alone(monkeypatch, at_once):
-    monkeypatch.setattr(inner, "_AT_ONCE", at_once)
+    monkeypatch.setattr("minimeta.sketch._AT_ONCE", at_once)
     episode, model = branching_curves(TREE)(0), learner()
     adapted = adapt(model, episode, fixed_tree(TREE), 2, 0.1)
     support = episode.support[0]
@@ -49,7 +49,7 @@ def test_the_gradients_are_those_of_each_task_alone(monkeypatch, at_once):
 def test_a_short_gradient_is_kept_and_a_long_one_folded():
     parts = [torch.randn(3, 4, 5), torch.randn(3, 7)]
     assert np.array_equal(sketch(parts), torch.cat([part.flatten(1) for part in parts], 1).numpy())
-    assert sketch([torch.randn(2, 30_000)]).shape == (2, inner.SKETCH)
+    assert sketch([torch.randn(2, 30_000)]).shape == (2, SKETCH)
 
 
 def test_a_sketch_keeps_cosines():
@@ -65,18 +65,18 @@ def test_a_sketch_keeps_cosines():
         return unit @ unit.T
 
     off = np.abs(cosines(short) - cosines(long))
-    assert off.max() < 4 / np.sqrt(inner.SKETCH)
-    assert off.mean() < 1 / np.sqrt(inner.SKETCH)
+    assert off.max() < 4 / np.sqrt(SKETCH)
+    assert off.mean() < 1 / np.sqrt(SKETCH)
 
 
 def test_planted_groups_are_found_within_each_parent():
     rng = np.random.default_rng(1)
     vectors, group = planted(rng)
     tasks = [f"task {i}" for i in range(len(group))]
-    labels, _ = regroup(learned_tree(), 1, tasks, [0] * len(group), lambda: vectors)
+    labels, *_ = regroup(learned_tree(), 1, tasks, [0] * len(group), lambda: vectors)
     assert same_blocks(labels, group)
     halves = [i % 2 for i in range(len(group))]
-    labels, origin = regroup(learned_tree(), 2, tasks, halves, lambda: vectors)
+    labels, origin, _ = regroup(learned_tree(), 2, tasks, halves, lambda: vectors)
     assert same_blocks(labels, list(zip(group, halves, strict=True)))
     assert [origin[label] for label in labels] == halves
 
@@ -86,11 +86,11 @@ def test_one_tree_from_the_first_step():
     rng = np.random.default_rng(2)
     vectors, group = planted(rng)
     tasks, grouping = [str(i) for i in range(len(group))], learned_tree(depth=2)
-    first, _ = regroup(grouping, 1, tasks, [0] * len(group), lambda: vectors)
+    first, *_ = regroup(grouping, 1, tasks, [0] * len(group), lambda: vectors)
     assert set(first) == {0}
-    second, _ = regroup(grouping, 2, tasks, first)
+    second, *_ = regroup(grouping, 2, tasks, first)
     assert same_blocks(second, group)
-    third, _ = regroup(grouping, 3, tasks, second)
+    third, *_ = regroup(grouping, 3, tasks, second)
     assert third == list(range(len(group)))
     other = rng.permutation(len(group))
     regroup(grouping, 1, tasks, [0] * len(group), lambda: vectors[other])  # a new episode, a new tree
@@ -110,7 +110,7 @@ def test_a_task_without_data_or_gradient_stays_alone(depth):
     tasks, grouping = [str(i) for i in range(len(group) + 2)], learned_tree(depth=depth)
     labels = [0] * len(tasks)
     for step in (1, 2, 3):
-        labels, _ = regroup(grouping, step, tasks, labels, lambda: vectors)
+        labels, *_ = regroup(grouping, step, tasks, labels, lambda: vectors)
         for lonely in (4, len(tasks) - 2, len(tasks) - 1):
             assert labels.count(labels[lonely]) == 1
 
@@ -119,7 +119,7 @@ def test_a_task_without_data_or_gradient_stays_alone(depth):
 def test_without_any_gradient_everyone_is_alone(depth):
     grouping, labels = learned_tree(depth=depth), [0, 0]
     for step in (1, 2):
-        labels, _ = regroup(grouping, step, ["a", "b"], labels, lambda: np.zeros((2, 5)))
+        labels, *_ = regroup(grouping, step, ["a", "b"], labels, lambda: np.zeros((2, 5)))
         assert labels == [0, 1]
 
 
@@ -135,7 +135,7 @@ def test_labels_refine_their_parents_whatever_the_gradients(seed, count, depth):
     grouping, labels = learned_tree(depth=depth), [0] * count
     for step in (1, 2, 3):
         vectors = rng.standard_normal((count, 3)) * rng.integers(0, 2, (count, 1))
-        labels, _ = regroup(grouping, step, [str(i) for i in range(count)], labels, lambda v=vectors: v)
+        labels, *_ = regroup(grouping, step, [str(i) for i in range(count)], labels, lambda v=vectors: v)
 
 
 def test_the_target_is_placed_among_the_training_tasks():

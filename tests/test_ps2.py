@@ -459,7 +459,7 @@ def limit(first, last):
 def by_regroup(grouping, tasks, steps):
     labels, counts = [0] * len(tasks), []
     for step in range(1, steps + 1):
-        labels, origin = regroup(grouping, step, tasks, labels)
+        labels, origin, _ = regroup(grouping, step, tasks, labels)
         counts.append(len(origin))
     return "maml" if min(counts) == len(tasks) else "same" if max(counts) == 1 else "between"
 

@@ -21,7 +21,8 @@ from torch.func import functional_call
 from minimeta.__main__ import main
 from minimeta.clusters import task_losses
 from minimeta.grouping import alone
-from minimeta.inner import Learner, adapt, adapt_with_higher
+from minimeta.inner import Learner, adapt
+from minimeta.reference import adapt_with_higher
 from minimeta.studies import comparisons, papers, recipes, study
 from minimeta.studies.recipes import METHODS, Cell
 from minimeta.studies.study import Run, World

@@ -8,7 +8,7 @@ from minimeta.clusters import task_losses
 from minimeta.files import data_directory
 from minimeta.gradient import meta_gradient
 from minimeta.grouping import alone
-from minimeta.inner import Learner, adapt, squared_error
+from minimeta.inner import InnerLoop, Learner, adapt, squared_error
 from minimeta.outer import evaluate, meta_train
 from minimeta.tasks import sinusoids
 from minimeta.text import corpora, encoders
@@ -41,7 +41,7 @@ def work(learner):
     task_losses(learner, theta, [0, 0, 0], episode.query)
     adapt(learner, episode, alone(), 1, 0.01)
     for chunk in (None, 2):
-        meta_gradient(learner, episode, alone(), 1, 0.01, tasks_per_chunk=chunk)
+        meta_gradient(learner, episode, InnerLoop(alone(), 1, 0.01, tasks_per_chunk=chunk))
     list(meta_train(learner, sinusoids(tasks=3), alone(), 1, 0.01, 2))
     list(evaluate(learner, [episode], alone(), 1, 0.01))
 

@@ -13,9 +13,8 @@ from test_treeplots import nodes_drawn, planted
 
 from minimeta.errors import InputError
 from minimeta.grouping import alone, everyone
-from minimeta.inner import Learner, adapt, squared_error
+from minimeta.inner import Learner, adapt, query_losses, squared_error
 from minimeta.otd import OnlineTree, grow
-from minimeta.outer import query_losses
 from minimeta.show import treewidgets
 from minimeta.show.treeplots import dendrogram_data, similarities
 from minimeta.show.treewidgets import OTDReplay, TreeExplorer, average_linkage, mean_similarity, with_omega

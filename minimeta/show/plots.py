@@ -160,7 +160,7 @@ def pooled_steps(
     last, labels, colours, counts = len(predictions) - 1, [0] * len(episode.tasks), {0: COLOURS[0]}, []
     for k, curves in enumerate(predictions):
         if k:
-            below, _ = regroup(grouping, k, episode.tasks, labels)
+            below, *_ = regroup(grouping, k, episode.tasks, labels)
             colours = _inherit(colours, labels, below)
             labels = below
         counts.append(len(colours))

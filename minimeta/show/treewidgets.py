@@ -20,9 +20,10 @@ from scipy.cluster.hierarchy import linkage
 
 from ..errors import InputError, some
 from ..grouping import alone, everyone
-from ..inner import Learner, task_gradients
+from ..inner import Learner
 from ..otd import RULES, XI, Event, NodeInfo, OnlineTree, grow
 from ..outer import evaluate
+from ..sketch import task_gradients
 from ..tasks import Episode
 from ..trees import TaskTree
 from .plots import COLOURS

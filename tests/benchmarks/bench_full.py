@@ -46,7 +46,7 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from minimeta.gradient import meta_gradient
 from minimeta.grouping import alone, fixed_tree
-from minimeta.inner import Learner, cross_entropy
+from minimeta.inner import InnerLoop, Learner, cross_entropy
 from minimeta.outer import meta_train
 from minimeta.tasks import Batch, Episode
 from minimeta.text import encoders
@@ -142,7 +142,7 @@ def tree_and_trunk(options: argparse.Namespace) -> Any:
     def step() -> Gradient:
         with torch.no_grad():
             episode = episode_of(tokens, lambda batch: through_trunk(trunk, batch))
-        return meta_gradient(learner, episode, fixed_tree(PHYLOGENY), STEPS, RATE)[1]
+        return meta_gradient(learner, episode, InnerLoop(fixed_tree(PHYLOGENY), STEPS, RATE))[1]
 
     return model, [tokens], step
 
@@ -161,7 +161,7 @@ def language(options: argparse.Namespace, **how: Any) -> Any:
     model = mbert(options.device)
     learner, _ = split(model, adapt="all")
     episode = token_episode(["hi"], options, 8, 8)
-    return model, [episode], lambda: meta_gradient(learner, episode, alone(), 1, RATE, **how)[1]
+    return model, [episode], lambda: meta_gradient(learner, episode, InnerLoop(alone(), 1, RATE, **how))[1]
 
 
 def language_through_higher(options: argparse.Namespace) -> Any:

@@ -36,8 +36,8 @@ from transformers import BertConfig, BertForSequenceClassification, BertTokenize
 from transformers.utils import logging
 
 from minimeta.grouping import Grouping, fixed_tree, regroup
-from minimeta.inner import Learner, adapt, adapt_with_higher, cross_entropy
-from minimeta.outer import query_losses
+from minimeta.inner import Learner, adapt, cross_entropy, query_losses
+from minimeta.reference import adapt_with_higher
 from minimeta.tasks import Batch, Episode
 from minimeta.text import encoders
 from minimeta.text.languages import PHYLOGENY
@@ -141,7 +141,7 @@ def through_higher(
     support = episode.support[0]
     labels, theta = [0] * len(episode.tasks), [list(learner.parameters())]
     for k in range(1, steps + 1):
-        labels, origin = regroup(grouping, k, episode.tasks, labels)
+        labels, origin, _ = regroup(grouping, k, episode.tasks, labels)
         theta = [theta[parent] for parent in origin]
         gradients: list[list[tuple[Tensor, ...]]] = [[] for _ in theta]
         for task, label in enumerate(labels):

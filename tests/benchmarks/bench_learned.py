@@ -27,8 +27,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from bench_sinusoid import machine
 
 from minimeta.grouping import Grouping, alone, everyone, fixed_tree, learned_tree, random_tree
-from minimeta.inner import Learner, adapt, squared_error
-from minimeta.outer import evaluate, meta_train, query_losses
+from minimeta.inner import Learner, adapt, query_losses, squared_error
+from minimeta.outer import evaluate, meta_train
 from minimeta.tasks import Episode, FourierRegression, Sampler, balanced_tree, branching_curves
 from minimeta.trees import TaskTree
 

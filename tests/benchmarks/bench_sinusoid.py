@@ -31,8 +31,7 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from minimeta.grouping import alone
-from minimeta.inner import Learner, adapt, squared_error
-from minimeta.outer import query_losses
+from minimeta.inner import Learner, adapt, query_losses, squared_error
 from minimeta.tasks import sinusoids
 
 TASKS, SHOTS, STEPS, RATE = 32, 10, 5, 0.01

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 
 from minimeta.files import data_directory
-from minimeta.inner import task_gradients
 from minimeta.otd import grow
 from minimeta.show.treewidgets import average_linkage
+from minimeta.sketch import task_gradients
 from minimeta.text import corpora, encoders
 from minimeta.text.languages import FAMILIES, LANGUAGES
 from minimeta.trees import TaskTree

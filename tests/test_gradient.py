@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from test_inner import GROUPINGS, TREE, bert_episode, bert_head, flat, higher_meta_gradient, mlp, one_line, relative
 from torch import nn
 
-from minimeta import inner
+from minimeta import clusters, inner, sketch
 from minimeta.errors import InputError
 from minimeta.gradient import meta_gradient
-from minimeta.grouping import alone, everyone, fixed_tree, learned_tree
-from minimeta.inner import Learner, adapt, squared_error
-from minimeta.outer import evaluate, meta_train, query_losses
+from minimeta.grouping import Weighted, alone, everyone, fixed_tree, learned_tree
+from minimeta.inner import InnerLoop, Learner, adapt, query_losses, squared_error
+from minimeta.outer import evaluate, meta_train
 from minimeta.tasks import Episode, FourierRegression, branching_curves, sinusoids
 
 ROUNDING = 1e-10  # in float64, relative
@@ -38,8 +38,8 @@ def fresh_support(steps, tasks=8):
 
 def assert_same(learner, episode, grouping, steps, chunk, rate=0.05, first_order=False):
     """The loss, the gradient and the record in chunks are those of the plain path; returns the gradient."""
-    loss, plain, record = meta_gradient(learner, episode, grouping, steps, rate, first_order)
-    chunked, gradient, seen = meta_gradient(learner, episode, grouping, steps, rate, first_order, chunk)
+    loss, plain, record = meta_gradient(learner, episode, InnerLoop(grouping, steps, rate, first_order))
+    chunked, gradient, seen = meta_gradient(learner, episode, InnerLoop(grouping, steps, rate, first_order, chunk))
     assert [g.shape for g in gradient] == [p.shape for p in learner.parameters() if p.requires_grad]
     assert relative(flat(gradient), flat(plain)) <= ROUNDING
     torch.testing.assert_close(chunked, loss)
@@ -61,7 +61,7 @@ def test_the_plain_gradient(grouping, chunk, first_order):
 @pytest.mark.parametrize("grouping", GROUPINGS)
 def test_the_gradient_of_higher(grouping):
     for learner, episode in ((mlp(), branching_curves(TREE)(0)), (bert_head(), bert_episode())):
-        _, gradient, _ = meta_gradient(learner, episode, GROUPINGS[grouping], 4, 0.05, tasks_per_chunk=3)
+        _, gradient, _ = meta_gradient(learner, episode, InnerLoop(GROUPINGS[grouping], 4, 0.05, tasks_per_chunk=3))
         expected = higher_meta_gradient(learner, episode, GROUPINGS[grouping])
         assert relative(flat(gradient), expected) <= ROUNDING
 
@@ -158,7 +158,7 @@ def test_any_tree_any_chunk(tasks, unsupported, unqueried, steps, chunk, fresh, 
 
 def test_finite_differences():
     learner, episode = mlp(), branching_curves(TREE)(3)
-    gradient = flat(meta_gradient(learner, episode, fixed_tree(TREE), 4, 0.05, tasks_per_chunk=3)[1])
+    gradient = flat(meta_gradient(learner, episode, InnerLoop(fixed_tree(TREE), 4, 0.05, tasks_per_chunk=3))[1])
     direction = torch.randn(len(gradient), generator=torch.Generator().manual_seed(2))
     start = nn.utils.parameters_to_vector(learner.parameters()).detach()
 
@@ -216,7 +216,7 @@ def test_memory_falls_with_the_chunk(grouping, first_order):
 
     def peak(chunk):
         return peak_of_saved_bytes(
-            lambda: meta_gradient(learner, episode, GROUPINGS[grouping], 4, 0.05, first_order, chunk)
+            lambda: meta_gradient(learner, episode, InnerLoop(GROUPINGS[grouping], 4, 0.05, first_order, chunk))
         )
 
     plain, four, one = peak(None), peak(4), peak(1)
@@ -226,14 +226,15 @@ def test_memory_falls_with_the_chunk(grouping, first_order):
 
 def test_no_more_tasks_than_asked_for_are_computed_together(monkeypatch):
     """That holds for the support, the query and the gradients that a learned tree looks at."""
-    real, seen = inner.task_losses, []
+    real, seen = clusters.task_losses, []
 
     def counted(learner, theta, labels, batch):
         seen.append(len(batch["x"]))
         return real(learner, theta, labels, batch)
 
-    monkeypatch.setattr(inner, "task_losses", counted)
-    meta_gradient(mlp(), branching_curves(TREE)(0), learned_tree(), 4, 0.05, tasks_per_chunk=3)
+    for module in (inner, sketch):
+        monkeypatch.setattr(module, "task_losses", counted)
+    meta_gradient(mlp(), branching_curves(TREE)(0), InnerLoop(learned_tree(), 4, 0.05, tasks_per_chunk=3))
     assert set(seen) == {2, 3}
     assert sum(seen) == 8 * (4 + 4 + 1 + 4)  # sketches, gradients, the query, curvature
 
@@ -242,7 +243,7 @@ def test_the_learner_is_left_alone_and_memory_does_not_grow():
     learner, draw, counts = mlp(), branching_curves(TREE), []
     before = nn.utils.parameters_to_vector(learner.parameters()).detach().clone()
     for step in range(6):
-        meta_gradient(learner, draw(step), fixed_tree(TREE), 4, 0.05, tasks_per_chunk=3)
+        meta_gradient(learner, draw(step), InnerLoop(fixed_tree(TREE), 4, 0.05, tasks_per_chunk=3))
         gc.collect()
         counts.append(sum(isinstance(thing, torch.Tensor) for thing in gc.get_objects()))
     assert counts[-1] <= counts[1]
@@ -299,7 +300,7 @@ def test_training_that_goes_wrong_says_the_same_sentence_in_chunks():
 def test_chunks_of_no_task(chunk):
     learner, episode = mlp(), branching_curves(TREE)(0)
     for call in (
-        lambda: meta_gradient(learner, episode, alone(), 1, 0.1, tasks_per_chunk=chunk),
+        lambda: meta_gradient(learner, episode, InnerLoop(alone(), 1, 0.1, tasks_per_chunk=chunk)),
         lambda: adapt(learner, episode, alone(), 1, 0.1, tasks_per_chunk=chunk),
         lambda: meta_train(learner, branching_curves(TREE), alone(), 1, 0.1, 1, tasks_per_chunk=chunk),
     ):
@@ -311,7 +312,7 @@ def test_chunks_of_no_task(chunk):
 @pytest.mark.parametrize(("steps", "rate", "words"), [(-1, 0.1, "inner steps is -1"), (1, 0.0, "inner rate is 0.0")])
 def test_what_adapt_refuses_is_refused(steps, rate, words):
     with pytest.raises(InputError) as error:
-        meta_gradient(mlp(), sinusoids(tasks=2)(0), alone(), steps, rate, tasks_per_chunk=1)
+        meta_gradient(mlp(), sinusoids(tasks=2)(0), InnerLoop(alone(), steps, rate, tasks_per_chunk=1))
     assert words in one_line(error)
 
 
@@ -319,9 +320,9 @@ def test_dropout_that_would_draw_another_mask_in_the_second_pass():
     learner = Learner(nn.Sequential(nn.Linear(1, 9), nn.Dropout(0.5), nn.Linear(9, 1)), squared_error).train()
     episode = sinusoids(tasks=3)(0)
     with pytest.raises(InputError) as error:
-        meta_gradient(learner, episode, everyone(), 1, 0.01, tasks_per_chunk=1)
+        meta_gradient(learner, episode, InnerLoop(everyone(), 1, 0.01, tasks_per_chunk=1))
     assert "draws random numbers" in one_line(error)
-    meta_gradient(learner, episode, everyone(), 1, 0.01, first_order=True, tasks_per_chunk=1)
+    meta_gradient(learner, episode, InnerLoop(everyone(), 1, 0.01, first_order=True, tasks_per_chunk=1))
     assert_same(learner.eval(), episode, everyone(), 2, 1)
 
 
@@ -329,5 +330,76 @@ def test_attention_without_a_second_derivative():
     learner = bert_head()
     learner.module.layer.attention.self.config._attn_implementation = "sdpa"
     with pytest.raises(InputError) as error:
-        meta_gradient(learner, bert_episode(), alone(), 1, 0.05, tasks_per_chunk=2)
+        meta_gradient(learner, bert_episode(), InnerLoop(alone(), 1, 0.05, tasks_per_chunk=2))
     assert "sdpa" in one_line(error)
+
+
+def last_layer(name):
+    return name.startswith("module.4.")
+
+
+@pytest.mark.parametrize("grouping", GROUPINGS)
+@pytest.mark.parametrize("first_order", [False, True], ids=["second order", "first order"])
+@pytest.mark.parametrize("chunk", [1, 3, 8])
+def test_where_inner_steps_move_the_last_layer_alone(grouping, first_order, chunk):
+    """The gradient is that of all parameters, in chunks and by `higher`; the others stay at ω."""
+    learner, episode = mlp(), branching_curves(TREE)(0)
+    loop = (GROUPINGS[grouping], 3, 0.05, first_order)
+    loss, plain, record = meta_gradient(learner, episode, InnerLoop(*loop, moves=last_layer))
+    again, gradient, _ = meta_gradient(learner, episode, InnerLoop(*loop, chunk, last_layer))
+    assert [g.shape for g in gradient] == [p.shape for p in learner.parameters()]
+    assert relative(flat(gradient), flat(plain)) <= ROUNDING and torch.allclose(loss, again)
+    assert all(g.abs().max() > 0 for g in gradient)
+    assert set(adapt(learner, episode, *loop, moves=last_layer).parameters) == {"module.4.weight", "module.4.bias"}
+    if not first_order:
+        expected = higher_meta_gradient(learner, episode, *loop[:3], moves=last_layer)
+        assert relative(flat(plain), expected) <= ROUNDING
+    assert record and relative(flat(plain), flat(meta_gradient(learner, episode, InnerLoop(*loop))[1])) > 0.01
+
+
+def test_inner_steps_have_to_move_something():
+    with pytest.raises(InputError, match=r"move none of the learner's parameters: module.0.weight, .*; choose some"):
+        meta_gradient(mlp(), branching_curves(TREE)(0), InnerLoop(alone(), 1, 0.1, moves=lambda name: False))
+
+
+def weighted(grouping, counts):
+    return lambda step, tasks, parents, gradients: Weighted(grouping(step, tasks, parents, gradients), counts)
+
+
+@pytest.mark.parametrize("grouping", ["everyone", "fixed", "uneven", "learned"])
+def test_a_weighted_mean_counts_tasks_as_the_grouping_says(grouping):
+    """In the plain form, in chunks and by `higher`; counts that are all the same change nothing."""
+    learner, episode = mlp(), branching_curves(TREE)(0)
+    counts = [1.0, 2.0, 0.5, 4.0, 1.0, 3.0, 0.25, 2.0]
+    gradient = assert_same(learner, episode, weighted(GROUPINGS[grouping], counts), 3, 3)
+    expected = higher_meta_gradient(learner, episode, weighted(GROUPINGS[grouping], counts), 3)
+    assert relative(gradient, expected) <= ROUNDING
+    _, even, record = meta_gradient(learner, episode, InnerLoop(weighted(GROUPINGS[grouping], [7.0] * 8), 3, 0.05))
+    _, usual, _ = meta_gradient(learner, episode, InnerLoop(GROUPINGS[grouping], 3, 0.05))
+    assert relative(flat(even), flat(usual)) <= ROUNDING < relative(gradient, flat(usual))
+    for step in record:
+        sums = np.bincount(step.labels, step.weights)
+        np.testing.assert_allclose(sums, 1)
+
+
+def test_a_weighted_step_by_hand():
+    """Two tasks, y = w x, one cluster: the step is three quarters of the one gradient and a quarter of the other."""
+    learner, x = Learner(nn.Linear(1, 1, bias=False), squared_error), torch.tensor([[[1.0]], [[2.0]]])
+    batch = {"x": x, "y": torch.zeros_like(x)}
+    w = learner.module.weight.item()
+    adapted = adapt(learner, Episode(("a", "b"), (batch,), batch), weighted(everyone(), [3, 1]), 1, 0.1)
+    assert adapted.parameters["module.weight"].item() == pytest.approx(w - 0.1 * (0.75 * 2 * w + 0.25 * 8 * w))
+
+
+def test_weights_count_among_the_tasks_with_support():
+    """A zero-shot target, last, has no gradient to weigh: the others' weights add up to 1 without it."""
+    episode = branching_curves(TREE)(0)
+    zero_shot = Episode(episode.tasks, ({n: v[:7] for n, v in episode.support[0].items()},), episode.query)
+    (step,) = adapt(mlp(), zero_shot, weighted(everyone(), range(1, 9)), 1, 0.1).steps
+    assert step.weights == pytest.approx([count / 28 for count in range(1, 8)])
+
+
+@pytest.mark.parametrize("counts", [[1.0] * 7, [1.0] * 7 + [0.0], [1.0] * 7 + [-1.0], [float("nan")] * 8])
+def test_weights_that_cannot_be_used(counts):
+    with pytest.raises(InputError, match=r"weighs the tasks by .* at step 1; give each of the 8 tasks a finite number"):
+        adapt(mlp(), branching_curves(TREE)(0), weighted(everyone(), counts), 1, 0.1)
