@@ -22,18 +22,15 @@ and memory grows linearly with the tasks. `rule="paper"` is Algorithm 2 of the T
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .errors import InputError
-from .files import write_json
 from .trees import TaskTree
 
 RULES = ("corrected", "paper")
@@ -197,15 +194,12 @@ class _Node:
             stack.extend(reversed(node.kids))
 
 
-_SAVED = ("id", "name", "size", "b", "p", "squares", "height")
-_STATE = ("_ids", "_spread", "_freedom")
-
-
 class OnlineTree:
     """A tree that grows by one task at a time, by the rule at the top of this file.
 
     `depth`: D, the greatest number of edges from the root to a task (only the paper's rule breaks it). `xi`: ξ, how
-    many standard deviations make a difference. Raises InputError unless D is whole and ≥ 1, ξ finite and ≥ 0.
+    many standard deviations make a difference. Raises InputError unless D is whole and ≥ 1, ξ finite and ≥ 0. A tree
+    can be pickled, and goes on in exactly the same way.
     """
 
     def __init__(self, depth: int, xi: float = XI, rule: str = "corrected") -> None:
@@ -285,42 +279,6 @@ class OnlineTree:
         """What there is to show of each node, in the order of `tree().nodes`."""
         found = self._root.walk() if self._root else ()
         return [NodeInfo(node.id, node.name, node.size, node.omega) for node in found]
-
-    def save(self, path: str | Path) -> None:
-        """Write the tree as JSON, whole or not at all; the tree that `load` reads goes on in exactly the same way."""
-        nodes = self._root.walk() if self._root else ()
-        record = {key: getattr(self, key) for key in ("depth", "xi", "rule", *_STATE)}
-        record["order"] = [leaf.id for leaf in self._order]
-        record["nodes"] = [
-            {**{key: getattr(n, key) for key in _SAVED}, "sum": n.sum.tolist(), "kids": len(n.kids)} for n in nodes
-        ]
-        write_json(Path(path), record)
-
-    @classmethod
-    def load(cls, path: str | Path) -> OnlineTree:
-        """Read what `save` wrote. Raises InputError if the file is missing or holds something else."""
-        try:
-            record = json.loads(Path(path).read_text(encoding="utf-8"))
-            self = cls(record["depth"], record["xi"], record["rule"])
-            made: list[_Node] = []
-            for saved in reversed(record["nodes"]):
-                node = _Node(saved["id"], saved["name"], np.array(saved["sum"], float))
-                if saved["kids"]:
-                    node.adopt([made.pop() for _ in range(saved["kids"])])
-                # Sums that grew task by task differ in the last bits from those counted anew.
-                node.sum = np.array(saved["sum"], float)
-                for key in _SAVED:
-                    setattr(node, key, saved[key])
-                made.append(node)
-            self._root = made.pop() if made else None
-            leaves = {node.id: node for node in self._root.walk() if node.name} if self._root else {}
-            self._order = [leaves[i] for i in record["order"]]
-            for key in _STATE:
-                setattr(self, key, record[key])
-        except (OSError, ValueError, LookupError, TypeError) as error:
-            raise InputError(f"{path} holds no tree that can be read ({error}); expected what `save` wrote.") from error
-        self._tasks = {leaf.name: leaf for leaf in self._order}
-        return self
 
     def _new(self, name: str, vector: np.ndarray) -> _Node:
         self._ids += 1
