@@ -23,175 +23,18 @@ and memory grows linearly with the tasks. `rule="paper"` is Algorithm 2 of the T
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from operator import attrgetter
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from .errors import InputError
+from .nodes import Event, Move, Node, NodeInfo, Visit
 from .trees import TaskTree
 
 RULES = ("corrected", "paper")
 XI = 0.7  # chosen on planted hierarchies, on other draws than the tests': tests/benchmarks/bench_otd.py --choose
 _EPS = 1e-9  # a smaller growth of the score, for its size, is rounding
-
-
-@dataclass(frozen=True)
-class Visit:
-    """One node on a newcomer's way: what was compared there, and what was decided.
-
-    `similarities`: the newcomer's mean similarity to the tasks below each of `children` (node ids). `numbers` decide:
-    in the corrected rule the growth of the score for each place that the depth allows here (sibling; pair or wrap), in
-    the paper's "ω(A)", "ω(A ∪ x)" and "ω(A) − ξσ". `decision`: sibling, pair, wrap, descend, or look (seen on the way
-    down, but a place further up was better).
-    """
-
-    node: int
-    children: tuple[int, ...]
-    similarities: tuple[float, ...]
-    numbers: dict[str, float]
-    decision: str
-
-
-@dataclass(frozen=True)
-class Move:
-    """One change of the tree; the moves of all events, in order, rebuild it (the first task stands below a root).
-
-    sibling: leaf `node` joins the children of `other`. pair, wrap: `new` takes the place of `other` and has `other` and
-    leaf `node` as children. out: leaf `node` leaves; a node with one child left gives way to it. dissolve: the children
-    of `node` go to its parent. merge: those of `other` go to `node`. split: `children` go from `node` to `new` beside
-    it. `gain` is the growth of the score.
-    """
-
-    kind: str
-    node: int
-    other: int | None = None
-    new: int | None = None
-    children: tuple[int, ...] = ()
-    gain: float = 0.0
-
-
-@dataclass(frozen=True)
-class Event:
-    """One insertion: the way down, then every change. `gap` is ξσ, the similarity that a level must be worth.
-
-    The first of `moves` is the newcomer's place; repairs follow. `moved`: an earlier task that found a better place.
-    """
-
-    name: str
-    visits: tuple[Visit, ...]
-    moves: tuple[Move, ...]
-    gap: float
-    moved: str | None = None
-
-
-class NodeInfo(NamedTuple):
-    """A node for display: its id in the events, its name ("" for inner nodes), the tasks below it and their ω."""
-
-    id: int
-    name: str
-    size: int
-    omega: float
-
-
-@dataclass(eq=False, slots=True)
-class _Node:
-    id: int
-    name: str
-    sum: np.ndarray  # of the unit vectors below
-    size: int = 1
-    b: float = 0.0  # the similarities of the pairs that meet here, added up
-    p: int = 0  # how many these pairs are
-    squares: float = 0.0  # the squared similarities of all pairs below, added up; paper's rule only
-    height: int = 0
-    up: _Node | None = None
-    at: int = 0  # position among the parent's children
-    kids: list[_Node] = field(default_factory=list)
-    rows: np.ndarray | None = None  # the children's sums, with room to grow: one product compares with all of them
-    sizes: np.ndarray | None = None
-
-    @property
-    def pairs(self) -> int:
-        return self.size * (self.size - 1) // 2
-
-    @property
-    def omega(self) -> float:
-        # |sum of unit vectors|² counts each pair twice and each task once.
-        return float(self.sum @ self.sum - self.size) / (2 * self.pairs) if self.pairs else 1.0
-
-    def ids(self) -> tuple[int, ...]:
-        return tuple(map(attrgetter("id"), self.kids))
-
-    def similarities(self, vector: np.ndarray) -> np.ndarray:
-        """The mean similarity of `vector` to the tasks below each child (times n for the sum of n vectors)."""
-        k = len(self.kids)
-        return self.rows[:k] @ vector / self.sizes[:k]
-
-    def adopt(self, kids: list[_Node]) -> _Node:
-        """Have these children and no others, and count them anew."""
-        self.kids, self.rows, self.sizes = kids, np.array([kid.sum for kid in kids]), np.array([k.size for k in kids])
-        for at, kid in enumerate(kids):
-            kid.up, kid.at = self, at
-        self.sum, self.size = self.rows.sum(0), int(self.sizes.sum())
-        self.b = float(self.sum @ self.sum - np.vdot(self.rows, self.rows)) / 2
-        self.p = self.pairs - sum(kid.pairs for kid in kids)
-        self.height = 1 + max(kid.height for kid in kids)
-        if self.up is not None:
-            self.up.put(self.at, self)
-        return self
-
-    def put(self, at: int, kid: _Node) -> None:
-        """Have `kid` in the place `at`."""
-        self.kids[at], self.rows[at], self.sizes[at], kid.up, kid.at = kid, kid.sum, kid.size, self, at
-
-    def attach(self, leaf: _Node) -> None:
-        k = len(self.kids)
-        if k == len(self.rows):
-            room = k // 2 + 2
-            self.rows = np.concatenate([self.rows, np.empty((room, len(leaf.sum)))])
-            self.sizes = np.concatenate([self.sizes, np.empty(room, int)])
-        self._count(leaf, 1)
-        self.kids.append(leaf)
-        self.put(k, leaf)
-
-    def detach(self, leaf: _Node) -> None:
-        last = self.kids.pop()
-        if last is not leaf:
-            self.put(leaf.at, last)
-        self._count(leaf, -1)
-
-    def _count(self, leaf: _Node, sign: int) -> None:
-        """Count `leaf` in (1) or out (-1), here and in all nodes above."""
-        node, below, size_below = self, 0.0, 0
-        while node is not None:
-            if sign < 0:
-                node.sum -= leaf.sum
-                node.size -= 1
-            similarity, size = float(leaf.sum @ node.sum), node.size
-            node.b, node.p = node.b + sign * (similarity - below), node.p + sign * (size - size_below)
-            below, size_below = similarity, size
-            if sign > 0:
-                node.sum += leaf.sum
-                node.size += 1
-            if node.up is not None:
-                node.up.rows[node.at], node.up.sizes[node.at] = node.sum, node.size
-            node = node.up
-
-    def settle(self) -> None:
-        """Correct the heights from here upwards."""
-        node = self
-        while node is not None:
-            node.height, node = 1 + max(kid.height for kid in node.kids), node.up
-
-    def walk(self) -> Iterator[_Node]:
-        """Every node from here down, in the order of `TaskTree.nodes`."""
-        stack = [self]
-        while stack:
-            node = stack.pop()
-            yield node
-            stack.extend(reversed(node.kids))
 
 
 class OnlineTree:
@@ -210,9 +53,9 @@ class OnlineTree:
         if rule not in RULES:
             raise InputError(f"There is no rule {rule!r}; choose one of {', '.join(RULES)}.")
         self.depth, self.xi, self.rule = depth, float(xi), rule
-        self._root: _Node | None = None
-        self._tasks: dict[str, _Node] = {}
-        self._order: list[_Node] = []
+        self._root: Node | None = None
+        self._tasks: dict[str, Node] = {}
+        self._order: list[Node] = []
         self._ids = 0  # the next node's id
         self._spread, self._freedom = 0.0, 0  # squared deviations of similarities to siblings, and their freedom
 
@@ -280,11 +123,11 @@ class OnlineTree:
         found = self._root.walk() if self._root else ()
         return [NodeInfo(node.id, node.name, node.size, node.omega) for node in found]
 
-    def _new(self, name: str, vector: np.ndarray) -> _Node:
+    def _new(self, name: str, vector: np.ndarray) -> Node:
         self._ids += 1
-        return _Node(self._ids - 1, name, vector)
+        return Node(self._ids - 1, name, vector)
 
-    def _find(self, leaf: _Node, price: float) -> tuple[list[tuple[_Node, np.ndarray, dict]], int, str, float]:
+    def _find(self, leaf: Node, price: float) -> tuple[list[tuple[Node, np.ndarray, dict]], int, str, float]:
         """Steps 1 and 2: the way down, and the best place's position on it, kind and gain; `price` is (ξσ)²."""
         way, best = [], (0, "", -math.inf)
         node = self._root
@@ -312,7 +155,7 @@ class OnlineTree:
             above += _fit(left_b, left_p) - _fit(node.b, node.p) - pay
             node, here = nearest, there
 
-    def _place(self, leaf: _Node, node: _Node, kind: str, gain: float = 0.0) -> Move:
+    def _place(self, leaf: Node, node: Node, kind: str, gain: float = 0.0) -> Move:
         """Make `leaf` a child of `node` (sibling), or both children of a new node (pair, wrap)."""
         if kind == "sibling":
             node.attach(leaf)
@@ -324,14 +167,14 @@ class OnlineTree:
         new.settle()
         return Move(kind, leaf.id, node.id, new.id, gain=gain)
 
-    def _stand(self, node: _Node, up: _Node | None, at: int) -> None:
+    def _stand(self, node: Node, up: Node | None, at: int) -> None:
         """Put `node` where the child `at` of `up`, or the root, stood."""
         if up is None:
             self._root, node.up = node, None
         else:
             up.put(at, node)
 
-    def _mend(self, leaf: _Node, price: float) -> list[Move]:
+    def _mend(self, leaf: Node, price: float) -> list[Move]:
         """Step 3, from the newcomer's parent up. Every move raises the score, so this ends."""
         moves: list[Move] = []
         node = leaf.up
@@ -363,7 +206,7 @@ class OnlineTree:
             node = up
         return moves
 
-    def _split(self, leaf: _Node, price: float) -> list[Move]:
+    def _split(self, leaf: Node, price: float) -> list[Move]:
         """Divide the leaf and its siblings into those near it and the rest, if the two are better apart."""
         node, up = leaf.up, leaf.up.up
         rows, sizes = node.rows[: len(node.kids)], node.sizes[: len(node.kids)]
@@ -390,7 +233,7 @@ class OnlineTree:
         up.adopt([*up.kids, new]).settle()
         return [Move("split", node.id, new=new.id, children=new.ids(), gain=gain)]
 
-    def _place_anew(self, leaf: _Node, price: float) -> list[Move]:
+    def _place_anew(self, leaf: Node, price: float) -> list[Move]:
         """Step 4. There is nothing to tell if the leaf comes back to the siblings that it had."""
         up, siblings = leaf.up, {kid.id for kid in leaf.up.kids}
         up.detach(leaf)
@@ -405,7 +248,7 @@ class OnlineTree:
             return []
         return [Move("out", leaf.id), move]
 
-    def _insert_as_printed(self, leaf: _Node) -> tuple[tuple[Visit, ...], tuple[Move, ...]]:
+    def _insert_as_printed(self, leaf: Node) -> tuple[tuple[Visit, ...], tuple[Move, ...]]:
         """Algorithm 2 of the TreeMAML paper, read so that it runs; A are the tasks below node C, x is the newcomer.
 
         The first two tasks become children of the root. Then, if ω(A ∪ x) > ω(A): where C's depth + 1 = D, x is a

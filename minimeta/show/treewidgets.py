@@ -21,7 +21,8 @@ from scipy.cluster.hierarchy import linkage
 from ..errors import InputError, some
 from ..grouping import alone, everyone
 from ..inner import Learner
-from ..otd import RULES, XI, Event, NodeInfo, OnlineTree, grow
+from ..nodes import Event, NodeInfo
+from ..otd import RULES, XI, OnlineTree, grow
 from ..outer import evaluate
 from ..sketch import task_gradients
 from ..tasks import Episode
