@@ -112,6 +112,15 @@ def test_imports_run_down_the_floors_and_not_in_a_circle():
         found = {names: used for names, used in found.items() if names not in free}
 
 
+def test_the_readme_lists_the_files_of_the_method_in_an_order_in_which_they_can_be_read():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| \[(\w+)\]\(minimeta/\1\.py\) \| \S", readme, re.M)
+    found = {names[0]: used for names, used in modules().items() if floor(names) == "" and names != ("__init__",)}
+    assert sorted(listed) == sorted(found)
+    for place, name in enumerate(listed):
+        assert {one[0] for one in found[name]} - {"__init__"} <= set(listed[:place]), name
+
+
 def test_every_wing_says_what_lives_there_and_what_may_not():
     for wing in (path for path in (ROOT / "minimeta").iterdir() if (path / "__init__.py").exists()):
         said = ast.get_docstring(ast.parse((wing / "__init__.py").read_text(encoding="utf-8")))
