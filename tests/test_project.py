@@ -97,7 +97,9 @@ def modules():
 
 
 def floor(names):
-    return names[0] if len(names) > 1 or names == ("__main__",) else ""
+    if names in (("__main__",), ("options",)):  # the command line
+        return "__main__"
+    return names[0] if len(names) > 1 else ""
 
 
 def test_imports_run_down_the_floors_and_not_in_a_circle():
