@@ -1,0 +1,350 @@
+"""What a student's function did: the one way to call it, to compare its answer, and to say what is wrong.
+
+A check is a function of a `Student` and of the generator that all its random inputs come from, below `graded` (for a
+problem set) or `exercise` (for a walkthrough), which holds what is said of a right answer:
+
+    @graded("the mean over the examples of 2 (x·w - y) x.")
+    def gradient(student: Student, rng: Generator) -> None:
+        w, X, y = ...
+        answer = student(w, X, y, given=f"X {X.shape}")
+        answer.compare(target, {"the sign is turned": -target}, rows="one number for each parameter")
+
+Every step raises `NotYet` at the first fault, with the sentence that the student reads; nothing has to be asked after
+it. A problem set is then content alone: the inputs, the target, and what the known mistakes would give instead.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+import traceback
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations, islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.random import Generator
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+LONGEST = 200
+"""So many items are read from an answer that is made while it is read."""
+
+Check = Callable[["Student", Generator], None]
+
+
+class NotYet(Exception):
+    """What is wrong, in words, and lines that show it: `NotYet("your steps go uphill", "for rate=0.1")`."""
+
+    def __str__(self) -> str:
+        words, *lines = self.args
+        end = "" if words.endswith(("?", ".")) else "."
+        return "\n  ".join([words + end, *filter(None, lines)])
+
+
+def graded(praise: str) -> Callable[[Check], Callable[..., bool]]:
+    """Make of a check what grades: `(function, seed=0)` prints "Right: " or "Not yet: " and returns which."""
+
+    def decorate(check: Check) -> Callable[..., bool]:
+        def judge(function: Callable[..., Any], seed: int = 0) -> bool:
+            return _says(check, praise, function, seed)
+
+        return _like(check, judge)
+
+    return decorate
+
+
+def exercise(praise: str) -> Callable[[Check], Callable[..., None]]:
+    """The same for the last line of a notebook's cell: it returns None, which a notebook does not show."""
+
+    def decorate(check: Check) -> Callable[..., None]:
+        def judge(function: Callable[..., Any], seed: int = 0) -> None:
+            _says(check, praise, function, seed)
+
+        return _like(check, judge)
+
+    return decorate
+
+
+def _says(check: Check, praise: str, function: Callable[..., Any], seed: int) -> bool:
+    try:
+        check(Student(function), np.random.default_rng(seed))
+    except NotYet as fault:
+        print(f"Not yet: {fault}")
+        return False
+    print(f"Right: {praise}")
+    return True
+
+
+def _like(check: Check, judge: Callable[..., Any]) -> Callable[..., Any]:
+    """`judge` with the name and the docstring of the check; help shows its own arguments, `??` the check's source."""
+    judge.__signature__ = inspect.signature(judge)
+    return functools.wraps(check)(judge)
+
+
+class Student:
+    """A student's function. Calling it gives an `Answer`, or raises `NotYet` where there is none."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+
+    def __call__(self, *inputs: Any, given: str = "", known: Mapping[type[Exception], str] | None = None) -> Answer:
+        """What the function returns for these inputs, which must stay as they are but for rounding.
+
+        `given` shows the inputs to the student; `known` has words for exceptions that say more than their name.
+        """
+        before = [_copied(value) for value in inputs]
+        shown = given and f"for {given}"
+        try:
+            with np.errstate(all="ignore"):
+                answer = self._function(*inputs)
+                if isinstance(answer, Iterator):  # its code runs while it is read
+                    answer = [copy.deepcopy(item) for item in islice(answer, LONGEST)]
+        except NotImplementedError as error:
+            raise NotYet(self._blank(error)) from None
+        except Exception as error:
+            words = (known or {}).get(type(error))
+            stopped = f"your function stopped with {type(error).__name__}: {_first_line(error)}"
+            raise NotYet(words or stopped, self._line(error), shown) from None
+        if answer is None:
+            raise NotYet("your function returned None; does it end with `return`?")
+        if not _same(list(inputs), before):
+            raise NotYet(
+                "your function changes its inputs; work on a copy: x = x - y makes something new, while x -= y, append, "
+                "sort and shuffle change what was given",
+                shown,
+            )
+        return Answer(answer, given)
+
+    def _blank(self, error: NotImplementedError) -> str:
+        """Is it this function that is not written yet, or one that it calls?"""
+        where = traceback.extract_tb(error.__traceback__)[-1].name
+        own = where in (getattr(self._function, "__name__", where), "<lambda>")
+        return f"your function {'is' if own else f'calls `{where}`, which is'} not written yet"
+
+    def _line(self, error: Exception) -> str:
+        """The student's line where the error came up, if it can be read."""
+        file = getattr(getattr(self._function, "__code__", None), "co_filename", None)
+        lines = [frame.line for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+        return f"in your line: {lines[-1]}" if lines and lines[-1] else ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a student's function returned, or a part of it: the value, what it was given, and what to call it."""
+
+    value: Any
+    given: str = ""
+    name: str = "your answer"
+
+    def not_yet(self, words: str, *lines: str) -> NotYet:
+        """The fault to raise: what is wrong, for which inputs, and lines that show it."""
+        return NotYet(words, self.given and f"for {self.given}", *lines)
+
+    def expected(self, what: str) -> NotYet:
+        """The fault of an answer of the wrong kind."""
+        return self.not_yet(f"your function returned {short(self.value)}; expected {what}")
+
+    # --- The answer as what it should be; anything else is NotYet ---
+
+    def number(self) -> float:
+        """As one number."""
+        try:
+            return float(self.value)
+        except (TypeError, ValueError, RuntimeError):
+            raise self.expected("a number") from None
+
+    def array(self, shape: tuple[int, ...], rows: str, finite: bool = True) -> np.ndarray:
+        """As numbers of this shape, whose `rows` are described in words; a tensor's gradient is left behind."""
+        try:
+            array = _numbers(self.value)
+        except (TypeError, ValueError, RuntimeError):
+            raise self.expected(f"numbers of shape {shape}, {rows}") from None
+        if array.shape != shape:
+            raise self.not_yet(f"{self.name} has shape {array.shape}; it must be {shape}, {rows}")
+        if finite and not np.isfinite(array).all():
+            raise self.not_yet(f"{self.name} has NaN or infinity in it: not finite numbers")
+        return array
+
+    def choice(self, *options: Any) -> Any:
+        """As one of these texts or truth values."""
+        for option in options:
+            if isinstance(self.value, str | int | np.generic) and self.value == option:
+                return option
+        names = [f'"{option}"' if isinstance(option, str) else str(option) for option in options]
+        raise self.expected(f"{', '.join(names[:-1])} or {names[-1]}")
+
+    def labels(self, count: int) -> list[Hashable]:
+        """As one label per task, for `count` tasks."""
+        if not isinstance(self.value, Iterable) or isinstance(self.value, str | dict):
+            raise self.expected("one label per task")
+        labels = list(self.value)
+        if len(labels) != count:
+            raise self.not_yet(f"your function gave {len(labels)} labels for {count} tasks")
+        for label in labels:
+            if not isinstance(label, Hashable):
+                raise self.not_yet(f"the label {short(label)} cannot be compared as a label; a tuple or a number can")
+        return labels
+
+    def function(self, what: str) -> Student:
+        """As a function of the student's, to be called in its turn."""
+        if not callable(self.value):
+            raise self.expected(what)
+        return Student(self.value)
+
+    def parts(self, what: str, *names: str) -> list[Answer]:
+        """As a sequence of as many parts as there are names."""
+        count = len(self.value) if hasattr(self.value, "__len__") else 0
+        if count != len(names) or isinstance(self.value, str | dict | set):
+            raise self.expected(what)
+        return [Answer(part, self.given, name) for part, name in zip(self.value, names, strict=True)]
+
+    # --- Beside the target ---
+
+    def compare(
+        self, target: Any, named: Mapping[str, Any], rows: str = "numbers", otherwise: str = "the values are off"
+    ) -> None:
+        """Raise unless the answer is `target`, a number or an array, but for rounding.
+
+        `named` holds what known mistakes would give, by the sentence to say then: a value like the target, or a tuple
+        of several; `otherwise` is what is said of other mistakes. `rows` says in words what the rows of an array are.
+        """
+        target = _numbers(target)
+        answer = self.array(target.shape, rows) if target.ndim else np.array(self.number())
+        if close(answer, target):
+            return
+        mistakes = ((words, wrong if isinstance(wrong, tuple) else (wrong,)) for words, wrong in named.items())
+        known = (words for words, values in mistakes if any(close(answer, v) and not close(v, target) for v in values))
+        raise self.not_yet(next(known, None) or _like_the_target(answer, target) or otherwise, *_beside(answer, target))
+
+    def compare_gradient(self, omega: Tensor, target: Tensor, pull: Tensor, named: Mapping[str, Tensor]) -> None:
+        """Raise unless the answer, whose values are right, passes on to ω the gradient that `target` passes on.
+
+        It is the gradient (p,) in `omega` of the sum of `pull` times the answer. `named` holds what known mistakes
+        would have returned: tensors of the same shape, by the sentence to say then.
+        """
+        import torch
+
+        def back(result: Tensor) -> Tensor | None:
+            if not result.requires_grad:
+                return None
+            total = (pull.to(result.dtype) * result).sum()
+            return torch.autograd.grad(total, omega, retain_graph=True, allow_unused=True)[0]
+
+        if omega.grad is not None:
+            raise self.not_yet("your function leaves a gradient in omega.grad; use torch.autograd.grad, not backward()")
+        right = "the values are right, but"
+        try:
+            found = back(self.value)
+        except RuntimeError as error:
+            raise self.not_yet(f"{right} the result cannot be differentiated: {_first_line(error)}") from None
+        if found is None:
+            raise self.not_yet(f"{right} θ is cut off from ω: no detach, numpy, .data or new leaf on the way")
+        wanted = back(target)
+        if close(found, wanted):
+            return
+        known = (words for words, result in named.items() if close(found, back(result)))
+        hint = next(known, "a part of the meta-gradient is lost; some step is cut off from ω")
+        shown = _beside(_numbers(found), _numbers(wanted))
+        raise self.not_yet(f"{right} {hint}", "the gradient of a weighted sum of θ", *shown)
+
+
+def compare_all(
+    answers: Sequence[Answer],
+    targets: Sequence[Any],
+    named: Mapping[str, Sequence[Any]],
+    reasons: Sequence[str] | None = None,
+    form: Callable[[Any], Any] = lambda value: value,
+    otherwise: str = "this is not what the rule gives",
+) -> None:
+    """Raise unless each answer, brought to its `form`, is its target: text, truth values, trees.
+
+    A mistake is named where its answers are the student's in every case; `named` has them all. Of the cases that are
+    wrong the one that is told in the fewest letters is shown, with its reason.
+    """
+    found = [form(answer.value) for answer in answers]
+    wrong = [i for i, target in enumerate(targets) if found[i] != form(target)]
+    if not wrong:
+        return
+    hint = next((words for words, values in named.items() if [form(value) for value in values] == found), otherwise)
+    i = min(wrong, key=lambda i: len(answers[i].given))
+    reason = f": {reasons[i]}" if reasons and reasons[i] else ""
+    raise answers[i].not_yet(hint, f"yours {short(answers[i].value)}, target {short(targets[i])}{reason}")
+
+
+def parted(labels: Sequence[Hashable], wanted: Sequence[Hashable]) -> tuple[int, int] | None:
+    """The first two tasks that are together by one list of labels and apart by the other; None if there are none."""
+    for i, j in combinations(range(len(labels)), 2):
+        if (labels[i] == labels[j]) != (wanted[i] == wanted[j]):
+            return i, j
+    return None
+
+
+def close(one: Any, other: Any) -> bool:
+    """Are these the same numbers, but for rounding?"""
+    one, other = _numbers(one), _numbers(other)
+    if one.shape != other.shape or not np.isfinite(one).all() or not np.isfinite(other).all():
+        return False
+    return bool(np.linalg.norm(one - other) <= 1e-8 + 1e-5 * np.linalg.norm(other))
+
+
+def short(value: Any) -> str:
+    """A value as the student would print it, on one line that is not long."""
+    text = " ".join(repr(value).split())
+    return text if len(text) < LONGEST else text[:LONGEST] + " ..."
+
+
+def _like_the_target(answer: np.ndarray, target: np.ndarray) -> str | None:
+    """What can be said of numbers that no known mistake gives."""
+    if not target.ndim:
+        return "the value is off" if np.isfinite(answer) else f"{answer} is not a finite number"
+    if not answer.any():
+        return "your answer is all zeros"
+    times = (answer * target).sum() / max((target * target).sum(), 1e-300)
+    factor = f"your answer is {times:.3g} times the target: look for a factor"
+    return factor if target.size > 1 and close(answer, times * target) else None
+
+
+def _beside(answer: np.ndarray, target: np.ndarray) -> list[str]:
+    """Yours and the target: a number, an array (n,), or of an array (m, n) the row that is furthest off."""
+    if not target.ndim:
+        return [f"yours {answer:.4f}, target {target:.4f}"]
+    row = ""
+    if target.ndim > 1:
+        i = int(np.abs(answer - target).max(1).argmax())
+        answer, target, row = answer[i], target[i], f", row {i}:"
+    return [f"yours{row}  {np.round(answer, 4)}", f"target{row} {np.round(target, 4)}"]
+
+
+def _numbers(value: Any) -> np.ndarray:
+    return np.asarray(value.detach() if hasattr(value, "detach") else value, float)
+
+
+def _copied(value: Any) -> Any:
+    """A copy, where a value can be changed and compared afterwards: arrays, tensors, tables, and what holds them."""
+    if hasattr(value, "detach"):
+        return value.detach().clone()
+    if isinstance(value, np.ndarray | list | tuple | dict) or hasattr(value, "equals"):
+        return copy.deepcopy(value)
+    return value
+
+
+def _same(now: Any, then: Any) -> bool:
+    """Is it as it was, but for rounding? An entry that was moved and put back is."""
+    if hasattr(then, "equals"):
+        return then.equals(now)
+    if isinstance(then, dict):
+        return now.keys() == then.keys() and all(_same(now[key], then[key]) for key in then)
+    if isinstance(then, list | tuple):
+        return len(now) == len(then) and all(map(_same, now, then))
+    if isinstance(then, np.ndarray) or hasattr(then, "detach"):
+        one, other = _numbers(now), _numbers(then)
+        return one.shape == other.shape and np.allclose(one, other, rtol=0, atol=1e-9)
+    return now is then or now == then
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0].rstrip(".") or "no message"
