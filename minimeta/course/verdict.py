@@ -113,8 +113,8 @@ class Student:
             raise NotYet("your function returned None; does it end with `return`?")
         if not _same(list(inputs), before):
             raise NotYet(
-                "your function changes its inputs; work on a copy: x = x - y makes something new, while x -= y, append, "
-                "sort and shuffle change what was given",
+                "your function changes its inputs; work on a copy: x = x - y makes something new, "
+                "while x -= y, append, sort and shuffle change what was given",
                 shown,
             )
         return Answer(answer, given)
@@ -169,6 +169,13 @@ class Answer:
             raise self.not_yet(f"{self.name} has NaN or infinity in it: not finite numbers")
         return array
 
+    def tensor(self, shape: tuple[int, ...], rows: str) -> Tensor:
+        """As a tensor of finite numbers of this shape, with the gradient that it may carry."""
+        if not hasattr(self.value, "requires_grad"):
+            raise self.expected(f"a tensor of shape {shape}, {rows}")
+        self.array(shape, rows)
+        return self.value
+
     def choice(self, *options: Any) -> Any:
         """As one of these texts or truth values."""
         for option in options:
@@ -204,9 +211,7 @@ class Answer:
 
     # --- Beside the target ---
 
-    def compare(
-        self, target: Any, named: Mapping[str, Any], rows: str = "numbers", otherwise: str = "the values are off"
-    ) -> None:
+    def compare(self, target: Any, named: Mapping[str, Any], rows: str = "numbers", otherwise: str = "") -> None:
         """Raise unless the answer is `target`, a number or an array, but for rounding.
 
         `named` holds what known mistakes would give, by the sentence to say then: a value like the target, or a tuple
@@ -218,7 +223,8 @@ class Answer:
             return
         mistakes = ((words, wrong if isinstance(wrong, tuple) else (wrong,)) for words, wrong in named.items())
         known = (words for words, values in mistakes if any(close(answer, v) and not close(v, target) for v in values))
-        raise self.not_yet(next(known, None) or _like_the_target(answer, target) or otherwise, *_beside(answer, target))
+        off = otherwise or ("the values are off" if target.ndim else "the value is off")
+        raise self.not_yet(next(known, None) or _like_the_target(answer, target) or off, *_beside(answer, target))
 
     def compare_gradient(self, omega: Tensor, target: Tensor, pull: Tensor, named: Mapping[str, Tensor]) -> None:
         """Raise unless the answer, whose values are right, passes on to ω the gradient that `target` passes on.
@@ -300,7 +306,7 @@ def short(value: Any) -> str:
 def _like_the_target(answer: np.ndarray, target: np.ndarray) -> str | None:
     """What can be said of numbers that no known mistake gives."""
     if not target.ndim:
-        return "the value is off" if np.isfinite(answer) else f"{answer} is not a finite number"
+        return None if np.isfinite(answer) else f"{answer} is not a finite number"
     if not answer.any():
         return "your answer is all zeros"
     times = (answer * target).sum() / max((target * target).sum(), 1e-300)
