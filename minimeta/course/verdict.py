@@ -166,7 +166,7 @@ class Answer:
         if array.shape != shape:
             raise self.not_yet(f"{self.name} has shape {array.shape}; it must be {shape}, {rows}")
         if finite and not np.isfinite(array).all():
-            raise self.not_yet(f"{self.name} has NaN or infinity in it: not finite numbers")
+            raise self.not_yet(f"{self.name} has NaN or infinity in it, which are not finite numbers")
         return array
 
     def tensor(self, shape: tuple[int, ...], rows: str) -> Tensor:
