@@ -134,11 +134,11 @@ class Student:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a student's function returned, or a part of it: the value, what it was given, and what to call it."""
+    """What a student's function returned, or a part of it by its name, and what the function was given."""
 
     value: Any
     given: str = ""
-    name: str = "your answer"
+    name: str = ""
 
     def not_yet(self, words: str, *lines: str) -> NotYet:
         """The fault to raise: what is wrong, for which inputs, and lines that show it."""
@@ -146,7 +146,8 @@ class Answer:
 
     def expected(self, what: str) -> NotYet:
         """The fault of an answer of the wrong kind."""
-        return self.not_yet(f"your function returned {short(self.value)}; expected {what}")
+        subject = f"{self.name} is" if self.name else "your function returned"
+        return self.not_yet(f"{subject} {short(self.value)}; expected {what}")
 
     # --- The answer as what it should be; anything else is NotYet ---
 
@@ -163,10 +164,11 @@ class Answer:
             array = _numbers(self.value)
         except (TypeError, ValueError, RuntimeError):
             raise self.expected(f"numbers of shape {shape}, {rows}") from None
+        name = self.name or "your answer"
         if array.shape != shape:
-            raise self.not_yet(f"{self.name} has shape {array.shape}; it must be {shape}, {rows}")
+            raise self.not_yet(f"{name} has shape {array.shape}; it must be {shape}, {rows}")
         if finite and not np.isfinite(array).all():
-            raise self.not_yet(f"{self.name} has NaN or infinity in it, which are not finite numbers")
+            raise self.not_yet(f"{name} has NaN or infinity in it, which are not finite numbers")
         return array
 
     def tensor(self, shape: tuple[int, ...], rows: str) -> Tensor:
@@ -221,8 +223,11 @@ class Answer:
         answer = self.array(target.shape, rows) if target.ndim else np.array(self.number())
         if close(answer, target):
             return
-        mistakes = ((words, wrong if isinstance(wrong, tuple) else (wrong,)) for words, wrong in named.items())
-        known = (words for words, values in mistakes if any(close(answer, v) and not close(v, target) for v in values))
+        known = (
+            words
+            for words, wrong in named.items()
+            if any(close(answer, value) and not close(value, target) for value in _alternatives(wrong))
+        )
         off = otherwise or ("the values are off" if target.ndim else "the value is off")
         raise self.not_yet(next(known, None) or _like_the_target(answer, target) or off, *_beside(answer, target))
 
@@ -262,23 +267,24 @@ def compare_all(
     answers: Sequence[Answer],
     targets: Sequence[Any],
     named: Mapping[str, Sequence[Any]],
-    reasons: Sequence[str] | None = None,
+    reasons: Sequence[str] = (),
     form: Callable[[Any], Any] = lambda value: value,
     otherwise: str = "this is not what the rule gives",
 ) -> None:
-    """Raise unless each answer, brought to its `form`, is its target: text, truth values, trees.
+    """Raise unless every answer is its target: text, truth values, or what `form` brings to a value to compare.
 
-    A mistake is named where its answers are the student's in every case; `named` has them all. Of the cases that are
-    wrong the one that is told in the fewest letters is shown, with its reason.
+    `named` holds what known mistakes would give in all the cases, in that form, by the sentence to say then: a list
+    like the targets, or a tuple of several. The wrong case that takes the fewest words is shown, with its reason.
     """
     found = [form(answer.value) for answer in answers]
     wrong = [i for i, target in enumerate(targets) if found[i] != form(target)]
     if not wrong:
         return
-    hint = next((words for words, values in named.items() if [form(value) for value in values] == found), otherwise)
+    known = (words for words, values in named.items() if found in _alternatives(values))
     i = min(wrong, key=lambda i: len(answers[i].given))
-    reason = f": {reasons[i]}" if reasons and reasons[i] else ""
-    raise answers[i].not_yet(hint, f"yours {short(answers[i].value)}, target {short(targets[i])}{reason}")
+    shown = f"yours {short(answers[i].value)}, target {short(targets[i])}"
+    reason = reasons[i] if reasons else ""
+    raise answers[i].not_yet(next(known, otherwise), f"{shown}: {reason}" if reason else shown)
 
 
 def parted(labels: Sequence[Hashable], wanted: Sequence[Hashable]) -> tuple[int, int] | None:
@@ -301,6 +307,10 @@ def short(value: Any) -> str:
     """A value as the student would print it, on one line that is not long."""
     text = " ".join(repr(value).split())
     return text if len(text) < LONGEST else text[:LONGEST] + " ..."
+
+
+def _alternatives(wrong: Any) -> tuple:
+    return wrong if isinstance(wrong, tuple) else (wrong,)
 
 
 def _like_the_target(answer: np.ndarray, target: np.ndarray) -> str | None:
