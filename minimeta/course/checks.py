@@ -27,8 +27,7 @@ def inner_step(student: Student, rng: Generator) -> None:
             "the chain rule is missing: the derivative of w x with respect to w is x": w - rate * 2 * (w * x - y),
             "this is the gradient; the step is w - rate * gradient": slope,
         }
-        given = f"w={w:.3f}, x={x:.3f}, y={y:.3f}, rate={rate:.3f}"
-        student(w, x, y, rate, given=given).compare(w - rate * slope, named)
+        student(w=w, x=x, y=y, rate=rate).compare(w - rate * slope, named)
 
 
 @exercise("the query gradient, times how θ moves with w.")
@@ -45,8 +44,7 @@ def meta_gradient(student: Student, rng: Generator) -> None:
             "dθ/dw lacks the factor 2: it is 1 - 2 rate x^2": outer * (1 - rate * x * x),
             "the outer loss is on the query, not on the support": 2 * x * (theta * x - y) * inner,
         }
-        given = f"w={w:.3f}, support=({x:.3f}, {y:.3f}), query=({u:.3f}, {v:.3f}), rate={rate:.3f}"
-        student(w, (x, y), (u, v), rate, given=given).compare(outer * inner, named)
+        student(w=w, support=(x, y), query=(u, v), rate=rate).compare(outer * inner, named)
 
 
 @exercise("every task moves with the mean gradient of its cluster.")
@@ -67,7 +65,7 @@ def pooled_step(student: Student, rng: Generator) -> None:
         "the mean runs over all tasks; take it within each cluster": theta - rate * gradients.mean(0),
         "you divide by the number of tasks; divide by the size of the cluster": theta - rate * total / 5,
     }
-    answer = student(theta, gradients, labels, rate, given=f"labels={labels}, rate={rate}")
+    answer = student(theta=theta, gradients=gradients, labels=labels, rate=rate)
     answer.compare(theta - rate * mean, named, "a row per task", "it is not eq. 5")
 
 
@@ -77,7 +75,7 @@ def everyone_then_alone(student: Student, rng: Generator) -> None:
     for count in (3, 7):
         tasks, parents = [f"task {i}" for i in range(count)], [0] * count
         for step in range(1, 5):
-            answer = student(step, tasks, parents, no_gradients, given=f"step={step}, parents={parents}")
+            answer = student(step=step, tasks=tasks, parents=parents, gradients=no_gradients)
             parents, wanted = answer.labels(count), 1 if step < 3 else count
             found = len(set(parents))
             if found != wanted:
@@ -90,7 +88,7 @@ def within_parents(student: Student, rng: Generator) -> None:
     for count in (4, 9):
         found, parents = rng.integers(0, 3, count).tolist(), rng.integers(0, 2, count).tolist()
         found[:4], parents[:4] = [0, 0, 1, 1], [0, 1, 1, 1]  # a split, and a pair that stays
-        answer = student(found, parents, given=f"found {found}, parents {parents}")
+        answer = student(found=found, parents=parents)
         labels = answer.labels(count)
         if pair := parted(labels, list(zip(found, parents, strict=True))):
             i, j = pair
@@ -119,7 +117,7 @@ def omega(student: Student, rng: Generator) -> None:
             "every pair is counted twice; divide by n (n - 1) then": 4 * total / (n * (n - 1)),
         }
         target = 2 * total / (n * (n - 1))
-        student(vectors, given=f"{n} vectors in 3 dimensions").compare(target, named)
+        student(vectors=vectors).compare(target, named)
 
 
 @exercise("above 0 the newcomer makes a pair, below 0 it is a sibling.")
@@ -146,8 +144,7 @@ def pair_gain(student: Student, rng: Generator) -> None:
             "a node explains B^2 / P, not the squared mean": best**2 - gap**2 + root / (p + n - 1) - sibling / (p + n),
             "this is the score of the pair; subtract that of the sibling": pair,
         }
-        given = f"similarities={np.round(near, 3).tolist()}, b={b:.3f}, p={p}, gap={gap:.3f}"
-        student(near.tolist(), b, p, gap, given=given).compare(pair - sibling, named)
+        student(similarities=near.tolist(), b=b, p=p, gap=gap).compare(pair - sibling, named)
 
 
 @exercise("that is how far the gradients agree.")
@@ -164,7 +161,7 @@ def agreement(student: Student, rng: Generator) -> None:
             "divide by the mean of the lengths, not by the length of the whole array": mean / np.linalg.norm(gradients),
             "you took directions: leave the gradients their lengths": np.linalg.norm(unit.mean(0)),
         }
-        student(gradients, given=f"gradients of shape ({m}, {d})").compare(mean / lengths.mean(), named)
+        student(gradients=gradients).compare(mean / lengths.mean(), named)
 
 
 @exercise("that is how far two accuracies differ by chance alone.")
@@ -186,7 +183,7 @@ def difference_error(student: Student, rng: Generator) -> None:
             "this is the error for a single answer each; divide the variances by n": 100 * (n * (v + w)) ** 0.5,
             "the variances of both add; you took their mean": 100 * ((v + w) / 2) ** 0.5,
         }
-        student(one, other, n, given=f"one={one}, other={other}, n={n}").compare(100 * (v + w) ** 0.5, named)
+        student(one=one, other=other, n=n).compare(100 * (v + w) ** 0.5, named)
 
 
 @exercise("all together, then by label, then each alone.")
@@ -194,7 +191,7 @@ def tree_by_label(student: Student, rng: Generator) -> None:
     """Check `function(labels)` of notebook 07: a tree of tasks in which those with the same label share step 2."""
     for count in (5, 8):
         labels = {f"task {i}": "xyz"[int(rng.integers(3))] for i in range(count)}
-        answer = student(labels, given=", ".join(f"{task}: {label}" for task, label in labels.items()))
+        answer = student(labels=labels)
         tree, tasks = answer.value, list(labels)
         if not isinstance(tree, TaskTree):
             raise answer.expected("a TaskTree")
@@ -216,11 +213,10 @@ def few_shot_sampler(student: Student, rng: Generator) -> None:
     corpus = mini_nli(("en", "de", "hi"), ["dev"])
     languages = corpus["language"][:]
     for auxiliary, target in (("hi", "de"), ("de", "hi")):
-        given = f"auxiliary {auxiliary}, target {target}"
-        draw = student(corpus, auxiliary, target, given=given).function("a sampler")
-        episode = draw(0, given=given).value
+        answer = student(corpus=corpus, auxiliary=auxiliary, target=target)
+        episode = answer.function("a sampler")(step=0, given=answer.given).value
         rows = [batch["row"].flatten().tolist() for batch in (*episode.support, episode.query)]
-        found = Answer(tuple("+".join(dict.fromkeys(languages[i] for i in row)) for row in rows), given)
+        found = Answer(tuple("+".join(dict.fromkeys(languages[i] for i in row)) for row in rows), answer.given)
         named = {
             "support and query are both in the auxiliary: that is X-MAML": [(auxiliary, auxiliary)],
             "the support is English: that is zero-shot XLA-MAML": [("en", auxiliary)],
@@ -252,7 +248,7 @@ def rows_used(student: Student, rng: Generator) -> None:
             "outer steps are numbered from 0: the first episode is draw(0)": len({*chain(*queries[1:])}),
         }
         given = f"{steps} episodes of 8 query rows out of 144, {'covering' if covering else 'at random'}"
-        student(draw, steps, given=given).compare(len(set(drawn)), named)
+        student(draw=draw, steps=steps, given=given).compare(len(set(drawn)), named)
 
 
 @exercise("the step is taken in English, the loss in Hindi.")
@@ -274,8 +270,7 @@ def cross_lingual_loss(student: Student, rng: Generator) -> None:
             "the factor 2 of the square's derivative is missing": ((w + theta) / 2 * u - v) ** 2,
             "these are the adapted parameters; the answer is the query loss there": theta,
         }
-        given = f"w={w:.3f}, english=({x:.3f}, {y:.3f}), hindi=({u:.3f}, {v:.3f}), rate={rate:.3f}"
-        student(w, (x, y), (u, v), rate, given=given).compare((theta * u - v) ** 2, named)
+        student(w=w, english=(x, y), hindi=(u, v), rate=rate).compare((theta * u - v) ** 2, named)
 
 
 @exercise("that is the best of all valid spans.")
@@ -286,8 +281,7 @@ def best_span(student: Student, rng: Generator) -> None:
         start, end = rng.permutation(16)[:8], rng.permutation(16)[:8]
         valid = [(i, j) for i in range(8) for j in range(i, min(8, i + longest))]
         best = max(valid, key=lambda span: start[span[0]] + end[span[1]])
-        given = f"longest = {longest}\n  start = {start.tolist()}\n  end   = {end.tolist()}"
-        answer = student(start.tolist(), end.tolist(), longest, given=given)
+        answer = student(start=start.tolist(), end=end.tolist(), longest=longest)
         i, j = map(int, answer.array((2,), "two token numbers, the first and the last"))
         if (i, j) not in valid:
             alone = " (the best start and the best end, each by itself)" * ((i, j) == (start.argmax(), end.argmax()))
@@ -319,7 +313,7 @@ def overlap(student: Student, rng: Generator) -> None:
             "this is the plain mean of precision and recall; take the harmonic one": (precision + recall) / 2,
             "this is exact match": float(found == wanted),
         }
-        student(found, wanted, given=f"{found}, {wanted}").compare(2 * common / (len(found) + len(wanted)), named)
+        student(found=found, wanted=wanted).compare(2 * common / (len(found) + len(wanted)), named)
 
 
 @exercise("from there the model sees most on both sides of the answer.")
@@ -339,7 +333,7 @@ def learning_window(student: Student, rng: Generator) -> None:
             "this window cuts the answer": tuple(set(touched) - set(whole)),
             "this is the first window that holds the answer; another has more on both sides of it": whole[0],
         }
-        found = student(windows, answer, given=f"windows {windows}, answer {answer}")
+        found = student(windows=windows, answer=answer)
         if found.number() not in best:
             found.compare(best[0], named)
 
@@ -362,8 +356,7 @@ def gpu_hours(student: Student, rng: Generator) -> None:
             "these are seconds; an hour has 3,600": right * 3600,
             "these are minutes; an hour has 60 of them": right * 60,
         }
-        given = f"lines={lines}, targets={targets}, seeds={seeds}, steps={steps}, seconds={seconds}"
-        student(lines, targets, seeds, steps, seconds, given=given).compare(right, named)
+        student(lines=lines, targets=targets, seeds=seeds, steps=steps, seconds=seconds).compare(right, named)
 
 
 @exercise("two of the six change what is found; say so when you report it.")
@@ -378,6 +371,6 @@ def changes_the_numbers(student: Student, rng: Generator) -> None:
         "--scheduler": (False, "a cluster's worker does the same run with the same seed"),
     }
     for option, (right, reason) in why.items():
-        answer = student(option, given=option)
+        answer = student(option=option)
         if answer.choice(True, False) != right:
             raise NotYet(f"you say {not right} for {option}; {reason}")

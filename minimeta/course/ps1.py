@@ -37,7 +37,7 @@ def gradient(student: Student, rng: Generator) -> None:
             "this is the gradient of the root of the mean; leave the root out": target / (2 * root),
             "this is the gradient of the absolute error; here the error is squared": X.T @ np.sign(errors) / n,
         }
-        student(w, X, y, given=f"X {X.shape}, y {y.shape}, w {w.shape}").compare(target, named, _ROWS)
+        student(w=w, X=X, y=y).compare(target, named, _ROWS)
 
 
 @graded("two calls of f for each entry, 2 h apart.")
@@ -75,7 +75,7 @@ def finite_difference(student: Student, rng: Generator) -> None:
                 (f(w + rest + m) - f(w + rest - m)) / (2 * h) for m, rest in pairs
             ],
         }
-        student(f, w, h, given=f"a cubic f, w {w.shape}, h = {h:.3f}").compare(target, named, _ROWS)
+        student(f=f, w=w, h=h).compare(target, named, _ROWS)
 
 
 @graded("each step takes the gradient where the last one ended, and w stays as it was.")
@@ -104,8 +104,7 @@ def inner_steps(student: Student, rng: Generator) -> None:
             "the factor 2 of the gradient is missing: mend task 1 first": _descend(w, X, y, rate / 2, steps),
             "your steps use the sum of the gradients; take the mean": _descend(w, X, y, rate * n, steps),
         }
-        given = f"X {X.shape}, y {y.shape}, w {w.shape}, rate = {rate:.3f}, steps = {steps}"
-        student(w, X, y, rate, steps, given=given).compare(target, named, _ROWS)
+        student(w=w, X=X, y=y, rate=rate, steps=steps).compare(target, named, _ROWS)
 
 
 @graded("the query gradient at θ, times how θ moves with w.")
@@ -118,8 +117,7 @@ def meta_gradient(student: Student, rng: Generator) -> None:
         w, support, query = rng.standard_normal(d), _data(rng, n, d), _data(rng, q, d)
         rate = float(rng.uniform(0.05, 0.15))
         target, named = _through(w, support, query, rate, 1)
-        given = f"support X {support[0].shape}, query X {query[0].shape}, w {w.shape}, rate = {rate:.3f}"
-        student(w, support, query, rate, given=given).compare(target, named, _ROWS)
+        student(w=w, support=support, query=query, rate=rate).compare(target, named, _ROWS)
 
 
 @graded("the query gradient at θ_K, and one factor for every inner step.")
@@ -146,8 +144,8 @@ def meta_gradient_steps(student: Student, rng: Generator) -> None:
             "the query gradient is taken one inner step too early": power @ at[few],
             "the query gradient is taken one inner step too late": power @ at[steps + 1],
         }
-        given = f"support X {support[0].shape}, query X {query[0].shape}, rate = {rate:.3f}, steps = {steps}"
-        student(w, support, query, rate, steps, given=given).compare(target, named | common, _ROWS)
+        answer = student(w=w, support=support, query=query, rate=rate, steps=steps)
+        answer.compare(target, named | common, _ROWS)
 
 
 def _through(

@@ -42,8 +42,7 @@ def pooled_step(student: Student, rng: Generator) -> None:
         theta = rng.standard_normal((max(parents) + 1, 3))
         gradients, rate = rng.standard_normal((len(labels), 3)), float(rng.uniform(0.2, 0.6))
         target = _pooled(theta, gradients, parents, labels, rate)
-        given = f"parents {parents}, labels {labels}, rate={rate:.3f}"
-        answer = student(theta, gradients, parents, labels, rate, given=given)
+        answer = student(theta=theta, gradients=gradients, parents=parents, labels=labels, rate=rate)
         named = _wrong_steps(theta, gradients, parents, labels, rate, target)
         answer.compare(target, named, "a row per cluster of `labels`", "it is not eq. 7")
 
@@ -64,7 +63,7 @@ def refines(student: Student, rng: Generator) -> None:
     for count in (4, 6, 9, 6, 4, 9):
         parents = rng.integers(0, 3, count).tolist()
         cases += [(_split(rng, parents), parents), (rng.integers(0, 4, count).tolist(), parents)]
-    answers = [student(*case, given="labels {}, parents {}".format(*case)) for case in cases]
+    answers = [student(labels=labels, parents=parents) for labels, parents in cases]
     for answer in answers:
         answer.choice(True, False)
     wanted = [_refines(*case) for case in cases]
@@ -88,7 +87,7 @@ def tree_grouping(student: Student, rng: Generator) -> None:
     the tasks below one node at depth k - 1 share a label; a branch that ends early keeps its cluster.
     """
     trees = [(("a", "b"), "c", ("d", ("e", "f")), ("g",)), *(_random_tree(rng) for _ in range(3))]
-    made = [student(tree, given=f"tree {tree}").function("a function, the grouping") for tree in trees]
+    made = [student(tree=tree).function("a function, the grouping") for tree in trees]
     for tree, group in zip(trees, made, strict=True):
         paths = _paths(tree)
         depth = max(map(len, paths.values()))
@@ -98,7 +97,7 @@ def tree_grouping(student: Student, rng: Generator) -> None:
             parents: list[int] = [0] * len(present)
             for step in range(1, depth + 3):
                 shown = f"tree {tree}, tasks {present}, step {step}"
-                answer = group(step, present, parents, no_gradients, given=shown)
+                answer = group(step=step, tasks=present, parents=parents, gradients=no_gradients, given=shown)
                 labels = answer.labels(len(present))
                 wanted = [paths[task][: step - 1] for task in present]
                 if pair := parted(labels, wanted):
@@ -129,7 +128,7 @@ def pooled_adapt(student: Student, rng: Generator) -> None:
         rate = float(rng.uniform(0.05, 0.15))
         omega.requires_grad_()
         target = _steps(omega, x, y, labels, rate)
-        answer = student(omega, x, y, labels, rate, given=f"labels {labels}, rate={rate:.3f}")
+        answer = student(omega=omega, x=x, y=y, labels=labels, rate=rate)
         answer.tensor((m, p), "a row per task")
         named = _wrong_adapted(omega, x, y, labels, rate)
         answer.compare(target, named, otherwise="these are not the parameters of eq. 7")
@@ -152,7 +151,7 @@ def limit_of(student: Student, rng: Generator) -> None:
         for steps in {"a tree that ends alone": (1, 4), _LATE: (3,)}.get(name, (int(rng.integers(3, 5)),)):
             tasks = [str(task) for task in rng.permutation(_TREE.leaves)[: rng.integers(5, 9)]]
             target, why = _ending(group, tasks, steps, rng)
-            answer = student(group, tasks, steps, given=f"the grouping '{name}', {steps} steps")
+            answer = student(grouping=group, tasks=tasks, steps=steps, given=f"the grouping '{name}', {steps} steps")
             answer.choice("maml", "same", "between")
             walk, stale = (_walk(group, tasks, steps, keep) for keep in (True, False))
             cases.append((answer, target, why, walk, stale))

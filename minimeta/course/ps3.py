@@ -33,8 +33,7 @@ def add_task(student: Student, rng: Generator) -> None:
         units = _unit(rng.standard_normal((n, d)))
         vector = rng.standard_normal(d) * rng.uniform(2.0, 4.0)
         unit, total = _unit(vector), units.sum(0)
-        joined, given = total + unit, f"n = {n}, total = {np.round(total, 3)}, vector = {np.round(vector, 3)}"
-        answer = student(total, n, vector, given=given)
+        joined, answer = total + unit, student(total=total, n=n, vector=vector)
         what = "three values, the sum, the number of tasks and ω"
         the_sum, number, omega = answer.parts(what, "the sum", "the number of tasks", "ω")
         named = {
@@ -76,7 +75,7 @@ def similarities(student: Student, rng: Generator) -> None:
         sizes = rng.permutation(np.arange(1, k + 1))
         clusters = [_unit(rng.standard_normal((size, d))) for size in sizes]
         totals, vector = np.array([rows.sum(0) for rows in clusters]), rng.standard_normal(d) * rng.uniform(2, 4)
-        unit, given = _unit(vector), f"{k} clusters of {sizes.tolist()} tasks in {d} dimensions"
+        unit = _unit(vector)
         sums, target = totals @ unit, np.array([(rows @ unit).mean() for rows in clusters])
         named = {
             "these are sums of similarities: divide each by the size of its cluster": sums,
@@ -88,7 +87,7 @@ def similarities(student: Student, rng: Generator) -> None:
             "the newcomer is counted in the size of each cluster; it is not in there yet": sums / (sizes + 1),
             "you divide by the size twice": sums / sizes**2,
         }
-        answer = student(vector, totals, sizes, given=given)
+        answer = student(vector=vector, totals=totals, sizes=sizes)
         answer.compare(target, named, "one number for each cluster", "check the similarities again")
 
 
@@ -129,7 +128,7 @@ def decide(student: Student, rng: Generator) -> None:
     units (n, d) of the tasks below a node at `depth`, newcomer (d,), all of length 1; limit is D.
     """
 
-    def draw() -> list[tuple]:
+    def draw() -> list[dict]:
         n, middle, limit = int(rng.integers(1, 7)), rng.standard_normal(3), int(rng.integers(1, 5))
         units = _unit(middle + rng.uniform(0.2, 1.5) * rng.standard_normal((n, 3)))
         newcomer = _unit(rng.uniform(-1, 1.5) * middle + rng.uniform(0, 1) * rng.standard_normal(3))
@@ -142,7 +141,7 @@ def decide(student: Student, rng: Generator) -> None:
                 bound = _numbers(units, newcomer, xi)[2]
             if min(abs(joined - before), abs(joined - bound)) < 1e-3:
                 return []
-        return [(units, newcomer, xi, depth, limit)]
+        return [{"units": units, "newcomer": newcomer, "xi": xi, "depth": depth, "limit": limit}]
 
     def tell(units: np.ndarray, newcomer: np.ndarray, xi: float, depth: int, limit: int) -> str:
         given = f"n = {len(units)} tasks, ξ = {xi:.3f}, depth = {depth}, D = {limit}"
@@ -178,10 +177,10 @@ def can_sink(student: Student, rng: Generator) -> None:
         heights = [int(rng.integers(height)) for _ in range(int(rng.integers(1, 4)))] + [height - 1]
         return [grow(names, int(below)) for below in rng.permutation(heights)]
 
-    def draw() -> list[tuple]:
+    def draw() -> list[dict]:
         node = grow((f"t{i}" for i in range(1, 99)), int(rng.integers(4)))
         depth = int(rng.integers(4))
-        return [(node, depth, max(1, depth + _height(node) + int(rng.integers(3))))]
+        return [{"node": node, "depth": depth, "limit": max(1, depth + _height(node) + int(rng.integers(3)))}]
 
     def tell(node: str | list, depth: int, limit: int) -> str:
         deepest = depth + _height(node)
@@ -219,7 +218,7 @@ def insert(student: Student, rng: Generator) -> None:
     units: for each task in the tree and the newcomer its vector (d,) of length 1. A wrap that breaks D is a sibling.
     """
 
-    def draw() -> list[tuple]:
+    def draw() -> list[dict]:
         families = _unit(rng.standard_normal((3, 4)))
         limit, xi, spread = (
             int(rng.choice([1, 2, 2, 3, 3, 4])),
@@ -231,12 +230,12 @@ def insert(student: Student, rng: Generator) -> None:
         for name in names:
             units[name] = _unit(families["abc".index(name[0])] + spread * rng.standard_normal(4))
             if name != names[0]:
-                cases.append((tree, name, dict(units), xi, limit))
-                tree = _insert(*cases[-1])
+                cases.append({"node": tree, "name": name, "units": dict(units), "xi": xi, "limit": limit})
+                tree = _insert(**cases[-1])
         return cases
 
-    def tell(tree: str | list, name: str, units: dict, xi: float, limit: int) -> str:
-        return f"tree = {tree!r}, newcomer {name!r}, ξ = {xi}, D = {limit}"
+    def tell(node: str | list, name: str, units: dict, xi: float, limit: int) -> str:
+        return f"tree = {node!r}, newcomer {name!r}, ξ = {xi}, D = {limit}"
 
     def read(answer: Answer) -> None:
         if not isinstance(answer.value, list) or not _is_tree(answer.value):
@@ -321,7 +320,7 @@ def _insert(
 
 def _judge(
     student: Student,
-    draw: Callable[[], list[tuple]],
+    draw: Callable[[], list[dict]],
     right: Callable[..., Any],
     flaws: Mapping[str, str],
     tell: Callable[..., str],
@@ -329,30 +328,27 @@ def _judge(
     form: Callable[[Any], Hashable] = lambda value: value,
 ) -> None:
     """Compare answers that are not numbers, on cases where each flaw shows at least twice and no two look the same."""
-    cases: list[tuple] = []
+    cases: list[dict] = []
     targets: list = []
     wrong: dict[str, list] = {flaw: [] for flaw in flaws}
     missed = dict.fromkeys(flaws, 0)
     kinds = 1  # how many flaws can be told from each other
     while len(cases) < 24 or kinds < len(flaws) or min(missed.values()) < 2:
         for case in draw():
-            target = right(*case)
-            found = {flaw: form(right(*case, flaw=flaw)) for flaw in flaws}
+            target = right(**case)
+            found = {flaw: form(right(**case, flaw=flaw)) for flaw in flaws}
             now = len({(*wrong[flaw], found[flaw]) for flaw in flaws})
-            if (
-                len(cases) < 24
-                or now > kinds
-                or any(missed[flaw] < 2 and found[flaw] != form(target) for flaw in flaws)
-            ):
+            shows = [flaw for flaw in flaws if found[flaw] != form(target)]
+            if len(cases) < 24 or now > kinds or any(missed[flaw] < 2 for flaw in shows):
                 cases.append(case)
                 targets.append(target)
                 kinds = now
-                for flaw, value in found.items():
-                    wrong[flaw].append(value)
-                    missed[flaw] += value != form(target)
+                for flaw in flaws:
+                    wrong[flaw].append(found[flaw])
+                    missed[flaw] += flaw in shows
     answers = []
     for case in cases:
-        answers.append(student(*case, given=tell(*case), known={RecursionError: _ENDLESS}))
+        answers.append(student(given=tell(**case), known={RecursionError: _ENDLESS}, **case))
         read(answers[-1])
     reasons = [_odd_tasks(answer.value, target) for answer, target in zip(answers, targets, strict=True)]
     named: dict[str, tuple] = {}

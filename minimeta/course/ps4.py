@@ -27,9 +27,8 @@ def x_maml(student: Student, rng: Generator) -> None:
     """Check `function(table, language, shots, queries, rng)`: support and query rows of one X-MAML episode."""
     for shots, queries, draws in ((6, 6, 16), (3, 9, 3), (9, 3, 3), (12, 24, 3)):
         table, (language, *_) = _table(rng)
-        given = f"language={language!r}, shots={shots}, queries={queries}"
         seeds = rng.integers(1 << 30, size=draws).tolist()
-        _draws(student, table, (language, shots, queries), (language, language), seeds, given)
+        _draws(student, {"table": table, "language": language, "shots": shots, "queries": queries}, seeds)
 
 
 @graded("the support is in one language, the query in another, and with one language it is X-MAML.")
@@ -39,9 +38,9 @@ def xla_maml(student: Student, rng: Generator) -> None:
     for kind, shots, queries, draws in cases:  # 36 rows are as many as the smallest class allows
         table, (language, other, _) = _table(rng)
         source = ("en", other, language)[kind]  # the last is X-MAML
-        given = f"language={language!r}, source={source!r}, shots={shots}, queries={queries}"
         seeds = rng.integers(1 << 30, size=draws).tolist()
-        _draws(student, table, (language, source, shots, queries), (source, language), seeds, given)
+        inputs = {"table": table, "language": language, "source": source, "shots": shots, "queries": queries}
+        _draws(student, inputs, seeds)
 
 
 @graded("every row comes once in a pass, and every pass has an order of its own.")
@@ -49,11 +48,10 @@ def covering(student: Student, rng: Generator) -> None:
     """Check `function(rows, size, passes, rng)`: batches in which every row comes once in each pass."""
     for n, size, passes in ((24, 4, 3), (11, 3, 2), (20, 6, 3), (5, 8, 2), (9, 9, 1)):
         rows = rng.choice(1000, n, replace=False)
-        given = f"{n} rows, size={size}, passes={passes}"
         states = rng.integers(1 << 30, size=3).tolist()
         streams = []
         for state in (*states, states[0]):
-            answer = student(rows, size, passes, np.random.default_rng(state), given=given)
+            answer = student(rows=rows, size=size, passes=passes, rng=np.random.default_rng(state))
             streams.append(_stream(answer, rows, size, passes))
         _by_chance(answer, streams, may_agree=n <= 8)
 
@@ -66,7 +64,7 @@ def parallel(student: Student, rng: Generator) -> None:
         source, language = (("en", language), (other, language), (language, "en"), (language, other))[number]
         pool = _pool(table, source)
         support = rng.choice(pool, (6, 9, 12, len(pool))[number], replace=False)
-        answer = student(table, support, language, given=f"language={language!r}, support in {source!r}")
+        answer = student(table=table, support=support, language=language)
         _same_rows(answer, table, _rows(answer, len(table)), support, source, language)
 
 
@@ -76,8 +74,7 @@ def leaks(student: Student, rng: Generator) -> None:
     for number in range(11):
         table, (auxiliary, target, _) = _table(rng)
         support, query, few_shot = _suspect(table, rng, number, auxiliary, target)
-        given = f"target={target!r}, few_shot={few_shot}, support={support.tolist()}, query={query.tolist()}"
-        answer = student(table, support, query, target, few_shot, given=given)
+        answer = student(table=table, support=support, query=query, target=target, few_shot=few_shot)
         if isinstance(answer.value, bool | np.bool_):
             raise answer.expected("the set of the rows at fault")
         found = set(_rows(answer, len(table)).tolist())
@@ -140,24 +137,16 @@ def _rows(answer: Answer, total: int) -> np.ndarray:
     return rows.astype(int)
 
 
-def _draws(
-    student: Student,
-    table: pd.DataFrame,
-    arguments: tuple[Any, ...],
-    codes: tuple[str, str],
-    seeds: list[int],
-    given: str,
-) -> None:
-    """Judge an episode for each of the seeds, and then all of them together.
-
-    `arguments` end with the shots and the queries; `codes` are the languages of support and query.
-    """
+def _draws(student: Student, inputs: dict[str, Any], seeds: list[int]) -> None:
+    """Judge an episode for each of the seeds, and then all of them together."""
+    table, language = inputs["table"], inputs["language"]
+    codes, counts = (inputs.get("source", language), language), (inputs["shots"], inputs["queries"])
     found = []
     for state in (*seeds, seeds[0]):
-        answer = student(table, *arguments, np.random.default_rng(state), given=given)
+        answer = student(**inputs, rng=np.random.default_rng(state))
         parts = answer.parts("the pair support, query", "the support", "the query")
         pair = tuple(_rows(part, len(table)) for part in parts)
-        _episode(answer, table, pair, codes, arguments[-2:])
+        _episode(answer, table, pair, codes, counts)
         found.append(pair)
     _by_chance(answer, [np.concatenate(pair) for pair in found])
     for name, code, rows in zip(("support", "query"), codes, zip(*found, strict=True), strict=True):

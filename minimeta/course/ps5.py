@@ -53,7 +53,7 @@ def path_distances(student: Student, rng: Generator) -> None:
             "only one half is filled: the distance from j to i is that from i to j": np.triu(target),
             "only one half is filled, the lower; the distance from i to j is that from j to i": np.tril(target),
         }
-        answer = student(tree, given=f"{tree.newick()} with leaves {' '.join(tree.leaves)}")
+        answer = student(tree=tree)
         answer.compare(target, named, "a row and a column per leaf")
 
 
@@ -85,7 +85,8 @@ def tree_weights(student: Student, rng: Generator) -> None:
                 "you divide by the decay; multiply the distance by it": _rows(np.exp(-d / decay)) if decay else one,
                 "these are equal weights at every decay": np.full(d.shape, 1 / d.shape[1]),
             }
-        answer = student(d, decay, given=f"decay={decay:.4g}, distances:\n" + "\n".join(f"    {row}" for row in d))
+        given = f"decay={decay:.4g}, distances:\n" + "\n".join(f"    {row}" for row in d)
+        answer = student(distances=d, decay=decay, given=given)
         weights = answer.array(d.shape, "as the distances", finite=False)
         lost = ~np.isfinite(weights).all(1) | ~weights.any(1)
         if lost.any():
@@ -117,7 +118,7 @@ def weighted_step(student: Student, rng: Generator) -> None:
 
         omega = torch.from_numpy(rng.standard_normal(p)).requires_grad_()
         theta = start + omega  # every task has moved on from ω by itself
-        answer = student(theta, losses, weights, rate, given=f"{m} tasks with {p} parameters each, rate={rate:.3f}")
+        answer = student(theta=theta, support_losses=losses, weights=weights, rate=rate)
         answer.tensor((m, p), "a row of parameters per task")
         g = torch.autograd.grad(losses(theta).sum(), theta, create_graph=True)[0]
         step = theta - rate * weights @ g
@@ -175,9 +176,9 @@ def paired_difference(student: Student, rng: Generator) -> None:
         difference = spread - rng.uniform(0.4, 0.6) + 0.1 * rng.standard_normal((n, 1))
         control = hard + 3
         ours = control + difference + 0.3 * rng.standard_normal((n, count))
-        answer = student(ours, control, 5, given=f"{n} seeds, {count} episodes")
+        answer = student(ours=ours, control=control, seed=5)
         _compare_interval(answer, ours, control)
-        again = student(ours, control, 5)
+        again = student(ours=ours, control=control, seed=5)
         first, second = (each.array((3,), _INTERVAL) for each in (answer, again))
         if not np.array_equal(first, second):
             raise NotYet(

@@ -6,7 +6,7 @@ problem set) or `exercise` (for a walkthrough), which holds what is said of a ri
     @graded("the mean over the examples of 2 (x·w - y) x.")
     def gradient(student: Student, rng: Generator) -> None:
         w, X, y = ...
-        answer = student(w, X, y, given=f"X {X.shape}")
+        answer = student(w=w, X=X, y=y)
         answer.compare(target, {"the sign is turned": -target}, rows="one number for each parameter")
 
 Every step raises `NotYet` at the first fault, with the sentence that the student reads; nothing has to be asked after
@@ -91,16 +91,18 @@ class Student:
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
 
-    def __call__(self, *inputs: Any, given: str = "", known: Mapping[type[Exception], str] | None = None) -> Answer:
-        """What the function returns for these inputs, which must stay as they are but for rounding.
+    def __call__(self, given: str = "", known: Mapping[type[Exception], str] | None = None, **inputs: Any) -> Answer:
+        """What the function returns for these inputs, given by position; they must stay as they are but for rounding.
 
-        `given` shows the inputs to the student; `known` has words for exceptions that say more than their name.
+        A sentence on the answer shows the inputs by their names, or `given` in their place; `known` has words for
+        exceptions that say more than their name.
         """
-        before = [_copied(value) for value in inputs]
+        before = {name: _copied(value) for name, value in inputs.items()}
+        given = given or ", ".join(filter(None, (_shown(name, value) for name, value in inputs.items())))
         shown = given and f"for {given}"
         try:
             with np.errstate(all="ignore"):
-                answer = self._function(*inputs)
+                answer = self._function(*inputs.values())
                 if isinstance(answer, Iterator):  # its code runs while it is read
                     answer = [copy.deepcopy(item) for item in islice(answer, LONGEST)]
         except NotImplementedError as error:
@@ -111,7 +113,7 @@ class Student:
             raise NotYet(words or stopped, self._line(error), shown) from None
         if answer is None:
             raise NotYet("your function returned None; does it end with `return`?")
-        if not _same(list(inputs), before):
+        if not _same(inputs, before):
             raise NotYet(
                 "your function changes its inputs; work on a copy: x = x - y makes something new, "
                 "while x -= y, append, sort and shuffle change what was given",
@@ -269,12 +271,13 @@ def compare_all(
     named: Mapping[str, Sequence[Any]],
     reasons: Sequence[str] = (),
     form: Callable[[Any], Any] = lambda value: value,
-    otherwise: str = "this is not what the rule gives",
+    otherwise: str = "",
 ) -> None:
     """Raise unless every answer is its target: text, truth values, or what `form` brings to a value to compare.
 
     `named` holds what known mistakes would give in all the cases, in that form, by the sentence to say then: a list
-    like the targets, or a tuple of several. The wrong case that takes the fewest words is shown, with its reason.
+    like the targets, or a tuple of several. `otherwise` is what is said of other mistakes; without
+    it the reason for the target is, which is shown in any case, with the wrong answer that takes the fewest words.
     """
     found = [form(answer.value) for answer in answers]
     wrong = [i for i, target in enumerate(targets) if found[i] != form(target)]
@@ -282,9 +285,10 @@ def compare_all(
         return
     known = (words for words, values in named.items() if found in _alternatives(values))
     i = min(wrong, key=lambda i: len(answers[i].given))
-    shown = f"yours {short(answers[i].value)}, target {short(targets[i])}"
     reason = reasons[i] if reasons else ""
-    raise answers[i].not_yet(next(known, otherwise), f"{shown}: {reason}" if reason else shown)
+    hint = next(known, None) or otherwise or reason or "this is not what the rule gives"
+    why = f": {reason}" if reason and reason != hint else ""
+    raise answers[i].not_yet(hint, f"yours {short(answers[i].value)}, target {short(targets[i])}{why}")
 
 
 def parted(labels: Sequence[Hashable], wanted: Sequence[Hashable]) -> tuple[int, int] | None:
@@ -307,6 +311,26 @@ def short(value: Any) -> str:
     """A value as the student would print it, on one line that is not long."""
     text = " ".join(repr(value).split())
     return text if len(text) < LONGEST else text[:LONGEST] + " ..."
+
+
+def _shown(name: str, value: Any) -> str:
+    """An input as the student reads it; functions and generators are not shown, of large arrays the shape is."""
+    if callable(value) or isinstance(value, Generator):
+        return ""
+    if hasattr(value, "shape") and (len(value.shape) != 1 or len(value) > 12):
+        return f"{name} {tuple(value.shape)}"
+    return f"{name}={_text(value)}"
+
+
+def _text(value: Any) -> str:
+    if hasattr(value, "shape"):
+        return _text(value.tolist()) if len(value.shape) == 1 else str(tuple(value.shape))
+    if isinstance(value, list | tuple):
+        inside = ", ".join(map(_text, value))
+        return f"[{inside}]" if isinstance(value, list) else f"({inside})"
+    if hasattr(value, "newick"):
+        return value.newick()
+    return f"{value:.4g}" if isinstance(value, float) else repr(value)
 
 
 def _alternatives(wrong: Any) -> tuple:
