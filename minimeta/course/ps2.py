@@ -129,9 +129,8 @@ def pooled_adapt(student: Student, rng: Generator) -> None:
         omega.requires_grad_()
         target = _steps(omega, x, y, labels, rate)
         answer = student(omega=omega, x=x, y=y, labels=labels, rate=rate)
-        answer.tensor((m, p), "a row per task")
         named = _wrong_adapted(omega, x, y, labels, rate)
-        answer.compare(target, named, otherwise="these are not the parameters of eq. 7")
+        answer.compare(target, named, "a row per task", "these are not the parameters of eq. 7")
         constant = {
             "the meta-gradient is first-order: the inner gradients are constants in your graph (torch.autograd.grad "
             "needs create_graph=True)": omega.expand(m, -1)

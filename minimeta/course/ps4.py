@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.random import Generator
 
-from .verdict import Answer, Student, graded, short
+from .values import short
+from .verdict import Answer, Student, graded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -226,7 +227,7 @@ def _languages(found: tuple[list[str], ...], codes: tuple[str, str]) -> str:
 def _stream(answer: Answer, rows: np.ndarray, size: int, passes: int) -> np.ndarray:
     """All the batches of one call, joined, if each pass is right."""
     n = len(rows)
-    wanted = [min(size, n - start) for _ in range(passes) for start in range(0, n, size)]
+    wanted = _sizes(n, size) * passes
     if not isinstance(answer.value, Iterable):
         raise answer.expected("batches, one after the other")
     batches = list(islice(answer.value, len(wanted) + 9))
@@ -248,7 +249,7 @@ def _stream(answer: Answer, rows: np.ndarray, size: int, passes: int) -> np.ndar
         raise answer.not_yet(f"there are {passes} batches; expected {passes} passes over all rows")
     if n % size and sizes == [size] * (n // size) * passes:
         raise answer.not_yet(f"the last {n % size} rows of each pass never come; its last batch may be shorter")
-    if sizes != wanted and len(joined) == passes * n and sorted(sizes) == sorted(_straddling(passes * n, size)):
+    if sizes != wanted and len(joined) == passes * n and sorted(sizes) == sorted(_sizes(passes * n, size)):
         raise answer.not_yet("a batch holds rows of two passes; begin each with a new batch, its last may be short")
     if sizes != wanted and sizes == [size] * len(wanted):
         raise answer.not_yet("the last batch of a pass is filled up with rows that came before; leave it short")
@@ -274,7 +275,7 @@ def _stream(answer: Answer, rows: np.ndarray, size: int, passes: int) -> np.ndar
     return joined
 
 
-def _straddling(total: int, size: int) -> list[int]:
+def _sizes(total: int, size: int) -> list[int]:
     return [min(size, total - start) for start in range(0, total, size)]
 
 

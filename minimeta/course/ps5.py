@@ -119,7 +119,6 @@ def weighted_step(student: Student, rng: Generator) -> None:
         omega = torch.from_numpy(rng.standard_normal(p)).requires_grad_()
         theta = start + omega  # every task has moved on from ω by itself
         answer = student(theta=theta, support_losses=losses, weights=weights, rate=rate)
-        answer.tensor((m, p), "a row of parameters per task")
         g = torch.autograd.grad(losses(theta).sum(), theta, create_graph=True)[0]
         step = theta - rate * weights @ g
         with torch.no_grad():
@@ -152,7 +151,7 @@ def weighted_step(student: Student, rng: Generator) -> None:
                 "this is the change; add it to theta": -rate * weights @ g,
                 "no step was taken": theta,
             }
-        answer.compare(step, named)
+        answer.compare(step, named, "a row of parameters per task")
         cut = {
             "the gradients are constants to autograd, which is the first-order answer: take them at theta itself, not "
             "at a detached copy, and with create_graph=True": theta - rate * weights @ g.detach(),

@@ -27,6 +27,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.random import Generator
 
+from .values import close, copied, numbers, same, short, told
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -50,7 +52,13 @@ def graded(praise: str) -> Callable[[Check], Callable[..., bool]]:
 
     def decorate(check: Check) -> Callable[..., bool]:
         def judge(function: Callable[..., Any], seed: int = 0) -> bool:
-            return _says(check, praise, function, seed)
+            try:
+                check(Student(function), np.random.default_rng(seed))
+            except NotYet as fault:
+                print(f"Not yet: {fault}")
+                return False
+            print(f"Right: {praise}")
+            return True
 
         return _like(check, judge)
 
@@ -61,22 +69,14 @@ def exercise(praise: str) -> Callable[[Check], Callable[..., None]]:
     """The same for the last line of a notebook's cell: it returns None, which a notebook does not show."""
 
     def decorate(check: Check) -> Callable[..., None]:
+        grade = graded(praise)(check)
+
         def judge(function: Callable[..., Any], seed: int = 0) -> None:
-            _says(check, praise, function, seed)
+            grade(function, seed)
 
         return _like(check, judge)
 
     return decorate
-
-
-def _says(check: Check, praise: str, function: Callable[..., Any], seed: int) -> bool:
-    try:
-        check(Student(function), np.random.default_rng(seed))
-    except NotYet as fault:
-        print(f"Not yet: {fault}")
-        return False
-    print(f"Right: {praise}")
-    return True
 
 
 def _like(check: Check, judge: Callable[..., Any]) -> Callable[..., Any]:
@@ -97,8 +97,8 @@ class Student:
         A sentence on the answer shows the inputs by their names, or `given` in their place; `known` has words for
         exceptions that say more than their name.
         """
-        before = {name: _copied(value) for name, value in inputs.items()}
-        given = given or ", ".join(filter(None, (_shown(name, value) for name, value in inputs.items())))
+        before = {name: copied(value) for name, value in inputs.items()}
+        given = given or told(inputs)
         shown = given and f"for {given}"
         try:
             with np.errstate(all="ignore"):
@@ -113,7 +113,7 @@ class Student:
             raise NotYet(words or stopped, self._line(error), shown) from None
         if answer is None:
             raise NotYet("your function returned None; does it end with `return`?")
-        if not _same(inputs, before):
+        if not same(inputs, before):
             raise NotYet(
                 "your function changes its inputs; work on a copy: x = x - y makes something new, "
                 "while x -= y, append, sort and shuffle change what was given",
@@ -163,7 +163,7 @@ class Answer:
     def array(self, shape: tuple[int, ...], rows: str, finite: bool = True) -> np.ndarray:
         """As numbers of this shape, whose `rows` are described in words; a tensor's gradient is left behind."""
         try:
-            array = _numbers(self.value)
+            array = numbers(self.value)
         except (TypeError, ValueError, RuntimeError):
             raise self.expected(f"numbers of shape {shape}, {rows}") from None
         name = self.name or "your answer"
@@ -172,13 +172,6 @@ class Answer:
         if finite and not np.isfinite(array).all():
             raise self.not_yet(f"{name} has NaN or infinity in it, which are not finite numbers")
         return array
-
-    def tensor(self, shape: tuple[int, ...], rows: str) -> Tensor:
-        """As a tensor of finite numbers of this shape, with the gradient that it may carry."""
-        if not hasattr(self.value, "requires_grad"):
-            raise self.expected(f"a tensor of shape {shape}, {rows}")
-        self.array(shape, rows)
-        return self.value
 
     def choice(self, *options: Any) -> Any:
         """As one of these texts or truth values."""
@@ -196,8 +189,11 @@ class Answer:
         if len(labels) != count:
             raise self.not_yet(f"your function gave {len(labels)} labels for {count} tasks")
         for label in labels:
-            if not isinstance(label, Hashable):
-                raise self.not_yet(f"the label {short(label)} cannot be compared as a label; a tuple or a number can")
+            try:
+                hash(label)
+            except TypeError:
+                words = f"the label {short(label)} cannot be compared as a label; a tuple or a number can"
+                raise self.not_yet(words) from None
         return labels
 
     def function(self, what: str) -> Student:
@@ -221,17 +217,13 @@ class Answer:
         `named` holds what known mistakes would give, by the sentence to say then: a value like the target, or a tuple
         of several; `otherwise` is what is said of other mistakes. `rows` says in words what the rows of an array are.
         """
-        target = _numbers(target)
+        target = numbers(target)
         answer = self.array(target.shape, rows) if target.ndim else np.array(self.number())
         if close(answer, target):
             return
-        known = (
-            words
-            for words, wrong in named.items()
-            if any(close(answer, value) and not close(value, target) for value in _alternatives(wrong))
-        )
         off = otherwise or ("the values are off" if target.ndim else "the value is off")
-        raise self.not_yet(next(known, None) or _like_the_target(answer, target) or off, *_beside(answer, target))
+        hint = _mistake(answer, target, named) or _resemblance(answer, target) or off
+        raise self.not_yet(hint, *_beside(answer, target))
 
     def compare_gradient(self, omega: Tensor, target: Tensor, pull: Tensor, named: Mapping[str, Tensor]) -> None:
         """Raise unless the answer, whose values are right, passes on to ω the gradient that `target` passes on.
@@ -247,6 +239,8 @@ class Answer:
             total = (pull.to(result.dtype) * result).sum()
             return torch.autograd.grad(total, omega, retain_graph=True, allow_unused=True)[0]
 
+        if not hasattr(self.value, "requires_grad"):
+            raise self.expected(f"a tensor of shape {tuple(target.shape)}, through which gradients flow")
         if omega.grad is not None:
             raise self.not_yet("your function leaves a gradient in omega.grad; use torch.autograd.grad, not backward()")
         right = "the values are right, but"
@@ -259,9 +253,9 @@ class Answer:
         wanted = back(target)
         if close(found, wanted):
             return
-        known = (words for words, result in named.items() if close(found, back(result)))
-        hint = next(known, "a part of the meta-gradient is lost; some step is cut off from ω")
-        shown = _beside(_numbers(found), _numbers(wanted))
+        hint = _mistake(found, wanted, {words: back(result) for words, result in named.items()})
+        hint = hint or "a part of the meta-gradient is lost; some step is cut off from ω"
+        shown = _beside(numbers(found), numbers(wanted))
         raise self.not_yet(f"{right} {hint}", "the gradient of a weighted sum of θ", *shown)
 
 
@@ -276,8 +270,8 @@ def compare_all(
     """Raise unless every answer is its target: text, truth values, or what `form` brings to a value to compare.
 
     `named` holds what known mistakes would give in all the cases, in that form, by the sentence to say then: a list
-    like the targets, or a tuple of several. `otherwise` is what is said of other mistakes; without
-    it the reason for the target is, which is shown in any case, with the wrong answer that takes the fewest words.
+    like the targets, or a tuple of several. Of other mistakes `otherwise` is said, or else the reason for the target.
+    The wrong answer that takes the fewest words is shown, with that reason.
     """
     found = [form(answer.value) for answer in answers]
     wrong = [i for i, target in enumerate(targets) if found[i] != form(target)]
@@ -293,51 +287,23 @@ def compare_all(
 
 def parted(labels: Sequence[Hashable], wanted: Sequence[Hashable]) -> tuple[int, int] | None:
     """The first two tasks that are together by one list of labels and apart by the other; None if there are none."""
-    for i, j in combinations(range(len(labels)), 2):
-        if (labels[i] == labels[j]) != (wanted[i] == wanted[j]):
-            return i, j
-    return None
-
-
-def close(one: Any, other: Any) -> bool:
-    """Are these the same numbers, but for rounding?"""
-    one, other = _numbers(one), _numbers(other)
-    if one.shape != other.shape or not np.isfinite(one).all() or not np.isfinite(other).all():
-        return False
-    return bool(np.linalg.norm(one - other) <= 1e-8 + 1e-5 * np.linalg.norm(other))
-
-
-def short(value: Any) -> str:
-    """A value as the student would print it, on one line that is not long."""
-    text = " ".join(repr(value).split())
-    return text if len(text) < LONGEST else text[:LONGEST] + " ..."
-
-
-def _shown(name: str, value: Any) -> str:
-    """An input as the student reads it; functions and generators are not shown, of large arrays the shape is."""
-    if callable(value) or isinstance(value, Generator):
-        return ""
-    if hasattr(value, "shape") and (len(value.shape) != 1 or len(value) > 12):
-        return f"{name} {tuple(value.shape)}"
-    return f"{name}={_text(value)}"
-
-
-def _text(value: Any) -> str:
-    if hasattr(value, "shape"):
-        return _text(value.tolist()) if len(value.shape) == 1 else str(tuple(value.shape))
-    if isinstance(value, list | tuple):
-        inside = ", ".join(map(_text, value))
-        return f"[{inside}]" if isinstance(value, list) else f"({inside})"
-    if hasattr(value, "newick"):
-        return value.newick()
-    return f"{value:.4g}" if isinstance(value, float) else repr(value)
+    pairs = combinations(range(len(labels)), 2)
+    return next((pair for pair in pairs if len({labels[i] for i in pair}) != len({wanted[i] for i in pair})), None)
 
 
 def _alternatives(wrong: Any) -> tuple:
     return wrong if isinstance(wrong, tuple) else (wrong,)
 
 
-def _like_the_target(answer: np.ndarray, target: np.ndarray) -> str | None:
+def _mistake(answer: Any, target: Any, named: Mapping[str, Any]) -> str | None:
+    """The sentence of the first known mistake that gives this answer, where it does not give the target too."""
+    for words, wrong in named.items():
+        if any(close(answer, value) and not close(value, target) for value in _alternatives(wrong)):
+            return words
+    return None
+
+
+def _resemblance(answer: np.ndarray, target: np.ndarray) -> str | None:
     """What can be said of numbers that no known mistake gives."""
     if not target.ndim:
         return None if np.isfinite(answer) else f"{answer} is not a finite number"
@@ -357,33 +323,6 @@ def _beside(answer: np.ndarray, target: np.ndarray) -> list[str]:
         i = int(np.abs(answer - target).max(1).argmax())
         answer, target, row = answer[i], target[i], f", row {i}:"
     return [f"yours{row}  {np.round(answer, 4)}", f"target{row} {np.round(target, 4)}"]
-
-
-def _numbers(value: Any) -> np.ndarray:
-    return np.asarray(value.detach() if hasattr(value, "detach") else value, float)
-
-
-def _copied(value: Any) -> Any:
-    """A copy, where a value can be changed and compared afterwards: arrays, tensors, tables, and what holds them."""
-    if hasattr(value, "detach"):
-        return value.detach().clone()
-    if isinstance(value, np.ndarray | list | tuple | dict) or hasattr(value, "equals"):
-        return copy.deepcopy(value)
-    return value
-
-
-def _same(now: Any, then: Any) -> bool:
-    """Is it as it was, but for rounding? An entry that was moved and put back is."""
-    if hasattr(then, "equals"):
-        return then.equals(now)
-    if isinstance(then, dict):
-        return now.keys() == then.keys() and all(_same(now[key], then[key]) for key in then)
-    if isinstance(then, list | tuple):
-        return len(now) == len(then) and all(map(_same, now, then))
-    if isinstance(then, np.ndarray) or hasattr(then, "detach"):
-        one, other = _numbers(now), _numbers(then)
-        return one.shape == other.shape and np.allclose(one, other, rtol=0, atol=1e-9)
-    return now is then or now == then
 
 
 def _first_line(error: Exception) -> str:
