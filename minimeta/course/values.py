@@ -17,16 +17,19 @@ def told(inputs: Mapping[str, Any]) -> str:
     """
     parts = []
     for name, value in inputs.items():
-        if hasattr(value, "shape") and (len(value.shape) != 1 or len(value) > 12):
-            parts.append(f"{name} {tuple(value.shape)}")
+        shape = tuple(getattr(value, "shape", ()))
+        if len(shape) > 1 or shape > (12,):
+            parts.append(f"{name} {shape}")
         elif not callable(value) and not isinstance(value, Generator):
             parts.append(f"{name}={_text(value)}")
     return ", ".join(parts)
 
 
 def _text(value: Any) -> str:
-    if hasattr(value, "shape"):
-        return _text(value.tolist()) if len(value.shape) == 1 else str(tuple(value.shape))
+    if isinstance(value, np.generic):
+        value = value.item()
+    if shape := tuple(getattr(value, "shape", ())):
+        return _text(value.tolist()) if len(shape) == 1 else str(shape)
     if isinstance(value, list):
         return f"[{', '.join(map(_text, value))}]"
     if isinstance(value, tuple):
