@@ -16,7 +16,7 @@ from .verdict import Answer, NotYet, Student, compare_all, exercise, parted
 
 @exercise("that is one inner step.")
 def inner_step(student: Student, rng: Generator) -> None:
-    """Check `function(w, x, y, rate)`: one gradient step on (w x - y)^2, as in notebook 01."""
+    """Check `function(w, x, y, rate)`: w after one gradient step on (w x - y)^2, as in notebook 01; all numbers."""
     for _ in range(5):
         w, x, y, rate = (float(v) for v in rng.uniform(0.1, 2.0, 4))
         slope = 2 * x * (w * x - y)
@@ -32,7 +32,10 @@ def inner_step(student: Student, rng: Generator) -> None:
 
 @exercise("the query gradient, times how θ moves with w.")
 def meta_gradient(student: Student, rng: Generator) -> None:
-    """Check `function(w, support, query, rate)`: the derivative of the query loss after one inner step."""
+    """Check `function(w, support, query, rate)`: the derivative of the query loss after one inner step.
+
+    support and query are pairs (x, y) of numbers.
+    """
     for _ in range(5):
         w, x, y, u, v, rate = (float(n) for n in rng.uniform(0.2, 1.5, 6))
         theta = w - rate * 2 * x * (w * x - y)
@@ -84,7 +87,10 @@ def everyone_then_alone(student: Student, rng: Generator) -> None:
 
 @exercise("the clusters of the gradients, each within its parent.")
 def within_parents(student: Student, rng: Generator) -> None:
-    """Check `function(found, parents)` of notebook 04: a label per task, equal where both of its labels are equal."""
+    """Check `function(found, parents)` of notebook 04: a label per task, equal where both of its labels are equal.
+
+    found and parents are lists of labels (m,).
+    """
     for count in (4, 9):
         found, parents = rng.integers(0, 3, count).tolist(), rng.integers(0, 2, count).tolist()
         found[:4], parents[:4] = [0, 0, 1, 1], [0, 1, 1, 1]  # a split, and a pair that stays
@@ -209,7 +215,7 @@ def tree_by_label(student: Student, rng: Generator) -> None:
 
 @exercise("the step is taken in the target language and judged in the auxiliary.")
 def few_shot_sampler(student: Student, rng: Generator) -> None:
-    """Check `function(corpus, auxiliary, target)` of notebook 06: the episodes of few-shot XLA-MAML, 8 + 8 rows."""
+    """Check `function(corpus, auxiliary, target)` of notebook 06: a sampler for few-shot XLA-MAML, 8 + 8 rows."""
     corpus = mini_nli(("en", "de", "hi"), ["dev"])
     languages = corpus["language"][:]
     for auxiliary, target in (("hi", "de"), ("de", "hi")):
@@ -231,7 +237,7 @@ def few_shot_sampler(student: Student, rng: Generator) -> None:
 
 @exercise("that is how many different rows the query has shown.")
 def rows_used(student: Student, rng: Generator) -> None:
-    """Check `function(draw, steps)` of notebook 06: how many different query rows the first episodes have."""
+    """Check `function(draw, steps)` of notebook 06: how many different query rows a sampler's first episodes have."""
     corpus = mini_nli(("en", "hi"), ["dev"])
     corpus = corpus.select([i for i, genre in enumerate(corpus["genre"]) if genre == "fiction"])
     for covering, steps in ((False, 5), (False, 30), (True, 12), (True, 30)):
@@ -253,7 +259,10 @@ def rows_used(student: Student, rng: Generator) -> None:
 
 @exercise("the step is taken in English, the loss in Hindi.")
 def cross_lingual_loss(student: Student, rng: Generator) -> None:
-    """Check `function(w, english, hindi, rate)` of notebook 06: XLA-MAML's query loss for (w x - y)^2, by eq. 5."""
+    """Check `function(w, english, hindi, rate)` of notebook 06: XLA-MAML's query loss for (w x - y)^2, by eq. 5.
+
+    english and hindi are pairs (x, y) of numbers.
+    """
     for _ in range(5):
         w, x, y, u, v, rate = (float(n) for n in rng.uniform(0.2, 1.5, 6))
 
@@ -275,7 +284,10 @@ def cross_lingual_loss(student: Student, rng: Generator) -> None:
 
 @exercise("that is the best of all valid spans.")
 def best_span(student: Student, rng: Generator) -> None:
-    """Check `function(start, end, longest)` of notebook 08: the first and the last token of the best valid span."""
+    """Check `function(start, end, longest)` of notebook 08: the first and the last token of the best valid span.
+
+    start and end are lists of scores, one for each token.
+    """
     longest = 3
     for _ in range(10):
         start, end = rng.permutation(16)[:8], rng.permutation(16)[:8]
@@ -293,7 +305,7 @@ def best_span(student: Student, rng: Generator) -> None:
 
 @exercise("that is F1.")
 def overlap(student: Student, rng: Generator) -> None:
-    """Check `function(found, wanted)` of notebook 08: F1 of the tokens of an answer, from 0 to 1."""
+    """Check `function(found, wanted)` of notebook 08: F1 of an answer's tokens, lists of words, from 0 to 1."""
     answers = {
         "king old": "old king",
         "old king of spain": "the old king",

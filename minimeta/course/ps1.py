@@ -2,6 +2,7 @@
 
 The loss is the mean squared error of X w on y, so its gradient is 2/n X^T (X w - y) and its Hessian 2/n X^T X.
 Each check calls your function on fresh random inputs, says in words what is wrong, and returns True if all is right.
+Everywhere w is (d,), X (n, d) and y (n,); support and query are pairs (X, y).
 """
 
 from __future__ import annotations

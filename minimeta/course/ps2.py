@@ -178,10 +178,6 @@ def _refines(labels: Sequence[Hashable], parents: Sequence[Hashable]) -> bool:
     return len(set(zip(labels, parents, strict=True))) == len(set(labels))
 
 
-def _same_clusters(labels: Sequence[Hashable], others: Sequence[Hashable]) -> bool:
-    return _refines(labels, others) and _refines(others, labels)
-
-
 def _numbers(labels: Sequence[Hashable]) -> list[int]:
     """The clusters numbered 0, 1, ... as they appear."""
     different = list(dict.fromkeys(labels))
@@ -192,7 +188,7 @@ _WRONG_RULES: dict[str, Refines] = {
     "you always say True": lambda labels, parents: True,
     "you always say False": lambda labels, parents: False,
     "it is the wrong way round": lambda labels, parents: _refines(parents, labels),
-    "you ask for the same clusters, but they may split": _same_clusters,
+    "you ask for the same clusters, but they may split": lambda labels, parents: parted(labels, parents) is None,
     "you ask for the same numbers": lambda labels, parents: list(labels) == list(parents),
     "you only count the clusters": lambda labels, parents: len(set(labels)) >= len(set(parents)),
     "you only count the clusters and want more": lambda labels, parents: len(set(labels)) > len(set(parents)),
@@ -298,7 +294,7 @@ def _wrong_clusters(paths: dict[str, tuple[int, ...]], tasks: list[str], step: i
         "you count levels from the leaves; count them from the root": from_leaf,
         "every task is alone at every step": list(range(len(tasks))),
     }
-    known = (words for words, wrong in named.items() if _same_clusters(labels, wrong) and wrong != wanted)
+    known = (words for words, wrong in named.items() if parted(labels, wrong) is None and wrong != wanted)
     return next(known, "a wrong cluster")
 
 

@@ -1,7 +1,7 @@
 """Checks of problem set 4, cross-lingual episodes: which rows of a corpus may meet in an episode.
 
 Each check calls your function on fresh random tables, says in words what is wrong, and returns True if all is right.
-The tables have the columns language, split, label and pair; a row's number is its place, 0 for the first.
+The tables are pandas' with the columns language, split, label and pair; a row's number is its place, 0 for the first.
 """
 
 from __future__ import annotations

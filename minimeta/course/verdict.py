@@ -91,7 +91,7 @@ class Student:
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
 
-    def __call__(self, given: str = "", known: Mapping[type[Exception], str] | None = None, **inputs: Any) -> Answer:
+    def __call__(self, *, given: str = "", known: Mapping[type[Exception], str] | None = None, **inputs: Any) -> Answer:
         """What the function returns for these inputs, given by position; they must stay as they are but for rounding.
 
         A sentence on the answer shows the inputs by their names, or `given` in their place; `known` has words for
