@@ -84,7 +84,7 @@ def mutates(theta, gradients, labels, rate):
         (lambda t, g, c, r: t - r * same(c) @ g / len(g), "size of the cluster"),
         (lambda t, g, c, r: right_pool(t, g, c, r)[:2], "must be (5, 3)"),
         (mutates, "changes its inputs"),
-        (lambda t, g, c, r: [[1, 2], [3]], "expected a row of numbers"),
+        (lambda t, g, c, r: [[1, 2], [3]], "expected numbers of shape (5, 3), a row per task"),
         (lambda t, g, c, r: t, "it is not eq. 5"),
     ],
 )
@@ -269,7 +269,7 @@ def by_label(labels):
     [
         (by_label, "Right"),
         (lambda labels: TaskTree("", by_label(labels).children[::-1]), "Right"),
-        (lambda labels: None, "expected a TaskTree"),
+        (lambda labels: None, "returned None"),
         (lambda labels: {"x": list(labels)}, "expected a TaskTree"),
         (lambda labels: TaskTree.nest("", set(labels.values())), "expected one for each of task 0"),
         (lambda labels: TaskTree.nest("", list(labels)), "at step 2, task 1 and task 2 are apart"),
@@ -287,7 +287,8 @@ def test_tree_by_label_names_the_mistake(capsys, function, words):
     [
         (lambda c, a, t: sampler(c, a, support=t, shots=8, queries=8, target=t), "Right"),
         (lambda c, a, t: sampler(c, a, support=t, shots=8, queries=8, covering=True), "Right"),
-        (lambda c, a, t: None, "expected a sampler"),
+        (lambda c, a, t: None, "returned None"),
+        (lambda c, a, t: "few-shot", "expected a sampler"),
         (lambda c, a, t: sampler(c, a, shots=8, queries=8, target=t), "that is X-MAML"),
         (lambda c, a, t: sampler(c, a, support="en", shots=8, queries=8, target=t), "zero-shot XLA-MAML"),
         (lambda c, a, t: sampler(c, t, support=a, shots=8, queries=8), "wrong way round"),

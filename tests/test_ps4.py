@@ -108,13 +108,17 @@ def blank(*given):
     raise NotImplementedError
 
 
+def divides(*given):
+    return 1 / 0
+
+
 @pytest.mark.parametrize(
     ("function", "words"),
     [
         (blank, "not written yet"),
         (lambda *given: blank(), "calls `blank`, which is not written yet"),
         (lambda *given: None, "returned None"),
-        (lambda *given: 1 / 0, "raised ZeroDivisionError: division by zero"),
+        (divides, "stopped with ZeroDivisionError: division by zero"),
         (lambda *given: x_maml(*given)[0], "expected the pair support, query"),
         (lambda *given: [part.astype(float) for part in x_maml(*given)], "row numbers are integers"),
         (lambda *given: [part * np.nan for part in x_maml(*given)], "the support has nan"),
@@ -142,8 +146,8 @@ def blank(*given):
         (classes(numpys_own), "in the same state"),
         (classes(pythons_own), "in the same state"),
         (in_the_part, "numbers of the whole table"),
-        (sorts_the_table, "changes the table"),
-        (adds_a_column, "changes the table"),
+        (sorts_the_table, "changes its inputs"),
+        (adds_a_column, "changes its inputs"),
     ],
 )
 def test_x_maml_names_the_mistake(capsys, function, words):
@@ -299,7 +303,7 @@ def once_shuffled(rows, size, passes, rng):
         (lambda rows, *given: covering(rows, *given[:2], np.random.default_rng()), "in the same state"),
         (lambda rows, size, passes, rng: covering(rows, size, passes, np.random), "in the same state"),
         (endless, "more than 26 batches came; 3 passes have 18"),
-        (shuffles_the_rows, "changes the rows"),
+        (shuffles_the_rows, "changes its inputs"),
         (with_replacement, "comes again, and row"),
         (at_random, "comes again, and row"),
         (lambda rows, size, passes, rng: np.split(np.tile(rows, passes), passes * len(rows) // size), "in which they"),
@@ -376,7 +380,7 @@ def part_of(table, support, language):
         (same_label, "the labels agree, but translations share `pair`"),
         (offset, "Not yet"),
         (part_of, "count within the rows"),
-        (sorts_the_support, "changes the rows"),
+        (sorts_the_support, "changes its inputs"),
         (lambda t, s, c: t.merge(t.loc[s], on="pair"), "is a table"),
         (lambda *given: np.roll(parallel(*given), 1), "in another order"),
     ],

@@ -17,7 +17,7 @@ def stops(*inputs):
 
 COMMON = [
     (blank, "not written yet"),
-    (stops, "stopped in line"),
+    (stops, "in your line: return [1, 2][3]"),
     (lambda *inputs: None, "returned None"),
     (lambda *inputs: "soon", "returned 'soon'"),
     (lambda *inputs: inputs, "returned ("),
@@ -232,11 +232,12 @@ def from_a_copy(theta, losses, w, rate):
         (lambda t, f, w, r: t - r * w @ gradients(f, t, graph=False), "create_graph"),
         (with_a_copy, "create_graph"),
         (from_a_copy, "theta is detached in the difference"),
-        (lambda t, f, w, r: step(t, f, w, r).detach(), "something is detached"),
+        (lambda t, f, w, r: step(t, f, w, r).detach(), "cut off from ω"),
         (lambda t, f, w, r: step(t, f, w, r).detach().numpy(), "expected a tensor"),
         (lambda t, f, w, r: step(t, f, w, r)[0], "has shape"),
         (lambda t, f, w, r: step(t, f, w, r) / 0, "not finite"),
-        (lambda t, f, w, r: torch.zeros_like(t), "the values are off"),
+        (lambda t, f, w, r: torch.zeros_like(t), "all zeros"),
+        (lambda t, f, w, r: t + 0.1, "the values are off"),
         (mutates, "changes its inputs"),
     ],
 )
@@ -333,7 +334,7 @@ def with_mean(make):
         (lambda a, b, s: (-0.5, -0.8, -0.2), "the mean difference is off"),
         (with_mean(lambda d, s: (-9, 9)), "the interval is off"),
         (lambda a, b, s: paired(a, b, s)[0], "has shape"),
-        (lambda a, b, s: (paired(a, b, s)[0], paired(a, b, s)[1:]), "expected shape (3,)"),
+        (lambda a, b, s: (paired(a, b, s)[0], paired(a, b, s)[1:]), "expected numbers of shape (3,)"),
         (lambda a, b, s: (np.nan, 0, 1), "not finite"),
     ],
 )

@@ -2,25 +2,26 @@
 
 The loss is the mean squared error of X w on y, so its gradient is 2/n X^T (X w - y) and its Hessian 2/n X^T X.
 Each check calls your function on fresh random inputs, says in words what is wrong, and returns True if all is right.
+Everywhere w is (d,), X (n, d) and y (n,); support and query are pairs (X, y).
 """
 
 from __future__ import annotations
 
-import copy
-import traceback
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 from numpy.linalg import matrix_power
+from numpy.random import Generator
+
+from .verdict import Student, graded
 
 Data = tuple[np.ndarray, np.ndarray]
 """X (n, d) and y (n,)."""
 
+_ROWS = "one number for each parameter"
 
-def gradient(function: Callable[[np.ndarray, np.ndarray, np.ndarray], Any], seed: int = 0) -> bool:
+
+@graded("the mean over the examples of 2 (x·w - y) x.")
+def gradient(student: Student, rng: Generator) -> None:
     """Check `function(w, X, y)`: the gradient (d,) of the mean squared error, the mean in TreeMAML's eq. 3."""
-    rng = np.random.default_rng(seed)
     for n, d in ((5, 3), (2, 4), (1, 2), (6, 1)):
         w, (X, y) = rng.standard_normal(d), _data(rng, n, d)
         target, errors = _gradient(w, X, y), X @ w - y
@@ -37,17 +38,12 @@ def gradient(function: Callable[[np.ndarray, np.ndarray, np.ndarray], Any], seed
             "this is the gradient of the root of the mean; leave the root out": target / (2 * root),
             "this is the gradient of the absolute error; here the error is squared": X.T @ np.sign(errors) / n,
         }
-        if not _is_right(function, (w, X, y), target, named, f"X {X.shape}, y {y.shape}, w {w.shape}"):
-            return False
-    print("Right: the mean over the examples of 2 (x·w - y) x.")
-    return True
+        student(w=w, X=X, y=y).compare(target, named, _ROWS)
 
 
-def finite_difference(
-    function: Callable[[Callable[[np.ndarray], float], np.ndarray, float], Any], seed: int = 0
-) -> bool:
+@graded("two calls of f for each entry, 2 h apart.")
+def finite_difference(student: Student, rng: Generator) -> None:
     """Check `function(f, w, h)`: central differences (d,) of f at w, moving one entry at a time by h."""
-    rng = np.random.default_rng(seed)
     for d in (3, 4, 1):
         w, h = rng.uniform(0.5, 1.5, d), float(rng.uniform(0.1, 0.3))
         a, b, C = rng.uniform(0.5, 1.5, d), rng.standard_normal(d), rng.standard_normal((d, d))
@@ -80,15 +76,12 @@ def finite_difference(
                 (f(w + rest + m) - f(w + rest - m)) / (2 * h) for m, rest in pairs
             ],
         }
-        if not _is_right(function, (f, w, h), target, named, f"a cubic f, w {w.shape}, h = {h:.3f}"):
-            return False
-    print("Right: two calls of f for each entry, 2 h apart.")
-    return True
+        student(f=f, w=w, h=h).compare(target, named, _ROWS)
 
 
-def inner_steps(function: Callable[[np.ndarray, np.ndarray, np.ndarray, float, int], Any], seed: int = 0) -> bool:
+@graded("each step takes the gradient where the last one ended, and w stays as it was.")
+def inner_steps(student: Student, rng: Generator) -> None:
     """Check `function(w, X, y, rate, steps)`: θ (d,) after that many inner steps from w (TreeMAML, eq. 3 and 4)."""
-    rng = np.random.default_rng(seed)
     for n, d, steps in ((5, 3, 3), (2, 4, 1), (4, 2, 0), (6, 1, 2)):
         w, (X, y), rate = rng.standard_normal(d), _data(rng, n, d), float(rng.uniform(0.05, 0.15))
         target, slope, restarted = _descend(w, X, y, rate, steps), _gradient(w, X, y), w
@@ -112,33 +105,25 @@ def inner_steps(function: Callable[[np.ndarray, np.ndarray, np.ndarray, float, i
             "the factor 2 of the gradient is missing: mend task 1 first": _descend(w, X, y, rate / 2, steps),
             "your steps use the sum of the gradients; take the mean": _descend(w, X, y, rate * n, steps),
         }
-        given = f"X {X.shape}, y {y.shape}, w {w.shape}, rate = {rate:.3f}, steps = {steps}"
-        if not _is_right(function, (w, X, y, rate, steps), target, named, given):
-            return False
-    print("Right: each step takes the gradient where the last one ended, and w stays as it was.")
-    return True
+        student(w=w, X=X, y=y, rate=rate, steps=steps).compare(target, named, _ROWS)
 
 
-def meta_gradient(function: Callable[[np.ndarray, Data, Data, float], Any], seed: int = 0) -> bool:
+@graded("the query gradient at θ, times how θ moves with w.")
+def meta_gradient(student: Student, rng: Generator) -> None:
     """Check `function(w, support, query, rate)`: the gradient (d,) in w of the query loss after one inner step.
 
     It is (I - rate H) g, with H the Hessian of the support loss and g the query gradient at θ (XLA-MAML, eq. 6).
     """
-    rng = np.random.default_rng(seed)
     for n, q, d in ((5, 4, 3), (2, 6, 4), (1, 3, 2), (6, 3, 1)):
         w, support, query = rng.standard_normal(d), _data(rng, n, d), _data(rng, q, d)
         rate = float(rng.uniform(0.05, 0.15))
         target, named = _through(w, support, query, rate, 1)
-        given = f"support X {support[0].shape}, query X {query[0].shape}, w {w.shape}, rate = {rate:.3f}"
-        if not _is_right(function, (w, support, query, rate), target, named, given):
-            return False
-    print("Right: the query gradient at θ, times how θ moves with w.")
-    return True
+        student(w=w, support=support, query=query, rate=rate).compare(target, named, _ROWS)
 
 
-def meta_gradient_steps(function: Callable[[np.ndarray, Data, Data, float, int], Any], seed: int = 0) -> bool:
+@graded("the query gradient at θ_K, and one factor for every inner step.")
+def meta_gradient_steps(student: Student, rng: Generator) -> None:
     """Check `function(w, support, query, rate, steps)`: the same after K inner steps, (I - rate H)^K g at θ_K."""
-    rng = np.random.default_rng(seed)
     for n, q, d, steps in ((5, 4, 3, 3), (2, 6, 4, 2), (3, 1, 2, 0), (6, 3, 1, 1)):
         w, support, query = rng.standard_normal(d), _data(rng, n, d), _data(rng, q, d)
         rate = float(rng.uniform(0.05, 0.15))
@@ -160,11 +145,8 @@ def meta_gradient_steps(function: Callable[[np.ndarray, Data, Data, float, int],
             "the query gradient is taken one inner step too early": power @ at[few],
             "the query gradient is taken one inner step too late": power @ at[steps + 1],
         }
-        given = f"support X {support[0].shape}, query X {query[0].shape}, rate = {rate:.3f}, steps = {steps}"
-        if not _is_right(function, (w, support, query, rate, steps), target, named | common, given):
-            return False
-    print("Right: the query gradient at θ_K, and one factor for every inner step.")
-    return True
+        answer = student(w=w, support=support, query=query, rate=rate, steps=steps)
+        answer.compare(target, named | common, _ROWS)
 
 
 def _through(
@@ -215,7 +197,7 @@ def _through(
     return target, named
 
 
-def _data(rng: np.random.Generator, n: int, d: int) -> Data:
+def _data(rng: Generator, n: int, d: int) -> Data:
     return rng.standard_normal((n, d)), rng.standard_normal(n)
 
 
@@ -231,79 +213,3 @@ def _descend(w: np.ndarray, X: np.ndarray, y: np.ndarray, rate: float, steps: in
     for _ in range(steps):
         w = w - rate * _gradient(w, X, y)
     return w
-
-
-def _is_right(function: Callable[..., Any], inputs: tuple, target: np.ndarray, named: dict, given: str) -> bool:
-    """Call the reader's function and compare with the target; `named` maps words to what that mistake gives."""
-    before = copy.deepcopy(inputs)
-    try:
-        answer = function(*inputs)
-    except NotImplementedError as error:
-        print(f"Not yet: {_what_is_blank(function, error)}.")
-        return False
-    except Exception as error:
-        print(f"Not yet: {_what_stopped(error)}.\n  for {given}")
-        return False
-    trouble = _what_is_odd(answer, target.shape)
-    if not all(_is_kept(a, b) for a, b in zip(_arrays(inputs), _arrays(before), strict=True)):
-        trouble = "your function changes its inputs; work on a copy (x = x - ... makes a new array, x -= ... does not)"
-    if trouble:
-        print(f"Not yet: {trouble}.\n  for {given}")
-        return False
-    answer = np.asarray(answer, float)
-    if _close(answer, target):
-        return True
-    hint = next((words for words, value in named.items() if _close(answer, np.asarray(value))), None)
-    times = answer @ target / (target @ target)
-    if not answer.any():
-        hint = "your answer is all zeros"
-    elif hint is None and len(target) > 1 and _close(answer, times * target):
-        hint = f"your answer is {times:.3g} times the target: look for a factor"
-    print(f"Not yet: {hint or 'the values are off'}.\n  for {given}")
-    print(f"  yours  {np.round(answer, 4)}\n  target {np.round(target, 4)}")
-    return False
-
-
-def _close(answer: np.ndarray, value: np.ndarray) -> bool:
-    return bool(np.linalg.norm(answer - value) <= 1e-5 * np.linalg.norm(value))
-
-
-def _is_kept(array: np.ndarray, before: np.ndarray) -> bool:
-    """Is it the same, but for rounding? An entry that was moved and put back is."""
-    return array.shape == before.shape and np.allclose(array, before, rtol=0, atol=1e-9)
-
-
-def _arrays(inputs: tuple) -> list[np.ndarray]:
-    flat = [part for value in inputs for part in (value if isinstance(value, tuple) else (value,))]
-    return [value for value in flat if isinstance(value, np.ndarray)]
-
-
-def _what_is_odd(answer: Any, shape: tuple[int, ...]) -> str | None:
-    """Why `answer` cannot be compared with numbers of this shape; None if it can."""
-    if answer is None:
-        return "your function returned None: is there a `return`?"
-    try:
-        answer = np.asarray(answer, float)
-    except (TypeError, ValueError, RuntimeError):
-        return f"your function returned {answer!r:.80}; expected an array of {shape[0]} numbers"
-    if answer.shape != shape:
-        return f"your answer has shape {answer.shape}; it must be {shape}, one number for each parameter"
-    if not np.isfinite(answer).all():
-        return "your answer has NaN or infinity in it"
-    return None
-
-
-def _what_is_blank(function: Callable[..., Any], error: NotImplementedError) -> str:
-    """Is it the reader's function that is not written yet, or one that it calls?"""
-    name = traceback.extract_tb(error.__traceback__)[-1].name
-    if name == getattr(function, "__name__", name):
-        return "your function is not written yet"
-    return f"your function calls `{name}`, which is not written yet"
-
-
-def _what_stopped(error: Exception) -> str:
-    """One sentence on an exception in the reader's function, with the line of theirs where it came up."""
-    frames = traceback.extract_tb(error.__traceback__)
-    lines = [f.line for f in frames if f.filename != __file__ and "site-packages" not in f.filename and f.line]
-    words = str(error).strip().split("\n")[0]
-    return f"your function stops with {type(error).__name__}: {words}" + (f" at `{lines[-1]}`" if lines else "")

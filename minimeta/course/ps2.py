@@ -6,19 +6,19 @@ the mistake in words, and returns whether it was right.
 
 from __future__ import annotations
 
-import copy
 import itertools
-import traceback
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.random import Generator
 from torch import Tensor, nn
 
 from ..grouping import Gradients, Grouping, alone, everyone, fixed_tree, no_gradients
 from ..inner import Learner, adapt, squared_error
 from ..tasks import Episode, balanced_tree
+from .verdict import Student, compare_all, graded, parted
 
 Nested = str | tuple
 """A tree as nested tuples: a text is a leaf (a task), a tuple holds the children of a node."""
@@ -26,14 +26,12 @@ Nested = str | tuple
 Refines = Callable[[Sequence[int], Sequence[int]], bool]
 
 
-def pooled_step(
-    function: Callable[[np.ndarray, np.ndarray, list[int], list[int], float], np.ndarray], seed: int = 0
-) -> bool:
+@graded("every cluster starts from its parent's parameters and moves with the mean gradient of its tasks.")
+def pooled_step(student: Student, rng: Generator) -> None:
     """Check `function(theta, gradients, parents, labels, rate)`: one step of TreeMAML, eq. 7, with a row per cluster.
 
     theta (parent clusters, p), gradients (m, p), parents (m,), labels (m,); the result is (clusters, p).
     """
-    rng = np.random.default_rng(seed)
     renumbered, split = ([0, 1, 0, 1, 1], [1, 0, 1, 0, 0]), ([0, 0, 1, 1, 1, 0, 0], [2, 0, 1, 1, 1, 0, 0])
     parents = rng.integers(0, 2, 9).tolist()
     for before, after in (([0] * 4, [0] * 4), renumbered, split, (parents, _split(rng, parents))):
@@ -44,27 +42,14 @@ def pooled_step(
         theta = rng.standard_normal((max(parents) + 1, 3))
         gradients, rate = rng.standard_normal((len(labels), 3)), float(rng.uniform(0.2, 0.6))
         target = _pooled(theta, gradients, parents, labels, rate)
-        answer = _call(function, theta, gradients, list(parents), list(labels), rate)
-        if answer is None:
-            return False
-        answer = _array(answer, target.shape, "a row per cluster of `labels`")
-        if answer is None:
-            return False
-        if np.allclose(answer, target):
-            continue
-        mistakes = _wrong_steps(theta, gradients, parents, labels, rate, target)
-        hint = next((words for words, value in mistakes.items() if np.allclose(answer, value)), "it is not eq. 7")
-        row = int(np.argmax(np.abs(answer - target).max(1)))
-        print(f"Not yet: {hint}.\n  for parents {parents}, labels {labels}, rate={rate:.3f}, cluster {row}\n"
-              f"  yours {np.round(answer[row], 4)}, target {np.round(target[row], 4)}")  # fmt: skip
-        return False
-    print("Right: every cluster starts from its parent's parameters and moves with the mean gradient of its tasks.")
-    return True
+        answer = student(theta=theta, gradients=gradients, parents=parents, labels=labels, rate=rate)
+        named = _wrong_steps(theta, gradients, parents, labels, rate, target)
+        answer.compare(target, named, "a row per cluster of `labels`", "it is not eq. 7")
 
 
-def refines(function: Refines, seed: int = 0) -> bool:
+@graded("clusters may split and change their numbers, but no two that were apart come together.")
+def refines(student: Student, rng: Generator) -> None:
     """Check `function(labels, parents)`: were all tasks with the same label together at the step before?"""
-    rng = np.random.default_rng(seed)
     cases = [
         ([0, 0, 0, 0], [0, 0, 0, 0]),
         ([0, 1, 1, 2], [0, 0, 0, 0]),
@@ -78,48 +63,31 @@ def refines(function: Refines, seed: int = 0) -> bool:
     for count in (4, 6, 9, 6, 4, 9):
         parents = rng.integers(0, 3, count).tolist()
         cases += [(_split(rng, parents), parents), (rng.integers(0, 4, count).tolist(), parents)]
-    answers = []
-    for labels, parents in cases:
-        answer = _call(function, list(labels), list(parents))
-        if answer is None:
-            return False
-        if not isinstance(answer, (bool, np.bool_)):
-            print(f"Not yet: your function returned {_short(answer)}; expected True or False.")
-            return False
-        answers.append(bool(answer))
+    answers = [student(labels=labels, parents=parents) for labels, parents in cases]
+    for answer in answers:
+        answer.choice(True, False)
     wanted = [_refines(*case) for case in cases]
-    if answers == wanted:
-        print("Right: clusters may split and change their numbers, but no two that were apart come together.")
-        return True
-    named = next((w for w, wrong in _WRONG_RULES.items() if [wrong(*case) for case in cases] == answers), None)
-    labels, parents = next(case for case, a, w in zip(cases, answers, wanted, strict=True) if a != w)
-    if _refines(labels, parents):
-        why, yours = "no two tasks that were apart have come together", False
-    else:
-        pairs = itertools.combinations(range(len(labels)), 2)
-        i, j = next((i, j) for i, j in pairs if labels[i] == labels[j] and parents[i] != parents[j])
-        why, yours = f"tasks {i} and {j} were apart and now share label {labels[i]}", True
-    print(f"Not yet: {named + ': ' if named else ''}{why}.\n  for labels {labels}, parents {parents}\n"
-          f"  yours {yours}, target {not yours}")  # fmt: skip
-    return False
+    named = {words: [wrong(*case) for case in cases] for words, wrong in _WRONG_RULES.items()}
+    compare_all(answers, wanted, named, [_why(*case) for case in cases])
 
 
-def tree_grouping(function: Callable[[Nested], Grouping], seed: int = 0) -> bool:
+def _why(labels: Sequence[int], parents: Sequence[int]) -> str:
+    """Why these labels refine their parents', or why not."""
+    for i, j in itertools.combinations(range(len(labels)), 2):
+        if labels[i] == labels[j] and parents[i] != parents[j]:
+            return f"tasks {i} and {j} were apart and now share label {labels[i]}"
+    return "no two tasks that were apart have come together"
+
+
+@graded("at each step the tasks below one node share a label, and short branches keep theirs.")
+def tree_grouping(student: Student, rng: Generator) -> None:
     """Check `function(tree)`: the grouping of a tree of nested tuples, as in `grouping.fixed_tree`.
 
     It must give a label for each of `tasks`, leaves of the tree in any order and not always all of them. At step k
     the tasks below one node at depth k - 1 share a label; a branch that ends early keeps its cluster.
     """
-    rng = np.random.default_rng(seed)
     trees = [(("a", "b"), "c", ("d", ("e", "f")), ("g",)), *(_random_tree(rng) for _ in range(3))]
-    made = []
-    for tree in trees:
-        made.append(_call(function, tree))
-        if made[-1] is None:
-            return False
-        if not callable(made[-1]):
-            print(f"Not yet: your function returned {_short(made[-1])}; expected a function, the grouping.")
-            return False
+    made = [student(tree=tree).function("a function, the grouping") for tree in trees]
     for tree, group in zip(trees, made, strict=True):
         paths = _paths(tree)
         depth = max(map(len, paths.values()))
@@ -128,26 +96,29 @@ def tree_grouping(function: Callable[[Nested], Grouping], seed: int = 0) -> bool
         for present in (tasks, tasks[: max(2, len(tasks) - 2)]):
             parents: list[int] = [0] * len(present)
             for step in range(1, depth + 3):
-                answer = _call(group, step, list(present), list(parents), no_gradients)
-                if answer is None or not _are_labels(answer, present):
-                    return False
-                labels = list(answer)
+                shown = f"tree {tree}, tasks {present}, step {step}"
+                answer = group(step=step, tasks=present, parents=parents, gradients=no_gradients, given=shown)
+                labels = answer.labels(len(present))
                 wanted = [paths[task][: step - 1] for task in present]
-                if not _same_clusters(labels, wanted):
-                    _wrong_clusters(tree, paths, present, step, labels, wanted)
-                    return False
+                if pair := parted(labels, wanted):
+                    i, j = pair
+                    together = "together, and yours are apart", "apart, and yours are together"
+                    raise answer.not_yet(
+                        _wrong_clusters(paths, present, step, labels, wanted),
+                        f"at step {step}, {present[i]} and {present[j]} belong {together[labels[i] == labels[j]]}",
+                        f"yours  {_drawn(present, labels)}",
+                        f"target {_drawn(present, wanted)}",
+                    )
                 parents = _numbers(wanted)
-    print("Right: at each step the tasks below one node share a label, and short branches keep theirs.")
-    return True
 
 
-def pooled_adapt(function: Callable[[Tensor, Tensor, Tensor, list[list[int]], float], Tensor], seed: int = 0) -> bool:
+@graded("the steps follow the clusters, and the meta-gradient flows through all of them to ω.")
+def pooled_adapt(student: Student, rng: Generator) -> None:
     """Check `function(omega, x, y, labels, rate)`: K pooled steps of linear regression, TreeMAML eq. 6 and 7.
 
     omega (p,) requires a gradient, x (m, n, p), y (m, n), labels K lists (m,). The loss of task i at θ is the mean
     over its n examples of (x · θ - y)^2. The result is θ (m, p), differentiable with respect to omega.
     """
-    rng = np.random.default_rng(seed)
     uneven = [[0, 0, 1, 1, 1, 1], [1, 1, 2, 0, 0, 0], [3, 0, 1, 2, 2, 2]]
     drawn = [_split(rng, [0] * 6)]
     drawn += [_split(rng, drawn[0])]
@@ -155,116 +126,47 @@ def pooled_adapt(function: Callable[[Tensor, Tensor, Tensor, list[list[int]], fl
         m, n, p = len(labels[0]) if labels else 3, 4, 3
         omega, x, y = (torch.from_numpy(rng.standard_normal(size)) for size in (p, (m, n, p), (m, n)))
         rate = float(rng.uniform(0.05, 0.15))
-        if not _adapts(function, omega.requires_grad_(), x, y, labels, rate, rng):
-            return False
-    print("Right: the steps follow the clusters, and the meta-gradient flows through all of them to ω.")
-    return True
+        omega.requires_grad_()
+        target = _steps(omega, x, y, labels, rate)
+        answer = student(omega=omega, x=x, y=y, labels=labels, rate=rate)
+        named = _wrong_adapted(omega, x, y, labels, rate)
+        answer.compare(target, named, "a row per task", "these are not the parameters of eq. 7")
+        constant = {
+            "the meta-gradient is first-order: the inner gradients are constants in your graph (torch.autograd.grad "
+            "needs create_graph=True)": omega.expand(m, -1)
+        }
+        answer.compare_gradient(omega, target, torch.from_numpy(rng.standard_normal((m, p))), constant)
 
 
-def limit_of(function: Callable[[Grouping, list[str], int], str], seed: int = 0) -> bool:
+@graded("alone from the first step is MAML, together to the last is one θ for all.")
+def limit_of(student: Student, rng: Generator) -> None:
     """Check `function(grouping, tasks, steps)`: "maml", "same" or "between", as `inner.adapt` finds it to be.
 
     "maml": each task ends where it would end alone; "same": all tasks end with the same parameters.
     """
-    rng = np.random.default_rng(seed)
-    found, case = [], None
+    cases = []
     for name, group in _groupings().items():
         # A tree that ends alone is one cluster at step 1, and 3 steps end where the last grouping splits.
         for steps in {"a tree that ends alone": (1, 4), _LATE: (3,)}.get(name, (int(rng.integers(3, 5)),)):
             tasks = [str(task) for task in rng.permutation(_TREE.leaves)[: rng.integers(5, 9)]]
             target, why = _ending(group, tasks, steps, rng)
-            answer = _call(function, group, list(tasks), steps)
-            if answer is None:
-                return False
-            if not isinstance(answer, str) or answer not in ("maml", "same", "between"):
-                print(f'Not yet: your function returned {_short(answer)}; expected "maml", "same" or "between".')
-                return False
-            found.append((_walk(group, tasks, steps), _walk(group, tasks, steps, keep=False), answer))
-            if answer != target and case is None:
-                case = f"for the grouping '{name}', {steps} steps\n  yours {answer!r}, target {target!r}: {why}"
-    if case is None:
-        print("Right: alone from the first step is MAML, together to the last is one θ for all.")
-        return True
-    named = [words for words, wrong in _WRONG_LIMITS.items() if all(wrong(now) == a for now, _, a in found)]
-    if all(_limit(stale[0], stale[-1]) == a for _, stale, a in found):
-        named.append("give the grouping the labels of the step before as `parents`; yours do not change")
-    if len({a for _, _, a in found}) == 1:
-        named.append("you always give the same answer")
-    print(f"Not yet: {named[0] if named else 'that is not what `adapt` finds'}.\n  {case}")
-    return False
-
-
-# --- What the student's function does, and in what shape its answer is ---
-
-
-def _call(function: Callable, *inputs: Any) -> Any:
-    """What `function(*inputs)` returns; None, with the reason printed, if it fails or changes its inputs."""
-    kept = copy.deepcopy(inputs)
-    try:
-        answer = function(*inputs)
-    except NotImplementedError:
-        print("Not yet: your function is not written yet.")
-        return None
-    except Exception as error:
-        file = getattr(getattr(function, "__code__", None), "co_filename", None)
-        lines = [frame.line for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
-        where = f"\n  in your line: {lines[-1]}" if lines and lines[-1] else ""
-        print(f"Not yet: your function stopped with {type(error).__name__}: {error}{where}")
-        return None
-    if answer is None:
-        print("Not yet: your function returned None; end it with `return` and the result.")
-    elif not all(_unchanged(now, then) for now, then in zip(inputs, kept, strict=True)):
-        print("Not yet: your function changes its inputs; work on a copy.")
-        return None
-    return answer
-
-
-def _unchanged(now: Any, then: Any) -> bool:
-    if isinstance(now, Tensor):
-        return torch.equal(now.detach(), then.detach())
-    return callable(now) or (np.array_equal(now, then) if isinstance(now, np.ndarray) else now == then)
-
-
-def _array(answer: Any, shape: tuple[int, ...], rows: str) -> np.ndarray | None:
-    """The answer as finite numbers of this shape, or None with the reason printed."""
-    try:
-        array = np.asarray(answer, float)
-    except (TypeError, ValueError, RuntimeError):
-        print(f"Not yet: your function returned {_short(answer)}; expected numbers of shape {shape}.")
-        return None
-    if array.shape != shape:
-        print(f"Not yet: the result has shape {array.shape}; it must be {shape}, {rows}.")
-        return None
-    if not np.isfinite(array).all():
-        print("Not yet: the result holds NaN or infinite numbers.")
-        return None
-    return array
-
-
-def _are_labels(answer: Any, tasks: Sequence[str]) -> bool:
-    """Are these hashable labels, one per task?"""
-    if not isinstance(answer, Iterable) or isinstance(answer, (str, dict)):
-        print(f"Not yet: your grouping returned {_short(answer)}; expected a list with one label per task.")
-        return False
-    labels = list(answer)
-    if len(labels) != len(tasks):
-        print(f"Not yet: your grouping gave {len(labels)} labels for the {len(tasks)} tasks {', '.join(tasks)}.")
-        return False
-    odd = [label for label in labels if not isinstance(label, Hashable)]
-    if odd:
-        print(f"Not yet: the label {_short(odd[0])} cannot be compared as a label; a tuple or a number can.")
-    return not odd
-
-
-def _short(answer: Any) -> str:
-    text = " ".join(repr(answer).split())
-    return text if len(text) < 80 else text[:76] + " ..."
+            answer = student(grouping=group, tasks=tasks, steps=steps, given=f"the grouping '{name}', {steps} steps")
+            answer.choice("maml", "same", "between")
+            walk, stale = (_walk(group, tasks, steps, keep) for keep in (True, False))
+            cases.append((answer, target, why, walk, stale))
+    answers, targets, reasons, walks, stale = zip(*cases, strict=True)
+    named = {words: [wrong(labels) for labels in walks] for words, wrong in _WRONG_LIMITS.items()}
+    named["give the grouping the labels of the step before as `parents`; yours do not change"] = [
+        _limit(labels[0], labels[-1]) for labels in stale
+    ]
+    named["you always give the same answer"] = [answers[0].value] * len(answers)
+    compare_all(answers, targets, named, reasons, otherwise="that is not what `adapt` finds")
 
 
 # --- Clusters ---
 
 
-def _split(rng: np.random.Generator, parents: Sequence[int]) -> list[int]:
+def _split(rng: Generator, parents: Sequence[int]) -> list[int]:
     """Labels that refine `parents`: each cluster in one or two, numbered 0, 1, ... in random order."""
     pairs = [(parent, int(rng.integers(2))) for parent in parents]
     different = sorted(set(pairs))
@@ -274,10 +176,6 @@ def _split(rng: np.random.Generator, parents: Sequence[int]) -> list[int]:
 
 def _refines(labels: Sequence[Hashable], parents: Sequence[Hashable]) -> bool:
     return len(set(zip(labels, parents, strict=True))) == len(set(labels))
-
-
-def _same_clusters(labels: Sequence[Hashable], others: Sequence[Hashable]) -> bool:
-    return _refines(labels, others) and _refines(others, labels)
 
 
 def _numbers(labels: Sequence[Hashable]) -> list[int]:
@@ -290,7 +188,7 @@ _WRONG_RULES: dict[str, Refines] = {
     "you always say True": lambda labels, parents: True,
     "you always say False": lambda labels, parents: False,
     "it is the wrong way round": lambda labels, parents: _refines(parents, labels),
-    "you ask for the same clusters, but they may split": _same_clusters,
+    "you ask for the same clusters, but they may split": lambda labels, parents: parted(labels, parents) is None,
     "you ask for the same numbers": lambda labels, parents: list(labels) == list(parents),
     "you only count the clusters": lambda labels, parents: len(set(labels)) >= len(set(parents)),
     "you only count the clusters and want more": lambda labels, parents: len(set(labels)) > len(set(parents)),
@@ -364,7 +262,7 @@ def _paths(tree: Nested, above: tuple[int, ...] = ()) -> dict[str, tuple[int, ..
     return {leaf: path for i, child in enumerate(tree) for leaf, path in _paths(child, (*above, i)).items()}
 
 
-def _random_tree(rng: np.random.Generator) -> Nested:
+def _random_tree(rng: Generator) -> Nested:
     """Nested tuples, two to four levels deep, with branches of different length; leaves t0, t1, ..."""
     names = (f"t{i}" for i in itertools.count())
 
@@ -378,10 +276,8 @@ def _random_tree(rng: np.random.Generator) -> Nested:
     return grow(int(rng.integers(2, 5)))
 
 
-def _wrong_clusters(
-    tree: Nested, paths: dict[str, tuple[int, ...]], tasks: list[str], step: int, labels: list, wanted: list
-) -> None:
-    """Say which mistake gives these clusters at this step, and show two tasks for which they are wrong."""
+def _wrong_clusters(paths: dict[str, tuple[int, ...]], tasks: list[str], step: int, labels: list, wanted: list) -> str:
+    """Which mistake gives these clusters at this step."""
     k, rows = step - 1, [paths[task] for task in tasks]
     in_tree_order = [path[:k] for task, path in paths.items() if task in tasks]
     ended = [path[:k] if len(path) >= k else "ended" for path in rows]
@@ -398,15 +294,8 @@ def _wrong_clusters(
         "you count levels from the leaves; count them from the root": from_leaf,
         "every task is alone at every step": list(range(len(tasks))),
     }
-    known = (words for words, wrong in named.items() if _same_clusters(labels, wrong) and wrong != wanted)
-    for i, j in itertools.combinations(range(len(tasks)), 2):
-        together = wanted[i] == wanted[j]
-        if (labels[i] == labels[j]) != together:
-            break
-    should = "together, and yours are apart" if together else "apart, and yours are together"
-    print(f"Not yet: {next(known, 'a wrong cluster')}.\n  at step {step}, {tasks[i]} and {tasks[j]} belong {should}\n"
-          f"  tree {tree}, tasks {tasks}\n  yours  {_drawn(tasks, labels)}\n"
-          f"  target {_drawn(tasks, wanted)}")  # fmt: skip
+    known = (words for words, wrong in named.items() if parted(labels, wrong) is None and wrong != wanted)
+    return next(known, "a wrong cluster")
 
 
 def _drawn(tasks: Sequence[str], labels: Sequence[Hashable]) -> str:
@@ -417,55 +306,6 @@ def _drawn(tasks: Sequence[str], labels: Sequence[Hashable]) -> str:
 
 
 # --- K steps ---
-
-
-def _adapts(
-    function: Callable, omega: Tensor, x: Tensor, y: Tensor, labels: list[list[int]], rate: float, rng: Any
-) -> bool:
-    """Compare values and meta-gradient for one set of tasks."""
-    target = _steps(omega, x, y, labels, rate)
-    answer = _call(function, omega, x, y, copy.deepcopy(labels), rate)
-    if answer is None:
-        return False
-    if not isinstance(answer, Tensor):
-        print(f"Not yet: your function returned {_short(answer)}; expected a tensor.")
-        return False
-    values = _array(answer.detach(), tuple(target.shape), "a row per task")
-    if values is None:
-        return False
-    given = f"for labels {labels}, rate={rate:.3f}"
-    if not np.allclose(values, target.detach(), rtol=1e-5):
-        wrong = _wrong_adapted(omega, x, y, labels, rate)
-        hint = next((words for words, value in wrong.items() if np.allclose(values, value.detach(), rtol=1e-5)), None)
-        row = int(np.argmax(np.abs(values - target.detach().numpy()).max(1)))
-        print(f"Not yet: {hint or 'these are not the parameters of eq. 7'}.\n  {given}, task {row}\n"
-              f"  yours {np.round(values[row], 4)}, target {np.round(target[row].detach().numpy(), 4)}")  # fmt: skip
-        return False
-    if omega.grad is not None:
-        print("Not yet: your function leaves a gradient in omega.grad; use torch.autograd.grad, not backward().")
-        return False
-    weights = torch.from_numpy(rng.standard_normal(tuple(target.shape))).to(answer.dtype)
-    cut = "the values are right, but θ is cut off from ω: no detach, numpy, .data or new leaf on the way"
-    if not answer.requires_grad:
-        print(f"Not yet: {cut}.")
-        return False
-    (yours,) = torch.autograd.grad((weights * answer).sum(), omega, allow_unused=True)
-    (wanted,) = torch.autograd.grad((weights.double() * target).sum(), omega)
-    if yours is None:
-        print(f"Not yet: {cut}.")
-        return False
-    if torch.allclose(yours, wanted, rtol=1e-4, atol=1e-6):
-        return True
-    first_order = torch.allclose(yours, weights.double().sum(0), atol=1e-6)
-    hint = (
-        "the values are right, but the meta-gradient is first-order: the inner gradients are constants in your graph "
-        "(torch.autograd.grad needs create_graph=True)"
-        if first_order
-        else "the values are right, but a part of the meta-gradient is lost; some step is cut off from ω"
-    )
-    print(f"Not yet: {hint}.\n  {given}, gradient of a weighted sum of θ\n  yours {np.round(yours.numpy(), 4)}, "
-          f"target {np.round(wanted.numpy(), 4)}")  # fmt: skip
-    return False
 
 
 def _steps(
@@ -557,7 +397,7 @@ def _groupings() -> dict[str, Grouping]:
     }
 
 
-def _walk(group: Grouping, tasks: Sequence[str], steps: int, keep: bool = True) -> list[list]:
+def _walk(group: Grouping, tasks: Sequence[str], steps: int, keep: bool) -> list[list]:
     """The labels at steps 1, ..., `steps`; without `keep` every step gets the first parents, a mistake."""
     labels, found = [0] * len(tasks), []
     for k in range(1, steps + 1):
@@ -566,7 +406,7 @@ def _walk(group: Grouping, tasks: Sequence[str], steps: int, keep: bool = True) 
     return found
 
 
-def _ending(group: Grouping, tasks: list[str], steps: int, rng: np.random.Generator) -> tuple[str, str]:
+def _ending(group: Grouping, tasks: list[str], steps: int, rng: Generator) -> tuple[str, str]:
     """Where `inner.adapt` ends with this grouping on random linear regression, and in words."""
     x, y = (torch.from_numpy(rng.standard_normal((len(tasks), 5, size))) for size in (3, 1))
     episode = Episode(tuple(tasks), ({"x": x, "y": y},), {"x": x, "y": y})

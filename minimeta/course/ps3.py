@@ -5,18 +5,15 @@ A tree is a nested list of task names, [["a1", "a2"], "b1"]: a list is an inner 
 
 from __future__ import annotations
 
-import copy
-import traceback
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.random import Generator
 
 from ..trees import TaskTree
-from .checks import _compare
-
-DECISIONS = ("descend", "wrap", "sibling")
+from .verdict import Answer, Student, compare_all, graded
 
 
 def tasks_below(node: str | list) -> list[str]:
@@ -29,20 +26,16 @@ def task_tree(node: str | list) -> TaskTree:
     return TaskTree(node) if isinstance(node, str) else TaskTree("", tuple(map(task_tree, node)))
 
 
-def add_task(function: Callable[[np.ndarray, int, np.ndarray], tuple[np.ndarray, int, float]], seed: int = 0) -> bool:
+@graded("a sum and a number are enough to know ω, however many tasks have come.")
+def add_task(student: Student, rng: Generator) -> None:
     """Check `function(total, n, vector)`: the sum (d,) of unit vectors, their number and ω when one more joins."""
-    rng = np.random.default_rng(seed)
     for n, d in ((4, 3), (1, 3), (6, 5), (9, 4)):  # with 5 tasks no two of the mistakes below are equal
         units = _unit(rng.standard_normal((n, d)))
         vector = rng.standard_normal(d) * rng.uniform(2.0, 4.0)
         unit, total = _unit(vector), units.sum(0)
-        joined, given = total + unit, f"n = {n}, total = {np.round(total, 3)}, vector = {np.round(vector, 3)}"
-        answer = _call(function, (total, n, vector), given)
-        if answer is None:
-            return False
-        if not isinstance(answer, Sequence) or len(answer) != 3:
-            print(f"Not yet: expected three values, the sum, the number of tasks and ω; yours {_short(answer)}.")
-            return False
+        joined, answer = total + unit, student(total=total, n=n, vector=vector)
+        what = "three values, the sum, the number of tasks and ω"
+        the_sum, number, omega = answer.parts(what, "the sum", "the number of tasks", "ω")
         named = {
             "the vector joins with its own length; only its direction counts: divide it by its length": total + vector,
             "the newcomer is not in the sum": total,
@@ -50,46 +43,40 @@ def add_task(function: Callable[[np.ndarray, int, np.ndarray], tuple[np.ndarray,
             "return the sum as it is, not brought to length 1": _unit(joined),
             "the newcomer is subtracted": total - unit,
         }
-        if not _compare_arrays(answer[0], joined, named, "the sum", given):
-            return False
-        if not _compare(answer[1], n + 1, {n: "the number of tasks grows by one"}, given):
-            return False
+        the_sum.compare(joined, named, "one number for each dimension", "check the sum again")
+        number.compare(n + 1, {"the number of tasks grows by one": n})
         both = np.vstack([units, unit])
         cosines = (both @ both.T)[np.triu_indices(n + 1, 1)]
         m, square, near = n + 1, float(joined @ joined), units @ unit
         ways = {
-            square / (m * (m - 1)): "|sum|² also holds each task's similarity to itself: subtract them first",
-            (square - m) / m**2: "you divide by the square of the number, as if each task made a pair with itself",
-            2 * (square - m) / (m * (m - 1)): "|sum|² counts every pair twice; divide by n (n - 1), not by half of it",
-            (square - m) / 2: "this is the sum over the pairs; divide by their number",
-            (square - n) / (m * (m - 1)): "subtract the number of tasks after the newcomer came, not before",
-            near.mean(): "this is the newcomer's mean similarity; ω is the mean over all pairs",
-            (square**0.5 - m) / (m * (m - 1)): "take the square of the sum's length",
+            "|sum|² also holds each task's similarity to itself: subtract them first": square / (m * (m - 1)),
+            "you divide by the square of the number, as if each task made a pair with itself": (square - m) / m**2,
+            "|sum|² counts every pair twice; divide by n (n - 1), not by half of it": 2 * (square - m) / (m * (m - 1)),
+            "this is the sum over the pairs; divide by their number": (square - m) / 2,
+            "subtract the number of tasks after the newcomer came, not before": (square - n) / (m * (m - 1)),
+            "this is the newcomer's mean similarity; ω is the mean over all pairs": near.mean(),
+            "take the square of the sum's length": (square**0.5 - m) / (m * (m - 1)),
         }
         if n > 1:
-            ways[(square - m) / (n * (n - 1))] = "divide by n (n - 1) with the new number of tasks, not the old"
-            ways[(total @ total - n) / (n * (n - 1))] = "this is ω before the newcomer came"
-        if not _is_finite(answer[2], given) or not _compare(answer[2], cosines.mean(), ways, given):
-            return False
-    print("Right: a sum and a number are enough to know ω, however many tasks have come.")
-    return True
+            ways["divide by n (n - 1) with the new number of tasks, not the old"] = (square - m) / (n * (n - 1))
+            ways["this is ω before the newcomer came"] = (total @ total - n) / (n * (n - 1))
+        if not np.isfinite(omega.number()):
+            raise omega.not_yet(f"ω is {omega.value}, not a finite number; with the newcomer there are n + 1 tasks")
+        omega.compare(cosines.mean(), ways)
 
 
-def similarities(function: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray], seed: int = 0) -> bool:
+@graded("the mean similarity to each cluster, without a look at its tasks.")
+def similarities(student: Student, rng: Generator) -> None:
     """Check `function(vector, totals, sizes)`: a newcomer's mean similarity to the tasks of each of k clusters, (k,).
 
     vector (d,) of any length; totals (k, d), the sum of the unit vectors of each cluster; sizes (k,), its tasks.
     """
-    rng = np.random.default_rng(seed)
     for k, d in ((2, 3), (3, 4), (4, 3)):
         sizes = rng.permutation(np.arange(1, k + 1))
         clusters = [_unit(rng.standard_normal((size, d))) for size in sizes]
         totals, vector = np.array([rows.sum(0) for rows in clusters]), rng.standard_normal(d) * rng.uniform(2, 4)
-        unit, given = _unit(vector), f"{k} clusters of {sizes.tolist()} tasks in {d} dimensions"
+        unit = _unit(vector)
         sums, target = totals @ unit, np.array([(rows @ unit).mean() for rows in clusters])
-        answer = _call(function, (vector, totals, sizes), given)
-        if answer is None:
-            return False
         named = {
             "these are sums of similarities: divide each by the size of its cluster": sums,
             "this is the cosine with the direction of the sum; the mean of the cosines divides by the size, not by the "
@@ -100,11 +87,14 @@ def similarities(function: Callable[[np.ndarray, np.ndarray, np.ndarray], np.nda
             "the newcomer is counted in the size of each cluster; it is not in there yet": sums / (sizes + 1),
             "you divide by the size twice": sums / sizes**2,
         }
-        if not _compare_arrays(answer, target, named, "the similarities", given):
-            return False
-    print("Right: the mean similarity to each cluster, without a look at its tasks.")
-    return True
+        answer = student(vector=vector, totals=totals, sizes=sizes)
+        answer.compare(target, named, "one number for each cluster", "check the similarities again")
 
+
+_ENDLESS = (
+    "your function calls itself without an end. A task is a text, and a text has parts too: ask isinstance(node, str) "
+    "first, and call the function again for a child only"
+)
 
 _DECIDE = {  # a name for `_decide`, and what to say
     "late": "your walk goes on below the last level: where depth + 1 = D the children stand as deep as they may, and "
@@ -131,14 +121,14 @@ _DECIDE = {  # a name for `_decide`, and what to say
 }
 
 
-def decide(function: Callable[[np.ndarray, np.ndarray, float, int, int], str], seed: int = 0) -> bool:
+@graded("that is the decision of Algorithm 2 at one node.")
+def decide(student: Student, rng: Generator) -> None:
     """Check `function(units, newcomer, xi, depth, limit)`: "descend", "wrap" or "sibling" by Algorithm 2 as printed.
 
     units (n, d) of the tasks below a node at `depth`, newcomer (d,), all of length 1; limit is D.
     """
-    rng = np.random.default_rng(seed)
 
-    def draw() -> list[tuple]:
+    def draw() -> list[dict]:
         n, middle, limit = int(rng.integers(1, 7)), rng.standard_normal(3), int(rng.integers(1, 5))
         units = _unit(middle + rng.uniform(0.2, 1.5) * rng.standard_normal((n, 3)))
         newcomer = _unit(rng.uniform(-1, 1.5) * middle + rng.uniform(0, 1) * rng.standard_normal(3))
@@ -151,7 +141,7 @@ def decide(function: Callable[[np.ndarray, np.ndarray, float, int, int], str], s
                 bound = _numbers(units, newcomer, xi)[2]
             if min(abs(joined - before), abs(joined - bound)) < 1e-3:
                 return []
-        return [(units, newcomer, xi, depth, limit)]
+        return [{"units": units, "newcomer": newcomer, "xi": xi, "depth": depth, "limit": limit}]
 
     def tell(units: np.ndarray, newcomer: np.ndarray, xi: float, depth: int, limit: int) -> str:
         given = f"n = {len(units)} tasks, ξ = {xi:.3f}, depth = {depth}, D = {limit}"
@@ -159,16 +149,7 @@ def decide(function: Callable[[np.ndarray, np.ndarray, float, int, int], str], s
             given += ", ω(A) = {:.3f}, ω(A ∪ x) = {:.3f}, ω(A) − ξσ = {:.3f}".format(*_numbers(units, newcomer, xi))
         return given
 
-    def read(answer: Any) -> str | None:
-        if isinstance(answer, str) and answer in DECISIONS:
-            return str(answer)
-        print(f'Not yet: your function returned {_short(answer)}; expected "descend", "wrap" or "sibling".')
-        return None
-
-    if _judge(function, draw, _decide, _DECIDE, tell, read):
-        print("Right: that is the decision of Algorithm 2 at one node.")
-        return True
-    return False
+    _judge(student, draw, _decide, _DECIDE, tell, lambda answer: answer.choice("descend", "wrap", "sibling"))
 
 
 _SINK = {
@@ -186,9 +167,9 @@ _SINK = {
 }
 
 
-def can_sink(function: Callable[[str | list, int, int], bool], seed: int = 0) -> bool:
+@graded("no task goes deeper than D.")
+def can_sink(student: Student, rng: Generator) -> None:
     """Check `function(node, depth, limit)`: may `node` at `depth` sink by a level, and no task be deeper than D?"""
-    rng = np.random.default_rng(seed)
 
     def grow(names: Any, height: int) -> str | list:
         if not height:
@@ -196,10 +177,10 @@ def can_sink(function: Callable[[str | list, int, int], bool], seed: int = 0) ->
         heights = [int(rng.integers(height)) for _ in range(int(rng.integers(1, 4)))] + [height - 1]
         return [grow(names, int(below)) for below in rng.permutation(heights)]
 
-    def draw() -> list[tuple]:
+    def draw() -> list[dict]:
         node = grow((f"t{i}" for i in range(1, 99)), int(rng.integers(4)))
         depth = int(rng.integers(4))
-        return [(node, depth, max(1, depth + _height(node) + int(rng.integers(3))))]
+        return [{"node": node, "depth": depth, "limit": max(1, depth + _height(node) + int(rng.integers(3)))}]
 
     def tell(node: str | list, depth: int, limit: int) -> str:
         deepest = depth + _height(node)
@@ -207,16 +188,7 @@ def can_sink(function: Callable[[str | list, int, int], bool], seed: int = 0) ->
             f"node = {node!r}, depth = {depth}, D = {limit}: its deepest task would go from {deepest} to {deepest + 1}"
         )
 
-    def read(answer: Any) -> bool | None:
-        if isinstance(answer, bool | np.bool_):
-            return bool(answer)
-        print(f"Not yet: your function returned {_short(answer)}; expected True or False.")
-        return None
-
-    if _judge(function, draw, _can_sink, _SINK, tell, read):
-        print("Right: no task goes deeper than D.")
-        return True
-    return False
+    _judge(student, draw, _can_sink, _SINK, tell, lambda answer: answer.choice(True, False))
 
 
 _INSERT = {
@@ -239,16 +211,14 @@ _INSERT = {
 }
 
 
-def insert(
-    function: Callable[[str | list, str, Mapping[str, np.ndarray], float, int], str | list], seed: int = 0
-) -> bool:
+@graded("your tree grows by Algorithm 2, and D holds.")
+def insert(student: Student, rng: Generator) -> None:
     """Check `function(node, name, units, xi, limit, depth=0)`: the tree after Algorithm 2 placed `name`, within D.
 
     units: for each task in the tree and the newcomer its vector (d,) of length 1. A wrap that breaks D is a sibling.
     """
-    rng = np.random.default_rng(seed)
 
-    def draw() -> list[tuple]:
+    def draw() -> list[dict]:
         families = _unit(rng.standard_normal((3, 4)))
         limit, xi, spread = (
             int(rng.choice([1, 2, 2, 3, 3, 4])),
@@ -260,23 +230,18 @@ def insert(
         for name in names:
             units[name] = _unit(families["abc".index(name[0])] + spread * rng.standard_normal(4))
             if name != names[0]:
-                cases.append((tree, name, dict(units), xi, limit))
-                tree = _insert(*cases[-1])
+                cases.append({"node": tree, "name": name, "units": dict(units), "xi": xi, "limit": limit})
+                tree = _insert(**cases[-1])
         return cases
 
-    def tell(tree: str | list, name: str, units: dict, xi: float, limit: int) -> str:
-        return f"tree = {tree!r}, newcomer {name!r}, ξ = {xi}, D = {limit}"
+    def tell(node: str | list, name: str, units: dict, xi: float, limit: int) -> str:
+        return f"tree = {node!r}, newcomer {name!r}, ξ = {xi}, D = {limit}"
 
-    def read(answer: Any) -> Hashable:
-        if not isinstance(answer, list) or not _is_tree(answer):
-            print(f"Not yet: your function returned {_short(answer)}; expected a nested list of task names.")
-            return None
-        return _canonical(answer)
+    def read(answer: Answer) -> None:
+        if not isinstance(answer.value, list) or not _is_tree(answer.value):
+            raise answer.expected("a nested list of task names")
 
-    if _judge(function, draw, _insert, _INSERT, tell, read, _canonical):
-        print("Right: your tree grows by Algorithm 2, and D holds.")
-        return True
-    return False
+    _judge(student, draw, _insert, _INSERT, tell, read, _canonical)
 
 
 def _numbers(units: np.ndarray, newcomer: np.ndarray, xi: float) -> tuple[float, float, float]:
@@ -354,53 +319,48 @@ def _insert(
 
 
 def _judge(
-    function: Callable[..., Any],
-    draw: Callable[[], list[tuple]],
+    student: Student,
+    draw: Callable[[], list[dict]],
     right: Callable[..., Any],
     flaws: Mapping[str, str],
     tell: Callable[..., str],
-    read: Callable[[Any], Hashable],
+    read: Callable[[Answer], Any],
     form: Callable[[Any], Hashable] = lambda value: value,
-) -> bool:
+) -> None:
     """Compare answers that are not numbers, on cases where each flaw shows at least twice and no two look the same."""
-    cases, targets, answers = [], [], []
+    cases: list[dict] = []
+    targets: list = []
     wrong: dict[str, list] = {flaw: [] for flaw in flaws}
     missed = dict.fromkeys(flaws, 0)
     kinds = 1  # how many flaws can be told from each other
     while len(cases) < 24 or kinds < len(flaws) or min(missed.values()) < 2:
         for case in draw():
-            target = form(right(*case))
-            found = {flaw: form(right(*case, flaw=flaw)) for flaw in flaws}
+            target = right(**case)
+            found = {flaw: form(right(**case, flaw=flaw)) for flaw in flaws}
             now = len({(*wrong[flaw], found[flaw]) for flaw in flaws})
-            if len(cases) < 24 or now > kinds or any(missed[flaw] < 2 and found[flaw] != target for flaw in flaws):
+            shows = [flaw for flaw in flaws if found[flaw] != form(target)]
+            if len(cases) < 24 or now > kinds or any(missed[flaw] < 2 for flaw in shows):
                 cases.append(case)
                 targets.append(target)
                 kinds = now
-                for flaw, value in found.items():
-                    wrong[flaw].append(value)
-                    missed[flaw] += value != target
-    sizes = [len(tell(*case)) for case in cases]  # the shortest is shown
+                for flaw in flaws:
+                    wrong[flaw].append(found[flaw])
+                    missed[flaw] += flaw in shows
+    answers = []
     for case in cases:
-        answer = _call(function, case, tell(*case))
-        found = None if answer is None else read(answer)
-        if found is None:
-            return False
-        answers.append((answer, found))
-    odd = min((i for i, target in enumerate(targets) if answers[i][1] != target), key=lambda i: sizes[i], default=None)
-    if odd is None:
-        return True
-    hint = next((flaws[flaw] for flaw in flaws if wrong[flaw] == [found for _, found in answers]), None)
-    if hint is None:
-        hint = _odd_tasks(answers[odd][0], right(*cases[odd])) or "this is not what the rule gives"
-    target = right(*cases[odd])
-    print(f"Not yet: {hint}.\n  for {tell(*cases[odd])}\n  yours {_short(answers[odd][0])}, target {_short(target)}")
-    return False
+        answers.append(student(given=tell(**case), known={RecursionError: _ENDLESS}, **case))
+        read(answers[-1])
+    reasons = [_odd_tasks(answer.value, target) for answer, target in zip(answers, targets, strict=True)]
+    named: dict[str, tuple] = {}
+    for flaw, words in flaws.items():
+        named[words] = (*named.get(words, ()), wrong[flaw])
+    compare_all(answers, targets, named, reasons, form)
 
 
-def _odd_tasks(answer: Any, target: Any) -> str | None:
-    """Which tasks a tree has lost, made up or doubled, in words."""
+def _odd_tasks(answer: Any, target: Any) -> str:
+    """Which task a tree has lost, made up or doubled, in words."""
     if not isinstance(target, list):
-        return None
+        return ""
     counts, wanted = Counter(tasks_below(answer)), set(tasks_below(target))
     for names, words in (
         (sorted(wanted - set(counts)), "is lost from your tree"),
@@ -409,70 +369,7 @@ def _odd_tasks(answer: Any, target: Any) -> str | None:
     ):
         if names:
             return f"the task {names[0]!r} {words}"
-    return None
-
-
-def _call(function: Callable[..., Any], inputs: tuple, given: str) -> Any:
-    """What the function returns for copies of `inputs`; None, and a sentence, if that is nothing to look at."""
-    mine = copy.deepcopy(inputs)
-    try:
-        answer = function(*mine)
-    except NotImplementedError as error:
-        where, own = traceback.extract_tb(error.__traceback__)[-1].name, getattr(function, "__name__", "")
-        what = "your function is" if where in (own, "<lambda>") else f"your function calls `{where}`, which is"
-        print(f"Not yet: {what} not written yet.")
-        return None
-    except RecursionError:
-        print("Not yet: your function calls itself without an end. A task is a text, and a text has parts too: ask "
-              f"isinstance(node, str) first, and call the function again for a child only.\n  for {given}")  # fmt: skip
-        return None
-    except Exception as error:
-        print(f"Not yet: your function stopped with {type(error).__name__}: {error}.\n  for {given}")
-        return None
-    if answer is None:
-        print("Not yet: your function returned None; end it with `return` and the answer.")
-        return None
-    if not all(map(_same, mine, inputs)):
-        print("Not yet: your function changes its inputs; make something new: total + x, not total += x, [*node, name] "
-              "and not node.append(name).")  # fmt: skip
-        return None
-    return answer
-
-
-def _same(one: Any, two: Any) -> bool:
-    if isinstance(two, dict):
-        return one.keys() == two.keys() and all(np.array_equal(one[key], two[key]) for key in two)
-    return np.array_equal(one, two) if isinstance(two, np.ndarray) else one == two
-
-
-def _compare_arrays(answer: Any, target: np.ndarray, named: Mapping[str, np.ndarray], what: str, given: str) -> bool:
-    try:
-        array = np.asarray(answer, float)
-    except (TypeError, ValueError, RuntimeError):
-        array = np.array(None)
-    if array.dtype != float or array.shape != target.shape:
-        yours = f"shape {array.shape}" if array.dtype == float else _short(answer)
-        print(f"Not yet: {what} must be an array of shape {target.shape}; yours is {yours}.\n  for {given}")
-        return False
-    if np.allclose(array, target, rtol=1e-6):
-        return True
-    hint = next(
-        (words for words, value in named.items() if np.allclose(array, value, rtol=1e-6)), f"check {what} again"
-    )
-    if not np.isfinite(array).all():
-        hint = "there are numbers in it that are not finite"
-    print(f"Not yet: {hint}.\n  for {given}\n  yours {np.round(array, 3)}, target {np.round(target, 3)}")
-    return False
-
-
-def _is_finite(answer: Any, given: str) -> bool:
-    try:
-        finite = bool(np.isfinite(answer))
-    except (TypeError, ValueError):
-        return True  # `_compare` says that it is no number
-    if not finite:
-        print(f"Not yet: ω is {answer}, not a finite number; with the newcomer there are n + 1 tasks.\n  for {given}")
-    return finite
+    return ""
 
 
 def _is_tree(node: Any) -> bool:
@@ -482,11 +379,6 @@ def _is_tree(node: Any) -> bool:
 def _canonical(node: str | list) -> Hashable:
     """A value that is equal for trees that differ in nothing but the order of children."""
     return node if isinstance(node, str) else tuple(sorted(map(_canonical, node), key=repr))
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) < 200 else text[:200] + " ..."
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

@@ -1,17 +1,20 @@
 """Checks of problem set 4, cross-lingual episodes: which rows of a corpus may meet in an episode.
 
 Each check calls your function on fresh random tables, says in words what is wrong, and returns True if all is right.
-The tables have the columns language, split, label and pair; a row's number is its place, 0 for the first.
+The tables are pandas' with the columns language, split, label and pair; a row's number is its place, 0 for the first.
 """
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.random import Generator
+
+from .values import short
+from .verdict import Answer, Student, graded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,118 +23,69 @@ _CLASSES = 3
 _SCORING = "test rows are for scoring alone"
 
 
-def x_maml(function: Callable[..., Any], seed: int = 0) -> bool:
+@graded("support and query in one language, dev rows, balanced, and no row twice.")
+def x_maml(student: Student, rng: Generator) -> None:
     """Check `function(table, language, shots, queries, rng)`: support and query rows of one X-MAML episode."""
-
-    def check() -> None:
-        rng = np.random.default_rng(seed)
-        for shots, queries, draws in ((6, 6, 16), (3, 9, 3), (9, 3, 3), (12, 24, 3)):
-            table, (language, *_) = _table(rng)
-            given = f"language={language!r}, shots={shots}, queries={queries}"
-            seeds = rng.integers(1 << 30, size=draws).tolist()
-            _draws(function, table, language, language, shots, queries, seeds, (language, shots, queries), given)
-
-    return _verdict(check, "support and query in one language, dev rows, balanced, and no row twice.")
+    for shots, queries, draws in ((6, 6, 16), (3, 9, 3), (9, 3, 3), (12, 24, 3)):
+        table, (language, *_) = _table(rng)
+        seeds = rng.integers(1 << 30, size=draws).tolist()
+        _draws(student, {"table": table, "language": language, "shots": shots, "queries": queries}, seeds)
 
 
-def xla_maml(function: Callable[..., Any], seed: int = 0) -> bool:
+@graded("the support is in one language, the query in another, and with one language it is X-MAML.")
+def xla_maml(student: Student, rng: Generator) -> None:
     """Check `function(table, language, source, shots, queries, rng)`: the query's and the support's language."""
-
-    def check() -> None:
-        rng = np.random.default_rng(seed)
-        cases = ((0, 6, 6, 16), (1, 9, 3, 3), (2, 6, 6, 16), (0, 36, 36, 3), (2, 12, 24, 3))
-        for kind, shots, queries, draws in cases:  # 36 rows are as many as the smallest class allows
-            table, (language, other, _) = _table(rng)
-            source = ("en", other, language)[kind]  # the last is X-MAML
-            given = f"language={language!r}, source={source!r}, shots={shots}, queries={queries}"
-            seeds = rng.integers(1 << 30, size=draws).tolist()
-            _draws(function, table, language, source, shots, queries, seeds, (language, source, shots, queries), given)
-
-    return _verdict(check, "the support is in one language, the query in another, and with one language it is X-MAML.")
+    cases = ((0, 6, 6, 16), (1, 9, 3, 3), (2, 6, 6, 16), (0, 36, 36, 3), (2, 12, 24, 3))
+    for kind, shots, queries, draws in cases:  # 36 rows are as many as the smallest class allows
+        table, (language, other, _) = _table(rng)
+        source = ("en", other, language)[kind]  # the last is X-MAML
+        seeds = rng.integers(1 << 30, size=draws).tolist()
+        inputs = {"table": table, "language": language, "source": source, "shots": shots, "queries": queries}
+        _draws(student, inputs, seeds)
 
 
-def covering(function: Callable[..., Any], seed: int = 0) -> bool:
+@graded("every row comes once in a pass, and every pass has an order of its own.")
+def covering(student: Student, rng: Generator) -> None:
     """Check `function(rows, size, passes, rng)`: batches in which every row comes once in each pass."""
-
-    def check() -> None:
-        rng = np.random.default_rng(seed)
-        for n, size, passes in ((24, 4, 3), (11, 3, 2), (20, 6, 3), (5, 8, 2), (9, 9, 1)):
-            rows = rng.choice(1000, n, replace=False)
-            given = f"{n} rows, size={size}, passes={passes}"
-            states = rng.integers(1 << 30, size=3).tolist()
-            streams = [_stream(function, rows, size, passes, state, given) for state in (*states, states[0])]
-            if not np.array_equal(streams[0], streams[-1]):
-                raise _NotYet(_GLOBAL, given)
-            if n > 8 and all(np.array_equal(stream, streams[0]) for stream in streams):
-                raise _NotYet(_IGNORED, given)
-
-    return _verdict(check, "every row comes once in a pass, and every pass has an order of its own.")
+    for n, size, passes in ((24, 4, 3), (11, 3, 2), (20, 6, 3), (5, 8, 2), (9, 9, 1)):
+        rows = rng.choice(1000, n, replace=False)
+        states = rng.integers(1 << 30, size=3).tolist()
+        streams = []
+        for state in (*states, states[0]):
+            answer = student(rows=rows, size=size, passes=passes, rng=np.random.default_rng(state))
+            streams.append(_stream(answer, rows, size, passes))
+        _by_chance(answer, streams, may_agree=n <= 8)
 
 
-def parallel(function: Callable[..., Any], seed: int = 0) -> bool:
+@graded("each query row is the translation of the support row at its place.")
+def parallel(student: Student, rng: Generator) -> None:
     """Check `function(table, support, language)`: the translations of the support rows, in the same order."""
-
-    def check() -> None:
-        rng = np.random.default_rng(seed)
-        for number in range(4):
-            table, (language, other, _) = _table(rng)
-            source, language = (("en", language), (other, language), (language, "en"), (language, other))[number]
-            pool = _pool(table, source)
-            support = rng.choice(pool, (6, 9, 12, len(pool))[number], replace=False)
-            given = f"language={language!r}, support in {source!r}"
-            answer = _call(function, (table, support, language), None, given)
-            _same_rows(table, _rows(answer, "query", len(table)), support, source, language, given)
-
-    return _verdict(check, "each query row is the translation of the support row at its place.")
+    for number in range(4):
+        table, (language, other, _) = _table(rng)
+        source, language = (("en", language), (other, language), (language, "en"), (language, other))[number]
+        pool = _pool(table, source)
+        support = rng.choice(pool, (6, 9, 12, len(pool))[number], replace=False)
+        answer = student(table=table, support=support, language=language)
+        _same_rows(answer, table, _rows(answer, len(table)), support, source, language)
 
 
-def leaks(function: Callable[..., Any], seed: int = 0) -> bool:
+@graded("that is every leak, and nothing but leaks.")
+def leaks(student: Student, rng: Generator) -> None:
     """Check `function(table, support, query, target, few_shot)`: the set of rows that the episode must not hold."""
-
-    def check() -> None:
-        rng = np.random.default_rng(seed)
-        for number in range(11):
-            table, (auxiliary, target, _) = _table(rng)
-            support, query, few_shot = _suspect(table, rng, number, auxiliary, target)
-            given = f"target={target!r}, few_shot={few_shot}, support={support.tolist()}, query={query.tolist()}"
-            answer = _call(function, (table, support, query, target, few_shot), None, given)
-            if isinstance(answer, bool | np.bool_):
-                raise _NotYet(f"your function returned {answer}; expected the set of the rows at fault", given)
-            found = set(_rows(answer, "answer", len(table)).tolist())
-            _same_leaks(table, found, support, query, target, few_shot, given)
-
-    return _verdict(check, "that is every leak, and nothing but leaks.")
+    for number in range(11):
+        table, (auxiliary, target, _) = _table(rng)
+        support, query, few_shot = _suspect(table, rng, number, auxiliary, target)
+        answer = student(table=table, support=support, query=query, target=target, few_shot=few_shot)
+        if isinstance(answer.value, bool | np.bool_):
+            raise answer.expected("the set of the rows at fault")
+        found = set(_rows(answer, len(table)).tolist())
+        _same_leaks(answer, table, found, support, query, target, few_shot)
 
 
 # What the checks share.
 
 
-class _NotYet(Exception):
-    """What is wrong, in words; then what the function was given."""
-
-    def __str__(self) -> str:
-        words, *given = self.args
-        return "\n  ".join([f"{words}.", *(f"for {line}" for line in given)])
-
-
-_GLOBAL = (
-    "two calls with a generator in the same state gave different rows; draw with `rng` alone, not with np.random, "
-    "random or a generator of your own"
-)
-_IGNORED = "generators in different states gave the same rows; your function does not use `rng`"
-
-
-def _verdict(check: Callable[[], None], right: str) -> bool:
-    try:
-        check()
-    except _NotYet as fault:
-        print(f"Not yet: {fault}")
-        return False
-    print(f"Right: {right}")
-    return True
-
-
-def _table(rng: np.random.Generator) -> tuple[pd.DataFrame, list[str]]:
+def _table(rng: Generator) -> tuple[pd.DataFrame, list[str]]:
     """A random parallel corpus, English and three more languages (returned), its rows in random order.
 
     36 to 42 dev rows for each language, at least 12 of each class, 18 test rows, and 18 train rows in English.
@@ -155,101 +109,69 @@ def _pool(table: pd.DataFrame, language: str, split: str = "dev") -> np.ndarray:
     return np.flatnonzero((table["language"] == language) & (table["split"] == split))
 
 
-def _call(function: Callable[..., Any], inputs: tuple[Any, ...], state: int | None, given: str) -> Any:
-    """The answer of the student's function to copies of the inputs (and a generator); they must stay as they are."""
-    copies = [value.copy() if hasattr(value, "copy") else value for value in inputs]
-    generator = () if state is None else (np.random.default_rng(state),)
+def _rows(answer: Answer, total: int) -> np.ndarray:
+    """The answer, or a part of it, as row numbers (n,) of a table with `total` rows."""
+    value, name = answer.value, answer.name or "your answer"
+    if hasattr(value, "columns"):
+        raise answer.not_yet(f"{name} is a table; return the numbers of its rows (its `index`)")
     try:
-        answer = function(*copies, *generator)
-        if isinstance(answer, Iterable) and iter(answer) is answer:  # a generator runs while it is read
-            answer = [np.array(item, copy=True) for item in islice(answer, 200)]
-    except Exception as error:
-        raise _NotYet(*_raised(error, function, given)) from None
-    for value, copy in zip(inputs, copies, strict=True):
-        if hasattr(value, "equals") and not value.equals(copy):
-            raise _NotYet("your function changes the table that it is given; work on a copy", given)
-        if isinstance(value, np.ndarray) and not np.array_equal(value, copy):
-            raise _NotYet("your function changes the rows that it is given (a shuffle or a sort in place?)", given)
-    if answer is None:
-        raise _NotYet("your function returned None; end it with `return` and the rows", given)
-    return answer
-
-
-def _raised(error: Exception, function: Callable[..., Any], given: str) -> tuple[str, ...]:
-    where = traceback.extract_tb(error.__traceback__)[-1].name
-    own = getattr(function, "__name__", where)
-    if isinstance(error, NotImplementedError):
-        return (f"your function {'is' if where == own else f'calls `{where}`, which is'} not written yet",)
-    return f"your function raised {type(error).__name__}: {error}".rstrip("."), given
-
-
-def _rows(answer: Any, name: str, total: int) -> np.ndarray:
-    """What the student returned as an array of row numbers (n,), or a sentence on what it is instead."""
-    if hasattr(answer, "columns"):
-        raise _NotYet(f"the {name} is a table; return the numbers of its rows (its `index`)")
-    try:
-        rows = np.asarray(sorted(answer) if isinstance(answer, set | frozenset) else answer)
+        rows = np.asarray(sorted(value) if isinstance(value, set | frozenset) else value)
     except (TypeError, ValueError):
         rows = np.asarray(None)
-    if rows.ndim != 1:
-        shown = f"has shape {rows.shape}" if rows.ndim else f"is {answer!r:.60}"
-        raise _NotYet(f"the {name} {shown}; expected row numbers in one dimension")
+    if rows.ndim == 0:
+        raise answer.expected("row numbers in one dimension")
+    if rows.ndim > 1:
+        raise answer.not_yet(f"{name} has shape {rows.shape}; expected row numbers in one dimension")
     if rows.size == 0:
         return rows.astype(int)
     if rows.dtype == bool:
-        raise _NotYet(f"the {name} is a mask of True and False; np.flatnonzero(mask) gives row numbers")
+        raise answer.not_yet(f"{name} is a mask of True and False; np.flatnonzero(mask) gives row numbers")
     if not np.issubdtype(rows.dtype, np.integer):
         if all(isinstance(row, str) for row in rows.tolist()):
-            raise _NotYet(f"the {name} has names ({rows[0]}); return the numbers of the rows")
-        raise _NotYet(f"the {name} has {rows.tolist()[0]!r:.60}; row numbers are integers")
+            raise answer.not_yet(f"{name} has names ({rows[0]}); return the numbers of the rows")
+        raise answer.not_yet(f"{name} has {short(rows.tolist()[0])}; row numbers are integers")
     if rows.min() < 0 or rows.max() >= total:
-        raise _NotYet(
-            f"the {name} has row {rows.max() if rows.max() >= total else rows.min()}, and the table has rows 0 to "
+        raise answer.not_yet(
+            f"{name} has row {rows.max() if rows.max() >= total else rows.min()}, and the table has rows 0 to "
             f"{total - 1}; do you draw from the table that your function is given?"
         )
     return rows.astype(int)
 
 
-def _draws(
-    function: Callable[..., Any],
-    table: pd.DataFrame,
-    language: str,
-    source: str,
-    shots: int,
-    queries: int,
-    seeds: list[int],
-    arguments: tuple[Any, ...],
-    given: str,
-) -> None:
+def _draws(student: Student, inputs: dict[str, Any], seeds: list[int]) -> None:
     """Judge an episode for each of the seeds, and then all of them together."""
+    table, language = inputs["table"], inputs["language"]
+    codes, counts = (inputs.get("source", language), language), (inputs["shots"], inputs["queries"])
     found = []
     for state in (*seeds, seeds[0]):
-        answer = _call(function, (table, *arguments), state, given)
-        if isinstance(answer, dict | str | set) or not hasattr(answer, "__len__") or len(answer) != 2:
-            raise _NotYet(f"your function returned {_short(answer)}; expected the pair support, query", given)
-        pair = tuple(_rows(part, name, len(table)) for part, name in zip(answer, ("support", "query"), strict=True))
-        _episode(table, pair, (source, language), (shots, queries), given)
+        answer = student(**inputs, rng=np.random.default_rng(state))
+        parts = answer.parts("the pair support, query", "the support", "the query")
+        pair = tuple(_rows(part, len(table)) for part in parts)
+        _episode(answer, table, pair, codes, counts)
         found.append(pair)
-    if any(not np.array_equal(one, other) for one, other in zip(found[0], found[-1], strict=True)):
-        raise _NotYet(_GLOBAL, given)
-    if all(np.array_equal(one, other) for pair in found for one, other in zip(pair, found[0], strict=True)):
-        raise _NotYet(_IGNORED, given)
-    for place, (name, code) in enumerate((("support", source), ("query", language))):
-        pool, seen = _pool(table, code), set(np.concatenate([pair[place] for pair in found]).tolist())
+    _by_chance(answer, [np.concatenate(pair) for pair in found])
+    for name, code, rows in zip(("support", "query"), codes, zip(*found, strict=True), strict=True):
+        pool, seen = _pool(table, code), set(np.concatenate(rows).tolist())
         if len(seeds) > 9 and len(seen) < 0.7 * len(pool):
-            raise _NotYet(
+            raise answer.not_yet(
                 f"in {len(seeds)} draws only {len(seen)} of the {len(pool)} dev rows in {code} ever came as {name}; "
-                "let chance choose among all of them",
-                given,
+                "let chance choose among all of them"
             )
 
 
+def _by_chance(answer: Answer, drawn: list[np.ndarray], may_agree: bool = False) -> None:
+    """Does all chance come from `rng`? The first and the last draw come from generators in the same state."""
+    if not np.array_equal(drawn[0], drawn[-1]):
+        raise answer.not_yet(
+            "two calls with a generator in the same state gave different rows; draw with `rng` alone, not with "
+            "np.random, random or a generator of your own"
+        )
+    if not may_agree and all(np.array_equal(rows, drawn[0]) for rows in drawn):
+        raise answer.not_yet("generators in different states gave the same rows; your function does not use `rng`")
+
+
 def _episode(
-    table: pd.DataFrame,
-    pair: tuple[np.ndarray, ...],
-    codes: tuple[str, str],
-    counts: tuple[int, int],
-    given: str,
+    answer: Answer, table: pd.DataFrame, pair: tuple[np.ndarray, ...], codes: tuple[str, str], counts: tuple[int, int]
 ) -> None:
     """What is wrong with one episode, if anything is."""
     language, split, label = (table[name].to_numpy() for name in ("language", "split", "label"))
@@ -257,34 +179,33 @@ def _episode(
     for name, rows, count in zip(names, pair, counts, strict=True):
         if len(rows) != count:
             if len(rows) == _CLASSES * count:
-                raise _NotYet(f"the {name} has {len(rows)} rows: {count} is for all classes together", given)
-            raise _NotYet(f"the {name} has {len(rows)} rows; expected {count}", given)
+                raise answer.not_yet(f"the {name} has {len(rows)} rows: {count} is for all classes together")
+            raise answer.not_yet(f"the {name} has {len(rows)} rows; expected {count}")
     found = tuple(sorted(set(language[rows].tolist())) for rows in pair)
     fair = all(set(split[rows]) == {"dev"} for rows in pair) and found == tuple([code] for code in codes)
     pools = [_pool(table, code) for code in codes]
     if not fair and all(len(pool) > rows.max() for pool, rows in zip(pools, pair, strict=True)):
         mapped = [np.bincount(label[pool[rows]], minlength=_CLASSES) for pool, rows in zip(pools, pair, strict=True)]
         if all(len(set(counted.tolist())) == 1 for counted in mapped):
-            raise _NotYet(
+            raise answer.not_yet(
                 "your numbers count within the rows that you chose from; return numbers of the whole table "
-                "(mind `reset_index`, and np.flatnonzero on a part)",
-                given,
+                "(mind `reset_index`, and np.flatnonzero on a part)"
             )
     for name, rows in zip(names, pair, strict=True):
         for wrong, why in (("test", _SCORING), ("train", "episodes are drawn from dev rows")):
             if count := int((split[rows] == wrong).sum()):
-                raise _NotYet(f"{count} of the {name}'s {len(rows)} rows are {wrong} rows; {why}", given)
+                raise answer.not_yet(f"{count} of the {name}'s {len(rows)} rows are {wrong} rows; {why}")
     if not fair:
-        raise _NotYet(_languages(found, codes), given)
+        raise answer.not_yet(_languages(found, codes))
     for name, rows in zip(names, pair, strict=True):
         if len(set(rows.tolist())) < len(rows):
-            raise _NotYet(f"the {name} has a row twice: {sorted(rows.tolist())}; draw without replacement", given)
+            raise answer.not_yet(f"the {name} has a row twice: {sorted(rows.tolist())}; draw without replacement")
     if both := sorted(set(pair[0].tolist()) & set(pair[1].tolist())):
-        raise _NotYet(f"row {both[0]} is in the support and in the query; no row may be in both", given)
+        raise answer.not_yet(f"row {both[0]} is in the support and in the query; no row may be in both")
     for name, rows in zip(names, pair, strict=True):
         counted = np.bincount(label[rows], minlength=_CLASSES).tolist()
         if len(set(counted)) > 1:
-            raise _NotYet(f"the {name}'s classes have {counted} rows; expected {len(rows) // _CLASSES} of each", given)
+            raise answer.not_yet(f"the {name}'s classes have {counted} rows; expected {len(rows) // _CLASSES} of each")
 
 
 def _languages(found: tuple[list[str], ...], codes: tuple[str, str]) -> str:
@@ -303,67 +224,63 @@ def _languages(found: tuple[list[str], ...], codes: tuple[str, str]) -> str:
     return f"{words} (yours: support in {single[0]}, query in {single[1]})"
 
 
-def _stream(
-    function: Callable[..., Any], rows: np.ndarray, size: int, passes: int, state: int, given: str
-) -> np.ndarray:
+def _stream(answer: Answer, rows: np.ndarray, size: int, passes: int) -> np.ndarray:
     """All the batches of one call, joined, if each pass is right."""
     n = len(rows)
-    wanted = [min(size, n - start) for _ in range(passes) for start in range(0, n, size)]
-    answer = _call(function, (rows, size, passes), state, given)
-    if not isinstance(answer, Iterable):
-        raise _NotYet(f"your function returned {_short(answer)}; expected batches, one after the other", given)
-    batches = list(islice(answer, len(wanted) + 9))
+    wanted = _sizes(n, size) * passes
+    if not isinstance(answer.value, Iterable):
+        raise answer.expected("batches, one after the other")
+    batches = list(islice(answer.value, len(wanted) + 9))
     if any(np.ndim(batch) == 0 for batch in batches):
-        raise _NotYet("you give row after row; expected batches, arrays of up to `size` rows", given)
+        raise answer.not_yet("you give row after row; expected batches, arrays of up to `size` rows")
     if len(batches) > len(wanted) + 8:
-        raise _NotYet(f"more than {len(wanted) + 8} batches came; {passes} passes have {len(wanted)}", given)
-    batches = [_rows(batch, "batch", 1000) for batch in batches]
+        raise answer.not_yet(f"more than {len(wanted) + 8} batches came; {passes} passes have {len(wanted)}")
+    batches = [_rows(Answer(batch, answer.given, "the batch"), 1000) for batch in batches]
     joined, sizes = np.concatenate(batches) if batches else np.array([], int), [len(batch) for batch in batches]
     if not set(joined.tolist()) <= set(rows.tolist()):
         if set(joined.tolist()) <= set(range(n)):
-            raise _NotYet(f"these are places in `rows`, from 0 to {n - 1}; give the rows at these places", given)
-        raise _NotYet("your batches have rows that are not in `rows`", given)
+            raise answer.not_yet(f"these are places in `rows`, from 0 to {n - 1}; give the rows at these places")
+        raise answer.not_yet("your batches have rows that are not in `rows`")
     if not sizes:
-        raise _NotYet(f"no batch came; {passes} passes have {len(wanted)}", given)
+        raise answer.not_yet(f"no batch came; {passes} passes have {len(wanted)}")
     if passes > 1 and sizes == wanted[: len(wanted) // passes]:
-        raise _NotYet(f"there is only one pass; expected {passes}", given)
+        raise answer.not_yet(f"there is only one pass; expected {passes}")
     if len(batches) == passes and passes != len(wanted):
-        raise _NotYet(f"there are {passes} batches; expected {passes} passes over all rows", given)
+        raise answer.not_yet(f"there are {passes} batches; expected {passes} passes over all rows")
     if n % size and sizes == [size] * (n // size) * passes:
-        raise _NotYet(f"the last {n % size} rows of each pass never come; its last batch may be shorter", given)
-    if sizes != wanted and len(joined) == passes * n and sorted(sizes) == sorted(_straddling(passes * n, size)):
-        raise _NotYet("a batch holds rows of two passes; begin each with a new batch, its last may be short", given)
+        raise answer.not_yet(f"the last {n % size} rows of each pass never come; its last batch may be shorter")
+    if sizes != wanted and len(joined) == passes * n and sorted(sizes) == sorted(_sizes(passes * n, size)):
+        raise answer.not_yet("a batch holds rows of two passes; begin each with a new batch, its last may be short")
     if sizes != wanted and sizes == [size] * len(wanted):
-        raise _NotYet("the last batch of a pass is filled up with rows that came before; leave it short", given)
+        raise answer.not_yet("the last batch of a pass is filled up with rows that came before; leave it short")
     if sizes != wanted:
-        raise _NotYet(f"your batches have {_listed(sizes)} rows; expected {_listed(wanted)}", given)
+        raise answer.not_yet(f"your batches have {_listed(sizes)} rows; expected {_listed(wanted)}")
     for number, part in enumerate(joined.reshape(passes, n)):
         if len(set(part.tolist())) < n:
             twice = next(row for row in part.tolist() if part.tolist().count(row) > 1)
             never = next(row for row in rows.tolist() if row not in part)
-            raise _NotYet(f"in pass {number + 1} row {twice} comes again, and row {never} has not come", given)
+            raise answer.not_yet(f"in pass {number + 1} row {twice} comes again, and row {never} has not come")
     if n > 8 and np.array_equal(joined[:n], rows):
-        raise _NotYet("the rows come in the order in which they are given; take a random order from `rng`", given)
+        raise answer.not_yet("the rows come in the order in which they are given; take a random order from `rng`")
     if passes > 1 and n > 8:
         if all(np.array_equal(part, joined[:n]) for part in joined.reshape(passes, n)):
-            raise _NotYet(
+            raise answer.not_yet(
                 "every pass has the same order; draw a new one for each (if you do: an array that is shuffled in "
-                "place takes its slices along, so use rng.permutation)",
-                given,
+                "place takes its slices along, so use rng.permutation)"
             )
         each = len(wanted) // passes
         kept = [{frozenset(batch.tolist()) for batch in batches[i : i + each]} for i in range(0, len(batches), each)]
         if each > 1 and all(part == kept[0] for part in kept):
-            raise _NotYet("the same rows meet in a batch in every pass; shuffle the rows, not the batches", given)
+            raise answer.not_yet("the same rows meet in a batch in every pass; shuffle the rows, not the batches")
     return joined
 
 
-def _straddling(total: int, size: int) -> list[int]:
+def _sizes(total: int, size: int) -> list[int]:
     return [min(size, total - start) for start in range(0, total, size)]
 
 
 def _same_rows(
-    table: pd.DataFrame, found: np.ndarray, support: np.ndarray, source: str, language: str, given: str
+    answer: Answer, table: pd.DataFrame, found: np.ndarray, support: np.ndarray, source: str, language: str
 ) -> None:
     """Are these the translations of the support, in its order?"""
     pair, codes = table["pair"].to_numpy(), table["language"].to_numpy()
@@ -395,11 +312,11 @@ def _same_rows(
         f"yours row {found[first]} ({codes[found[first]]}, {pair[found[first]]})" if len(found) else "yours none",
         f"target row {right[first]} ({language}, {pair[right[first]]})",
     ]
-    raise _NotYet(words, f"{given}: {', '.join(shown)}")
+    raise answer.not_yet(words, *shown)
 
 
 def _suspect(
-    table: pd.DataFrame, rng: np.random.Generator, number: int, auxiliary: str, target: str
+    table: pd.DataFrame, rng: Generator, number: int, auxiliary: str, target: str
 ) -> tuple[np.ndarray, np.ndarray, bool]:
     """An episode to judge: support (n,) and query (n,) rows with a leak of the kind `number`, and whether few-shot."""
 
@@ -436,13 +353,13 @@ def _suspect(
 
 
 def _same_leaks(
+    answer: Answer,
     table: pd.DataFrame,
     found: set[int],
     support: np.ndarray,
     query: np.ndarray,
     target: str,
     few_shot: bool,
-    given: str,
 ) -> None:
     """Is each row at fault in `found`, and no other?"""
     language, split = table["language"].to_numpy(), table["split"].to_numpy()
@@ -478,10 +395,10 @@ def _same_leaks(
     both = np.concatenate([support, query]).tolist()
     missing, extra = [row for row in right if row not in found], sorted(found - set(right))
     if right and extra and found <= {i for i, row in enumerate(both) if row in right} | _places(query, right):
-        raise _NotYet("these are places in the support or the query; return the row numbers that stand there", given)
+        raise answer.not_yet("these are places in the support or the query; return the row numbers that stand there")
     if extra:
-        raise _NotYet(f"{told(extra[0])} is {welcome(extra[0])}", given)
-    raise _NotYet(f"{told(missing[0])} is missing from your answer: {why(missing[0])}", given)
+        raise answer.not_yet(f"{told(extra[0])} is {welcome(extra[0])}")
+    raise answer.not_yet(f"{told(missing[0])} is missing from your answer: {why(missing[0])}")
 
 
 def _places(rows: np.ndarray, wanted: list[int]) -> set[int]:
@@ -490,7 +407,3 @@ def _places(rows: np.ndarray, wanted: list[int]) -> set[int]:
 
 def _listed(sizes: list[int]) -> str:
     return ", ".join(map(str, sizes[:12])) + (", ..." if len(sizes) > 12 else "")
-
-
-def _short(answer: Any) -> str:
-    return f"{answer!r:.60}"

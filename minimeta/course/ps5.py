@@ -5,23 +5,25 @@ Each check calls your function on fresh random inputs, says in words what is wro
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 import torch
+from numpy.random import Generator
 from torch import Tensor
 
 from ..trees import TaskTree
+from .verdict import Answer, NotYet, Student, graded
 
 Losses = Callable[[Tensor], Tensor]
 """Parameters (m, p), a row per task, to the support loss of each task at its own row, (m,)."""
 
+_INTERVAL = "three numbers: mean, low, high"
 
-def path_distances(function: Callable[[TaskTree], Any], seed: int = 0) -> bool:
+
+@graded("the edges up to the common node and down again.")
+def path_distances(student: Student, rng: Generator) -> None:
     """Check `function(tree)`: the number of edges between any two leaves, (m, m), in the order of `tree.leaves`."""
-    rng = np.random.default_rng(seed)
     a, b, c, d = rng.permutation(list("abcd"))
     comb = TaskTree.from_newick(f"((({a},{b}),{c}),{d});")  # lopsided, so that no mistake looks like another
     for tree in (comb, *(_random_tree(rng, m) for m in (5, 8, 8, 1))):
@@ -51,19 +53,16 @@ def path_distances(function: Callable[[TaskTree], Any], seed: int = 0) -> bool:
             "only one half is filled: the distance from j to i is that from i to j": np.triu(target),
             "only one half is filled, the lower; the distance from i to j is that from j to i": np.tril(target),
         }
-        answer = _array(_call(function, tree), (m, m), "a row and a column per leaf")
-        if answer is None or not _is_right(answer, target, named, f"{tree.newick()} with leaves {_names(tree)}"):
-            return False
-    print("Right: the edges up to the common node and down again.")
-    return True
+        answer = student(tree=tree)
+        answer.compare(target, named, "a row and a column per leaf")
 
 
-def tree_weights(function: Callable[[np.ndarray, float], Any], seed: int = 0) -> bool:
+@graded("near tasks count more; decay 0 asks everyone alike, a large decay the nearest alone.")
+def tree_weights(student: Student, rng: Generator) -> None:
     """Check `function(distances, decay)`: weights proportional to exp(-decay * distance), rows adding up to 1.
 
     distances (r, m): row i holds those of task i to the m tasks that have a gradient.
     """
-    rng = np.random.default_rng(seed)
     for m, decay in ((4, 0.7), (6, float(rng.uniform(0.2, 1.0))), (5, 0.0), (7, 60.0), (7, 1e4)):
         up, common = _ways(_random_tree(rng, m))
         d = up + up.T - 2 * common
@@ -86,31 +85,28 @@ def tree_weights(function: Callable[[np.ndarray, float], Any], seed: int = 0) ->
                 "you divide by the decay; multiply the distance by it": _rows(np.exp(-d / decay)) if decay else one,
                 "these are equal weights at every decay": np.full(d.shape, 1 / d.shape[1]),
             }
-        given = f"decay={decay:.4g}, distances:\n{_text(d)}"
-        answer = _array(_call(function, d.copy(), decay), d.shape, "as the distances", finite=False)
-        if answer is None:
-            return False
-        lost = ~np.isfinite(answer).all(1) | ~answer.any(1)
+        given = f"decay={decay:.4g}, distances:\n" + "\n".join(f"    {row}" for row in d)
+        answer = student(distances=d, decay=decay, given=given)
+        weights = answer.array(d.shape, "as the distances", finite=False)
+        lost = ~np.isfinite(weights).all(1) | ~weights.any(1)
         if lost.any():
             i = int(lost.argmax())
-            print(
-                f"Not yet: row {i} of your weights is {answer[i]}: at decay {decay:g} all its exponentials are too "
-                "small or too large for a computer.\n  Subtract the smallest distance *of the row* before exp: the "
-                f"weights stay the same, and the largest term is exp(0) = 1.\n  distances of the row: {d[i]}"
+            raise NotYet(
+                f"row {i} of your weights is {weights[i]}: at decay {decay:g} all its exponentials are too "
+                "small or too large for a computer",
+                "Subtract the smallest distance *of the row* before exp: the weights stay the same, and the largest "
+                "term is exp(0) = 1.",
+                f"distances of the row: {d[i]}",
             )
-            return False
-        if not _is_right(answer, target, named, given):
-            return False
-    print("Right: near tasks count more; decay 0 asks everyone alike, a large decay the nearest alone.")
-    return True
+        answer.compare(target, named, "as the distances")
 
 
-def weighted_step(function: Callable[[Tensor, Losses, Tensor, float], Any], seed: int = 0) -> bool:
+@graded("every task moves with its own mixture of the gradients, and ω can learn through the step.")
+def weighted_step(student: Student, rng: Generator) -> None:
     """Check `function(theta, support_losses, weights, rate)`: theta_i - rate * sum_j w_ij g_j, differentiable.
 
     theta (m, p), weights (m, m); g_j is the gradient of task j's support loss at theta_j, TreeMAML's eq. 8.
     """
-    rng = np.random.default_rng(seed)
     for m, p in ((3, 2), (5, 4), (4, 1)):
         x, y, start, pull = (torch.from_numpy(rng.standard_normal(s)) for s in ((m, 3, p), (m, 3), (m, p), (m, p)))
         weights, rate = torch.from_numpy(rng.dirichlet(np.ones(m), m)), float(rng.uniform(0.1, 0.4))
@@ -122,18 +118,10 @@ def weighted_step(function: Callable[[Tensor, Losses, Tensor, float], Any], seed
 
         omega = torch.from_numpy(rng.standard_normal(p)).requires_grad_()
         theta = start + omega  # every task has moved on from ω by itself
-        answer = _call(function, theta, losses, weights, rate)
-        if answer is None:
-            return False
-        if not isinstance(answer, Tensor):
-            print(f"Not yet: your function returned {_short(answer)}; expected a tensor of shape {(m, p)}.")
-            return False
-        values = _array(answer, (m, p), "a row of parameters per task")
-        if values is None:
-            return False
-        g = _gradients(losses, theta)
+        answer = student(theta=theta, support_losses=losses, weights=weights, rate=rate)
+        g = torch.autograd.grad(losses(theta).sum(), theta, create_graph=True)[0]
+        step = theta - rate * weights @ g
         with torch.no_grad():
-            step = theta - rate * weights @ g
             at_mine = torch.stack([weights[i] @ _gradients(losses, theta[i].expand(m, p)) for i in range(m)])
             middle = _gradients(losses, theta.mean(0).expand(m, p))
             named = {
@@ -163,61 +151,22 @@ def weighted_step(function: Callable[[Tensor, Losses, Tensor, float], Any], seed
                 "this is the change; add it to theta": -rate * weights @ g,
                 "no step was taken": theta,
             }
-        named = {words: value.detach().numpy() for words, value in named.items()}
-        if not _is_right(values, step.numpy(), named, f"{m} tasks with {p} parameters each, rate={rate:.3f}"):
-            return False
-        if not _has_meta_gradient(answer, theta, omega, losses, weights, rate, pull):
-            return False
-    print("Right: every task moves with its own mixture of the gradients, and ω can learn through the step.")
-    return True
+        answer.compare(step, named, "a row of parameters per task")
+        cut = {
+            "the gradients are constants to autograd, which is the first-order answer: take them at theta itself, not "
+            "at a detached copy, and with create_graph=True": theta - rate * weights @ g.detach(),
+            "theta is detached in the difference; only the gradients know ω": theta.detach() - rate * weights @ g,
+        }
+        answer.compare_gradient(omega, step, pull, cut)
 
 
-def _has_meta_gradient(
-    answer: Tensor, theta: Tensor, omega: Tensor, losses: Losses, weights: Tensor, rate: float, pull: Tensor
-) -> bool:
-    """Does `answer` pass the whole gradient on to ω, second order included? Print what is missing."""
-
-    def back(result: Tensor) -> Tensor | None:
-        if not result.requires_grad:
-            return None
-        return torch.autograd.grad((result * pull).sum(), omega, retain_graph=True, allow_unused=True)[0]
-
-    g = torch.autograd.grad(losses(theta).sum(), theta, create_graph=True)[0]
-    target, first = back(theta - rate * weights @ g), back(theta - rate * weights @ g.detach())
-    through = back(theta.detach() - rate * weights @ g)
-    try:
-        found = back(answer)
-    except RuntimeError as error:
-        print(f"Not yet: the values are right, but the result cannot be differentiated: {_line(error)}.")
-        return False
-    if found is None:
-        print(
-            "Not yet: the values are right, but the result does not depend on ω any more: something is detached. "
-            "Without a path to ω there is no meta-gradient."
-        )
-        return False
-    hints = {
-        "the gradients are constants to autograd, which is the first-order answer: take them at theta itself, not at a "
-        "detached copy, and with create_graph=True": first,
-        "theta is detached in the difference; only the gradients know ω": through,
-    }
-    if torch.allclose(found, target):
-        return True
-    hint = next((words for words, value in hints.items() if torch.allclose(found, value)), "it is off")
-    print(
-        f"Not yet: the values are right, but look at the meta-gradient: {hint}.\n"
-        f"  yours  {np.round(found.numpy(), 3)}\n  target {np.round(target.detach().numpy(), 3)}"
-    )
-    return False
-
-
-def paired_difference(function: Callable[..., Any], seed: int = 0) -> bool:
+@graded("the mean of the paired differences, and how far it would move with other seeds.")
+def paired_difference(student: Student, rng: Generator) -> None:
     """Check `function(ours, control, seed)`: the mean of ours - control and its 95 % interval, (mean, low, high).
 
     ours and control (seeds, episodes) are losses on the same draws. The interval is a percentile bootstrap over
     seeds: 10,000 times as many seeds as there are, drawn with replacement, each with all its episodes.
     """
-    rng = np.random.default_rng(seed)
     for n, count in ((6, 30), (9, 20)):
         # Draws differ much in how hard they are (which pairing takes out), seeds in the difference, unevenly.
         hard = rng.gamma(2.0, 1.0, (n, 1)) + rng.gamma(2.0, 1.0, (n, count))
@@ -226,37 +175,24 @@ def paired_difference(function: Callable[..., Any], seed: int = 0) -> bool:
         difference = spread - rng.uniform(0.4, 0.6) + 0.1 * rng.standard_normal((n, 1))
         control = hard + 3
         ours = control + difference + 0.3 * rng.standard_normal((n, count))
-        answer = _array(_call(function, ours, control, 5), (3,), "three numbers: mean, low, high")
-        if answer is None:
-            return False
-        if not _is_interval(answer, ours, control):
-            return False
-        again = _array(_call(function, ours, control, 5), (3,), "three numbers: mean, low, high")
-        if again is None:
-            return False
-        if not np.array_equal(answer, again):
-            print(
-                "Not yet: called twice with the same seed, your function gives two intervals.\n"
-                f"  first {np.round(answer, 4)}, then {np.round(again, 4)}\n"
-                "  Draw from np.random.default_rng(seed), made inside the function."
+        answer = student(ours=ours, control=control, seed=5)
+        _compare_interval(answer, ours, control)
+        again = student(ours=ours, control=control, seed=5)
+        first, second = (each.array((3,), _INTERVAL) for each in (answer, again))
+        if not np.array_equal(first, second):
+            raise NotYet(
+                "called twice with the same seed, your function gives two intervals",
+                f"first {np.round(first, 4)}, then {np.round(second, 4)}",
+                "Draw from np.random.default_rng(seed), made inside the function.",
             )
-            return False
-    print("Right: the mean of the paired differences, and how far it would move with other seeds.")
-    return True
 
 
-def _is_interval(answer: np.ndarray, ours: np.ndarray, control: np.ndarray) -> bool:
+def _compare_interval(answer: Answer, ours: np.ndarray, control: np.ndarray) -> None:
     """Compare (mean, low, high) with the reference, the ends up to the chance of the resampling."""
+    found = answer.array((3,), _INTERVAL)
     rng, d = np.random.default_rng(0), ours - control
     n, count = d.shape
     seeds, mean, times = d.mean(1), d.mean(), 10_000
-    means = seeds[rng.integers(0, n, (4 * times, n))].mean(1)
-    low, high = np.percentile(means, [2.5, 97.5])
-    given = f"{n} seeds, {count} episodes"
-    shown = (
-        f"\n  for {given}\n  yours  mean {answer[0]:.4f}, interval {answer[1]:.4f} to {answer[2]:.4f}"
-        f"\n  target mean {mean:.4f}, interval {low:.4f} to {high:.4f}"
-    )
     centres = {
         "the sign is turned: it is ours less the control, below 0 where ours has the lower loss": -mean,
         "this is the median; take the mean": np.median(d),
@@ -265,18 +201,14 @@ def _is_interval(answer: np.ndarray, ours: np.ndarray, control: np.ndarray) -> b
         "this is a share of the control's loss; take the difference itself": mean / control.mean(),
         "this is the mean loss of ours; subtract the control's": ours.mean(),
     }
-    if not np.isclose(answer[0], mean, rtol=1e-6):
-        hint = next((words for words, value in centres.items() if np.isclose(answer[0], value, rtol=1e-6)), None)
-        print(f"Not yet: {hint or 'the mean difference is off'}.{shown}")
-        return False
+    Answer(found[0], answer.given).compare(mean, centres, otherwise="the mean difference is off")
 
     # A resampled mean varies from run to run of the bootstrap; 0.15 of its spread is four times that.
-    close = 0.15 * means.std()
-    if np.allclose(answer[1:], [low, high], rtol=0, atol=close):
-        return True
-    if answer[1] > answer[2]:
-        print(f"Not yet: your interval is upside down: the low end comes first.{shown}")
-        return False
+    means = seeds[rng.integers(0, n, (4 * times, n))].mean(1)
+    low, high = np.percentile(means, [2.5, 97.5])
+    near = 0.15 * means.std()
+    if np.allclose(found[1:], [low, high], rtol=0, atol=near):
+        return
     rows = seeds.std(ddof=1) / n**0.5
     mine, theirs = (ours.mean(1)[rng.integers(0, n, (times, n))], control.mean(1)[rng.integers(0, n, (times, n))])
     whole = rng.choice(d.ravel(), (2000, d.size)).mean(1)
@@ -312,16 +244,18 @@ def _is_interval(answer: np.ndarray, ours: np.ndarray, control: np.ndarray) -> b
         "nothing varies: draw with replacement, as many seeds as there are": np.array([mean, mean]),
         "the sign of the interval is turned: it belongs to ours less the control": -np.array([high, low]),
     }
-    off = {words: np.abs(answer[1:] - ends).max() for words, ends in named.items()}
+    off = {words: np.abs(found[1:] - ends).max() for words, ends in named.items()}
     hint = min(off, key=off.__getitem__)
-    if off[hint] > close:
-        near = np.abs(answer[1:] - [low, high]).max() < 4 * close
-        hint = "the interval is near, but off: draw 10,000 times" if near else "the interval is off"
-    print(f"Not yet: {hint}.{shown}")
-    return False
+    if found[1] > found[2]:
+        hint = "your interval is upside down: the low end comes first"
+    elif off[hint] > near:
+        almost = np.abs(found[1:] - [low, high]).max() < 4 * near
+        hint = "the interval is near, but off: draw 10,000 times" if almost else "the interval is off"
+    shown = "{} mean {:.4f}, interval {:.4f} to {:.4f}"
+    raise answer.not_yet(hint, shown.format("yours ", *found), shown.format("target", mean, low, high))
 
 
-def _random_tree(rng: np.random.Generator, m: int) -> TaskTree:
+def _random_tree(rng: Generator, m: int) -> TaskTree:
     """A tree of m leaves with random branches, chains and edge lengths; names are not in their order."""
     names = [str(name) for name in rng.permutation([f"t{i}" for i in range(m)])]
 
@@ -344,10 +278,6 @@ def _ways(tree: TaskTree) -> tuple[np.ndarray, np.ndarray]:
     return up, np.array([[len({*one} & {*other}) - 1 for other in paths] for one in paths])
 
 
-def _names(tree: TaskTree) -> str:
-    return " ".join(tree.leaves)
-
-
 def _rows(values: np.ndarray) -> np.ndarray:
     return values / values.sum(1, keepdims=True)
 
@@ -361,78 +291,3 @@ def _gradients(losses: Losses, theta: Tensor) -> Tensor:
     with torch.enable_grad():
         own = theta.detach().clone().requires_grad_()
         return torch.autograd.grad(losses(own).sum(), own)[0]
-
-
-def _call(function: Callable[..., Any], *inputs: Any) -> Any:
-    """What the student's function returns, or None after a sentence: it failed, gave None or changed its inputs."""
-    arrays = [value for value in inputs if isinstance(value, np.ndarray | Tensor)]
-    kept = [value.detach().clone() if isinstance(value, Tensor) else value.copy() for value in arrays]
-    try:
-        with np.errstate(all="ignore"):
-            answer = function(*inputs)
-    except NotImplementedError:
-        print("Not yet: your function is not written yet.")
-        return None
-    except Exception as error:
-        name = getattr(function, "__name__", "")
-        line = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.name == name][-1:]
-        where = f" in line {line[0]} of your cell" if line else ""
-        print(f"Not yet: your function stopped{where} with {type(error).__name__}: {_line(error)}.")
-        return None
-    if answer is None:
-        print("Not yet: your function returned None; does it end with `return`?")
-        return None
-    for now, then in zip(arrays, kept, strict=True):
-        same = torch.equal(now.detach(), then) if isinstance(now, Tensor) else np.array_equal(now, then)
-        if not same:
-            print("Not yet: your function changes its inputs; work on a copy.")
-            return None
-    return answer
-
-
-def _array(answer: Any, shape: tuple[int, ...], what: str, finite: bool = True) -> np.ndarray | None:
-    """`answer` as an array of that shape, or None after a sentence (nothing more is said of None)."""
-    if answer is None:
-        return None
-    try:
-        values = np.asarray(answer.detach() if isinstance(answer, Tensor) else answer, float)
-    except (TypeError, ValueError, RuntimeError):
-        print(f"Not yet: your function returned {_short(answer)}; expected shape {shape}, {what}.")
-        return None
-    if values.shape != shape:
-        print(f"Not yet: your result has shape {values.shape}; it must be {shape}, {what}.")
-        return None
-    if finite and not np.isfinite(values).all():
-        print(f"Not yet: your result has values that are not finite numbers: {_short(values)}.")
-        return None
-    return values
-
-
-def _is_right(answer: np.ndarray, target: np.ndarray, named: Mapping[str, np.ndarray], given: str) -> bool:
-    """Compare with the target; print the mistake by its name where it is known, and the first row that is wrong."""
-    if _close(answer, target):
-        return True
-    hint = next((words for words, value in named.items() if not _close(value, target) and _close(answer, value)), None)
-    i = next(i for i in range(len(answer)) if not _close(answer[i], target[i]))
-    print(
-        f"Not yet: {hint or 'the values are off'}.\n  for {given}\n"
-        f"  yours,  row {i}: {np.round(answer[i], 4)}\n  target, row {i}: {np.round(target[i], 4)}"
-    )
-    return False
-
-
-def _close(one: np.ndarray, other: np.ndarray) -> bool:
-    return np.allclose(one, other, rtol=1e-5, atol=1e-8)
-
-
-def _text(values: np.ndarray) -> str:
-    return "\n".join(f"    {row}" for row in values)
-
-
-def _line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0].rstrip(".") or "no message"
-
-
-def _short(value: Any) -> str:
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 60 else text[:57] + "..."

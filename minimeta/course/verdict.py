@@ -1,0 +1,329 @@
+"""What a student's function did: the one way to call it, to compare its answer, and to say what is wrong.
+
+A check is a function of a `Student` and of the generator that all its random inputs come from, below `graded` (for a
+problem set) or `exercise` (for a walkthrough), which holds what is said of a right answer:
+
+    @graded("the mean over the examples of 2 (x·w - y) x.")
+    def gradient(student: Student, rng: Generator) -> None:
+        w, X, y = ...
+        answer = student(w=w, X=X, y=y)
+        answer.compare(target, {"the sign is turned": -target}, rows="one number for each parameter")
+
+Every step raises `NotYet` at the first fault, with the sentence that the student reads; nothing has to be asked after
+it. A problem set is then content alone: the inputs, the target, and what the known mistakes would give instead.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+import traceback
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations, islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.random import Generator
+
+from .values import close, copied, numbers, same, short, told
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+LONGEST = 200
+"""So many items are read from an answer that is made while it is read."""
+
+Check = Callable[["Student", Generator], None]
+
+
+class NotYet(Exception):
+    """What is wrong, in words, and lines that show it: `NotYet("your steps go uphill", "for rate=0.1")`."""
+
+    def __str__(self) -> str:
+        words, *lines = self.args
+        end = "" if words.endswith(("?", ".")) else "."
+        return "\n  ".join([words + end, *filter(None, lines)])
+
+
+def graded(praise: str) -> Callable[[Check], Callable[..., bool]]:
+    """Make of a check what grades: `(function, seed=0)` prints "Right: " or "Not yet: " and returns which."""
+
+    def decorate(check: Check) -> Callable[..., bool]:
+        def judge(function: Callable[..., Any], seed: int = 0) -> bool:
+            try:
+                check(Student(function), np.random.default_rng(seed))
+            except NotYet as fault:
+                print(f"Not yet: {fault}")
+                return False
+            print(f"Right: {praise}")
+            return True
+
+        return _like(check, judge)
+
+    return decorate
+
+
+def exercise(praise: str) -> Callable[[Check], Callable[..., None]]:
+    """The same for the last line of a notebook's cell: it returns None, which a notebook does not show."""
+
+    def decorate(check: Check) -> Callable[..., None]:
+        grade = graded(praise)(check)
+
+        def judge(function: Callable[..., Any], seed: int = 0) -> None:
+            grade(function, seed)
+
+        return _like(check, judge)
+
+    return decorate
+
+
+def _like(check: Check, judge: Callable[..., Any]) -> Callable[..., Any]:
+    """`judge` with the name and the docstring of the check; help shows its own arguments, `??` the check's source."""
+    judge.__signature__ = inspect.signature(judge)
+    return functools.wraps(check)(judge)
+
+
+class Student:
+    """A student's function. Calling it gives an `Answer`, or raises `NotYet` where there is none."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+
+    def __call__(self, *, given: str = "", known: Mapping[type[Exception], str] | None = None, **inputs: Any) -> Answer:
+        """What the function returns for these inputs, given by position; they must stay as they are but for rounding.
+
+        A sentence on the answer shows the inputs by their names, or `given` in their place; `known` has words for
+        exceptions that say more than their name.
+        """
+        before = {name: copied(value) for name, value in inputs.items()}
+        given = given or told(inputs)
+        shown = given and f"for {given}"
+        try:
+            with np.errstate(all="ignore"):
+                answer = self._function(*inputs.values())
+                if isinstance(answer, Iterator):  # its code runs while it is read
+                    answer = [copy.deepcopy(item) for item in islice(answer, LONGEST)]
+        except NotImplementedError as error:
+            raise NotYet(self._blank(error)) from None
+        except Exception as error:
+            words = (known or {}).get(type(error))
+            stopped = f"your function stopped with {type(error).__name__}: {_first_line(error)}"
+            raise NotYet(words or stopped, self._line(error), shown) from None
+        if answer is None:
+            raise NotYet("your function returned None; does it end with `return`?")
+        if not same(inputs, before):
+            raise NotYet(
+                "your function changes its inputs; work on a copy: x = x - y makes something new, "
+                "while x -= y, append, sort and shuffle change what was given",
+                shown,
+            )
+        return Answer(answer, given)
+
+    def _blank(self, error: NotImplementedError) -> str:
+        """Is it this function that is not written yet, or one that it calls?"""
+        where = traceback.extract_tb(error.__traceback__)[-1].name
+        own = where in (getattr(self._function, "__name__", where), "<lambda>")
+        return f"your function {'is' if own else f'calls `{where}`, which is'} not written yet"
+
+    def _line(self, error: Exception) -> str:
+        """The student's line where the error came up, if it can be read."""
+        file = getattr(getattr(self._function, "__code__", None), "co_filename", None)
+        lines = [frame.line for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+        return f"in your line: {lines[-1]}" if lines and lines[-1] else ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a student's function returned, or a part of it by its name, and what the function was given."""
+
+    value: Any
+    given: str = ""
+    name: str = ""
+
+    def not_yet(self, words: str, *lines: str) -> NotYet:
+        """The fault to raise: what is wrong, for which inputs, and lines that show it."""
+        return NotYet(words, self.given and f"for {self.given}", *lines)
+
+    def expected(self, what: str) -> NotYet:
+        """The fault of an answer of the wrong kind."""
+        subject = f"{self.name} is" if self.name else "your function returned"
+        return self.not_yet(f"{subject} {short(self.value)}; expected {what}")
+
+    # --- The answer as what it should be; anything else is NotYet ---
+
+    def number(self) -> float:
+        """As one number."""
+        try:
+            return float(self.value)
+        except (TypeError, ValueError, RuntimeError):
+            raise self.expected("a number") from None
+
+    def array(self, shape: tuple[int, ...], rows: str, finite: bool = True) -> np.ndarray:
+        """As numbers of this shape, whose `rows` are described in words; a tensor's gradient is left behind."""
+        try:
+            array = numbers(self.value)
+        except (TypeError, ValueError, RuntimeError):
+            raise self.expected(f"numbers of shape {shape}, {rows}") from None
+        name = self.name or "your answer"
+        if array.shape != shape:
+            raise self.not_yet(f"{name} has shape {array.shape}; it must be {shape}, {rows}")
+        if finite and not np.isfinite(array).all():
+            raise self.not_yet(f"{name} has NaN or infinity in it, which are not finite numbers")
+        return array
+
+    def choice(self, *options: Any) -> Any:
+        """As one of these texts or truth values."""
+        for option in options:
+            if isinstance(self.value, str | int | np.generic) and self.value == option:
+                return option
+        names = [f'"{option}"' if isinstance(option, str) else str(option) for option in options]
+        raise self.expected(f"{', '.join(names[:-1])} or {names[-1]}")
+
+    def labels(self, count: int) -> list[Hashable]:
+        """As one label per task, for `count` tasks."""
+        if not isinstance(self.value, Iterable) or isinstance(self.value, str | dict):
+            raise self.expected("one label per task")
+        labels = list(self.value)
+        if len(labels) != count:
+            raise self.not_yet(f"your function gave {len(labels)} labels for {count} tasks")
+        for label in labels:
+            try:
+                hash(label)
+            except TypeError:
+                words = f"the label {short(label)} cannot be compared as a label; a tuple or a number can"
+                raise self.not_yet(words) from None
+        return labels
+
+    def function(self, what: str) -> Student:
+        """As a function of the student's, to be called in its turn."""
+        if not callable(self.value):
+            raise self.expected(what)
+        return Student(self.value)
+
+    def parts(self, what: str, *names: str) -> list[Answer]:
+        """As a sequence of as many parts as there are names."""
+        count = len(self.value) if hasattr(self.value, "__len__") else 0
+        if count != len(names) or isinstance(self.value, str | dict | set):
+            raise self.expected(what)
+        return [Answer(part, self.given, name) for part, name in zip(self.value, names, strict=True)]
+
+    # --- Beside the target ---
+
+    def compare(self, target: Any, named: Mapping[str, Any], rows: str = "numbers", otherwise: str = "") -> None:
+        """Raise unless the answer is `target`, a number or an array, but for rounding.
+
+        `named` holds what known mistakes would give, by the sentence to say then: a value like the target, or a tuple
+        of several; `otherwise` is what is said of other mistakes. `rows` says in words what the rows of an array are.
+        """
+        target = numbers(target)
+        answer = self.array(target.shape, rows) if target.ndim else np.array(self.number())
+        if close(answer, target):
+            return
+        off = otherwise or ("the values are off" if target.ndim else "the value is off")
+        hint = _mistake(answer, target, named) or _resemblance(answer, target) or off
+        raise self.not_yet(hint, *_beside(answer, target))
+
+    def compare_gradient(self, omega: Tensor, target: Tensor, pull: Tensor, named: Mapping[str, Tensor]) -> None:
+        """Raise unless the answer, whose values are right, passes on to ω the gradient that `target` passes on.
+
+        It is the gradient (p,) in `omega` of the sum of `pull` times the answer. `named` holds what known mistakes
+        would have returned: tensors of the same shape, by the sentence to say then.
+        """
+        import torch
+
+        def back(result: Tensor) -> Tensor | None:
+            if not result.requires_grad:
+                return None
+            total = (pull.to(result.dtype) * result).sum()
+            return torch.autograd.grad(total, omega, retain_graph=True, allow_unused=True)[0]
+
+        if not hasattr(self.value, "requires_grad"):
+            raise self.expected(f"a tensor of shape {tuple(target.shape)}, through which gradients flow")
+        if omega.grad is not None:
+            raise self.not_yet("your function leaves a gradient in omega.grad; use torch.autograd.grad, not backward()")
+        right = "the values are right, but"
+        try:
+            found = back(self.value)
+        except RuntimeError as error:
+            raise self.not_yet(f"{right} the result cannot be differentiated: {_first_line(error)}") from None
+        if found is None:
+            raise self.not_yet(f"{right} θ is cut off from ω: no detach, numpy, .data or new leaf on the way")
+        wanted = back(target)
+        if close(found, wanted):
+            return
+        hint = _mistake(found, wanted, {words: back(result) for words, result in named.items()})
+        hint = hint or "a part of the meta-gradient is lost; some step is cut off from ω"
+        shown = _beside(numbers(found), numbers(wanted))
+        raise self.not_yet(f"{right} {hint}", "the gradient of a weighted sum of θ", *shown)
+
+
+def compare_all(
+    answers: Sequence[Answer],
+    targets: Sequence[Any],
+    named: Mapping[str, Sequence[Any]],
+    reasons: Sequence[str] = (),
+    form: Callable[[Any], Any] = lambda value: value,
+    otherwise: str = "",
+) -> None:
+    """Raise unless every answer is its target: text, truth values, or what `form` brings to a value to compare.
+
+    `named` holds what known mistakes would give in all the cases, in that form, by the sentence to say then: a list
+    like the targets, or a tuple of several. Of other mistakes `otherwise` is said, or else the reason for the target.
+    The wrong answer that takes the fewest words is shown, with that reason.
+    """
+    found = [form(answer.value) for answer in answers]
+    wrong = [i for i, target in enumerate(targets) if found[i] != form(target)]
+    if not wrong:
+        return
+    known = (words for words, values in named.items() if found in _alternatives(values))
+    i = min(wrong, key=lambda i: len(answers[i].given))
+    reason = reasons[i] if reasons else ""
+    hint = next(known, None) or otherwise or reason or "this is not what the rule gives"
+    why = f": {reason}" if reason and reason != hint else ""
+    raise answers[i].not_yet(hint, f"yours {short(answers[i].value)}, target {short(targets[i])}{why}")
+
+
+def parted(labels: Sequence[Hashable], wanted: Sequence[Hashable]) -> tuple[int, int] | None:
+    """The first two tasks that are together by one list of labels and apart by the other; None if there are none."""
+    pairs = combinations(range(len(labels)), 2)
+    return next((pair for pair in pairs if len({labels[i] for i in pair}) != len({wanted[i] for i in pair})), None)
+
+
+def _alternatives(wrong: Any) -> tuple:
+    return wrong if isinstance(wrong, tuple) else (wrong,)
+
+
+def _mistake(answer: Any, target: Any, named: Mapping[str, Any]) -> str | None:
+    """The sentence of the first known mistake that gives this answer, where it does not give the target too."""
+    for words, wrong in named.items():
+        if any(close(answer, value) and not close(value, target) for value in _alternatives(wrong)):
+            return words
+    return None
+
+
+def _resemblance(answer: np.ndarray, target: np.ndarray) -> str | None:
+    """What can be said of numbers that no known mistake gives."""
+    if not target.ndim:
+        return None if np.isfinite(answer) else f"{answer} is not a finite number"
+    if not answer.any():
+        return "your answer is all zeros"
+    times = (answer * target).sum() / max((target * target).sum(), 1e-300)
+    factor = f"your answer is {times:.3g} times the target: look for a factor"
+    return factor if target.size > 1 and close(answer, times * target) else None
+
+
+def _beside(answer: np.ndarray, target: np.ndarray) -> list[str]:
+    """Yours and the target: a number, an array (n,), or of an array (m, n) the row that is furthest off."""
+    if not target.ndim:
+        return [f"yours {answer:.4f}, target {target:.4f}"]
+    row = ""
+    if target.ndim > 1:
+        i = int(np.abs(answer - target).max(1).argmax())
+        answer, target, row = answer[i], target[i], f", row {i}:"
+    return [f"yours{row}  {np.round(answer, 4)}", f"target{row} {np.round(target, 4)}"]
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0].rstrip(".") or "no message"

@@ -1,0 +1,193 @@
+"""What a check does with a student's function: it calls it, compares, and says what is wrong."""
+
+import inspect
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from minimeta.course.values import close, same, told
+from minimeta.course.verdict import Answer, NotYet, Student, compare_all, exercise, graded, parted
+
+
+@graded("twice the sum.")
+def doubles(student, rng):
+    """Check `function(x, y)`: twice their sum."""
+    for _ in range(3):
+        x, y = rng.uniform(1, 2, 2)
+        student(x=x, y=y).compare(2 * (x + y), {"the factor 2 is missing": x + y, "only one of them": (2 * x, 2 * y)})
+
+
+def test_a_check_says_what_it_finds_and_returns_whether_it_is_right(capsys):
+    assert doubles(lambda x, y: 2 * x + 2 * y) is True
+    assert doubles(lambda x, y: x + y) is False
+    assert doubles(lambda x, y: 2 * y, seed=3) is False
+    said = capsys.readouterr().out
+    assert said.startswith("Right: twice the sum.\nNot yet: the factor 2 is missing.\n  for x=1.637, y=1.27\n  yours ")
+    assert "Not yet: only one of them.\n" in said
+
+
+def test_an_exercise_returns_nothing(capsys):
+    assert exercise("yes.")(lambda student, rng: None)(max) is None
+    assert capsys.readouterr().out == "Right: yes.\n"
+
+
+def test_help_shows_what_a_student_calls():
+    assert list(inspect.signature(doubles).parameters) == ["function", "seed"]
+    assert doubles.__name__ == "doubles" and doubles.__doc__.startswith("Check `function(x, y)`")
+    assert "student(x=x, y=y)" in inspect.getsource(doubles)
+
+
+def fault(call, *options, **inputs):
+    with pytest.raises(NotYet) as caught:
+        call(*options, **inputs)
+    return str(caught.value)
+
+
+def blank(*inputs):
+    raise NotImplementedError
+
+
+def calls_a_blank(*inputs):
+    return blank(*inputs)
+
+
+def divides(x):
+    return x / 0
+
+
+def test_what_stops_a_function_is_told():
+    assert fault(Student(blank), x=1) == "your function is not written yet."
+    assert fault(Student(calls_a_blank), x=1) == "your function calls `blank`, which is not written yet."
+    assert fault(Student(lambda x: None), x=1) == "your function returned None; does it end with `return`?"
+    said = fault(Student(divides), x=1)
+    assert said == (
+        "your function stopped with ZeroDivisionError: division by zero.\n  in your line: return x / 0\n  for x=1"
+    )
+    assert fault(Student(divides), known={ZeroDivisionError: "mind the zero"}, x=1).startswith("mind the zero.\n")
+    assert fault(Student(divides), given="one", x=1).endswith("\n  for one")
+
+
+def put(place, value):
+    def change(x):
+        x[place] = value
+        return 0
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "x"),
+    [
+        (put(0, 5.0), np.zeros(3)),
+        (put(0, 5.0), torch.zeros(3)),
+        (put(0, 5), [0, 1]),
+        (put(0, 5), [[0], [1]]),
+        (put("a", 5), {"a": np.zeros(2)}),
+        (put("b", 5), {"a": np.zeros(2)}),
+        (put("a", 5), pd.DataFrame({"a": [1, 2]})),
+        (lambda x: x[0].fill(5), (np.zeros(2), np.zeros(2))),
+        (lambda x: x.append(1), [0]),
+    ],
+)
+def test_changed_inputs_are_seen(change, x):
+    assert "changes its inputs; work on a copy" in fault(Student(lambda x: change(x) or 0), x=x)
+
+
+def test_what_was_moved_and_put_back_is_not_changed():
+    def moves(x):
+        x += 0.1
+        x -= 0.1
+        return x
+
+    assert close(Student(moves)(x=np.arange(3.0)).value, np.arange(3))
+    assert same({"a": (1, [np.ones(2)])}, {"a": (1, [np.ones(2) + 1e-12])})
+    assert not same([1, 2], [1, 2, 3])
+
+
+def test_an_answer_that_is_made_while_it_is_read_is_read_once():
+    def shuffles(x):
+        while True:
+            x = np.roll(x, 1)
+            yield x
+
+    answer = Student(shuffles)(x=np.arange(3)).value
+    assert len(answer) == 200 and answer[1].tolist() == [1, 2, 0]
+
+    def breaks(x):
+        yield 1 / 0
+
+    assert "ZeroDivisionError" in fault(Student(breaks), x=1)
+
+
+def test_inputs_are_told_by_name():
+    inputs = {
+        "w": np.array([0.5, 1 / 3]),
+        "n": np.int64(3),
+        "X": np.ones((5, 3)),
+        "draw": len,
+        "rng": np.random.default_rng(0),
+    }
+    assert told(inputs) == "w=[0.5, 0.3333], n=3, X (5, 3)"
+    assert told({"tree": (("a",), "b"), "rate": 1 / 3, "rows": np.arange(99)}) == (
+        "tree=(('a',), 'b'), rate=0.3333, rows (99,)"
+    )
+
+
+def test_an_answer_of_the_wrong_kind_is_refused():
+    assert "returned 'x'; expected a number." in fault(Answer("x").number)
+    assert "returned 'x'; expected numbers of shape (2,), a pair." in fault(Answer("x").array, (2,), "a pair")
+    assert "has shape (3,); it must be (2,), a pair." in fault(Answer([1, 2, 3]).array, (2,), "a pair")
+    assert "not finite" in fault(Answer([1, np.nan]).array, (2,), "a pair")
+    assert 'expected "up" or "down".' in fault(Answer("left").choice, "up", "down")
+    assert Answer(np.True_).choice(True, False) is True
+    assert "expected one label per task" in fault(Answer("abc").labels, 3)
+    assert "2 labels for 3 tasks" in fault(Answer([0, 1]).labels, 3)
+    assert "cannot be compared as a label" in fault(Answer([0, ([],)]).labels, 2)
+    assert "expected a sampler" in fault(Answer(3).function, "a sampler")
+    assert "expected two parts" in fault(Answer([1]).parts, "two parts", "the first", "the second")
+    first, second = Answer([1, "x"]).parts("two parts", "the first", "the second")
+    assert first.number() == 1 and fault(second.number) == "the second is 'x'; expected a number."
+
+
+def test_numbers_stand_beside_the_target():
+    target = np.array([[1.0, 2.0], [3.0, 4.0]])
+    said = fault(Answer(np.array([[1.0, 2.0], [3.0, 5.0]])).compare, target, {})
+    assert said == "the values are off.\n  yours, row 1:  [3. 5.]\n  target, row 1: [3. 4.]"
+    assert fault(Answer(3 * target).compare, target, {}).startswith("your answer is 3 times the target")
+    assert fault(Answer(0 * target).compare, target, {}).startswith("your answer is all zeros.")
+    assert fault(Answer(np.inf).compare, 1.0, {}).startswith("inf is not a finite number.")
+    assert fault(Answer(2.0).compare, 1.0, {"known": 2.0}, otherwise="other").startswith("known.\n  yours 2.0000, ")
+    assert fault(Answer(2.0).compare, 1.0, {}, otherwise="other").startswith("other.")
+    Answer(torch.tensor(target, dtype=torch.float32, requires_grad=True)).compare(target, {})
+
+
+def test_a_known_mistake_gives_every_answer_of_the_student():
+    answers = [Answer("a", "the long case"), Answer("b", "case 2"), Answer("b", "case 3")]
+    compare_all(answers, ["a", "b", "b"], {})
+    named = {"always b": ["b", "b", "b"], "two of them": (["c", "c", "c"], ["a", "b", "b"])}
+    said = fault(compare_all, answers, ["c", "a", "b"], named, ["first", "second", "third"])
+    assert said == "two of them.\n  for case 2\n  yours 'b', target 'a': second"
+    assert fault(compare_all, answers, ["a", "b", "a"], {}).startswith("this is not what the rule gives.")
+    assert fault(compare_all, answers, ["a", "b", "a"], {}, ["", "", "it is last"]).startswith("it is last.")
+    compare_all([Answer([2, 1])], [[1, 2]], {}, form=lambda value: tuple(sorted(value)))
+
+
+def test_the_first_pair_that_is_parted_is_found():
+    assert parted([0, 0, 1], ["x", "x", "y"]) is None
+    assert parted([0, 0, 1], ["x", "y", "y"]) == (0, 1)
+    assert parted([0, 1, 1], ["x", "y", "z"]) == (1, 2)
+
+
+def test_a_meta_gradient_is_compared_through_the_graph():
+    omega = torch.ones(2, requires_grad=True)
+    target, pull = omega**2, torch.tensor([1.0, 2.0])
+    named = {"it is first-order": 1 * omega}
+    Answer(omega * omega).compare_gradient(omega, target, pull, named)
+    assert "it is first-order" in fault(Answer(omega + 0).compare_gradient, omega, target, pull, named)
+    assert "is lost" in fault(Answer(omega * omega.detach() * 3).compare_gradient, omega, target, pull, named)
+    assert "cut off" in fault(Answer(target.detach()).compare_gradient, omega, target, pull, named)
+    assert "expected a tensor" in fault(Answer([1.0, 1.0]).compare_gradient, omega, target, pull, named)
+    target.sum().backward(retain_graph=True)
+    assert "omega.grad" in fault(Answer(omega * omega).compare_gradient, omega, target, pull, named)
