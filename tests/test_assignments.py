@@ -23,7 +23,7 @@ SETS = sorted(path.stem for path in COURSE.glob("source/*/*.ipynb"))
 FOLDER_BEFORE = sorted(COURSE.rglob("*"))
 REGION = re.compile(r"BEGIN (SOLUTION|HIDDEN TESTS|MARK SCHEME)[^\n]*\n(.*?)\n[^\n]*END \1", re.S)
 STUB = {"code": "# YOUR CODE HERE\n", "markdown": "YOUR ANSWER HERE"}
-DRAWING = re.compile(r"(plotly|ipywidgets|anywidget|matplotlib|minimeta\.\w*(plots|widgets))\b")
+DRAWING = re.compile(r"(plotly|ipywidgets|anywidget|matplotlib|minimeta\.show)\b")
 
 # The third student of problem set 1 gives first order for the meta-gradient of K steps and empties the test that finds
 # it, writes a right answer that warns, and adds a cell that wants the network.

@@ -1,5 +1,4 @@
-"""The checks of exercises and problem sets: they call a student's function and say in words what is wrong.
+"""The checks of exercises and problem sets: content, told through the one `verdict` on what a student's function did.
 
-`verdict` calls, compares and speaks; the other files hold inputs, targets and the names of mistakes, nothing else.
 Nothing here knows a study or a figure: an assignment needs the method and its texts alone.
 """
