@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import small_world
+from sklearn.metrics import f1_score
 from small_world import complaint
 
 from minimeta.__main__ import main
@@ -414,6 +415,28 @@ def test_all_targets_together_have_the_seeds_that_all_have(table_5, world, tmp_p
     line = line_of(reproduce.compare("xla-table5", tmp_path / "here"), "XLA-MAML hi", "all", "Baseline")
     assert line["ours"] == pytest.approx(100 * ours.mean()) and line["paired"] == line["seeds"] == 1
     assert line["gain"] == pytest.approx(100 * (ours.mean() - theirs.mean()))
+
+
+def test_a_metric_of_the_whole_set_is_one_of_all_rows_together(table_5, world, monkeypatch):
+    """Macro-F1 of all targets is not the mean of theirs; it has no figure of the paper, and accuracy keeps its own."""
+    before = reproduce.compare("xla-table5", table_5)
+    monkeypatch.setitem(METRICS, "nli", (*METRICS["nli"], small_world.MACRO_F1))
+    found = reproduce.compare("xla-table5", table_5)
+    pd.testing.assert_frame_equal(found[found["metric"] == "accuracy"].reset_index(drop=True), before)
+    assert found[found["metric"] == "macro_f1"][["paper", "paper_gain"]].isna().all(axis=None)
+    results, scores = comparisons.load(table_5), {}
+    right = [label for target in ("es", "zh") for label in results.rows[target]["label"]]
+    for record in results.records:
+        tests = record["results"]
+        said = [label for target in ("es", "zh") for label in tests[target]["zero-shot"]["predicted"]]
+        score = 100 * f1_score(right, said, labels=list("012"), average="macro")
+        scores.setdefault(comparisons.cell_of(record), []).append(score)
+    ours = line_of(found, "XLA-MAML hi", "all", "Joint hi", "macro_f1")
+    assert ours["ours"] == pytest.approx(np.mean(scores[Cell("xla-maml", ("hi",), False, None, True, True)]))
+    joint = line_of(found, "Joint hi", "all", "Baseline", "macro_f1")
+    assert joint["ours"] == pytest.approx(np.mean(scores[Cell("joint", ("hi",), False)]))
+    assert ours["gain"] == pytest.approx(ours["ours"] - joint["ours"]) and ours["low"] < ours["high"]
+    assert "\nzero-shot, macro-F1 in %" in report.text(found)
 
 
 def test_before_the_first_run_is_finished_all_ours_are_dashes(table_5, tmp_path, capsys):

@@ -28,7 +28,7 @@ from minimeta.studies.recipes import Cell
 from minimeta.studies.study import Run, World
 from minimeta.text import corpora, languages, phrases
 from minimeta.text.languages import LANGUAGES
-from minimeta.text.metrics import METRICS, Metric, metric_of, paired_difference
+from minimeta.text.metrics import METRICS, metric_of, paired_difference
 
 
 @pytest.fixture(scope="module")
@@ -753,19 +753,8 @@ def test_a_record_with_an_odd_entry_is_named_and_hides_nothing(finished, tmp_pat
 
 @pytest.fixture
 def macro_f1(monkeypatch):
-    """A metric of NLI that is younger than the records: the mean over the classes of their F1, in percent."""
-
-    def rows(predicted, right, language):
-        said, told = (np.array(list(labels))[:, None] == np.array(list("012")) for labels in (predicted, right))
-        return np.hstack([said & told, said, told]).astype(float)
-
-    def of_means(means):
-        both, said, told = np.split(means, 3, axis=-1)
-        return (2 * both / np.maximum(said + told, 1e-12)).mean(-1)
-
-    younger = Metric("macro_f1", "macro-F1", rows, of_means)
-    monkeypatch.setitem(METRICS, "nli", (*METRICS["nli"], younger))
-    return younger
+    """A metric that is younger than the records of `finished`."""
+    monkeypatch.setitem(METRICS, "nli", (*METRICS["nli"], small_world.MACRO_F1))
 
 
 def test_a_metric_that_is_younger_than_a_record_is_worked_out_from_its_rows(finished, tmp_path, macro_f1):

@@ -180,6 +180,12 @@ def by_seed(records: Iterable[dict[str, Any]], target: str, kind: str, metric: s
     return {seed: score[metric] for seed, score in tests.items() if metric in score}
 
 
+def counted(results: Results, record: dict[str, Any], target: str, kind: str, metric: Metric) -> np.ndarray:
+    """What each row of a target counts in a record's test: (rows,) or (rows, k), see `Metric.rows`."""
+    right = results.rows[target][TASKS[results.task].right]
+    return metric.rows(record["results"][target][kind]["predicted"], right, target)
+
+
 def over_seeds(values: Mapping[int, float]) -> tuple[float, float]:
     """The mean of values by seed and their standard deviation; NaN where there are too few."""
     found = list(values.values())
@@ -278,15 +284,13 @@ def gains(
     """
     theirs = {record["seed"]: record for record in controls}
     pairs = [(record, theirs[record["seed"]]) for record in records if record["seed"] in theirs]
-    found, seeds, task = {}, {}, TASKS[results.task]
+    found, seeds = {}, {}
     for target in _targets(record for record, _ in pairs):
         both = [pair for pair in pairs if all(kind in record["results"].get(target, ()) for record in pair)]
         if both and target in results.rows:
             seeds[target] = [record["seed"] for record, _ in both]
-            rows = results.rows[target]
-            said = [[record["results"][target][kind]["predicted"] for record in pair] for pair in both]
-            each = np.array([[metric.rows(one, rows[task.right], target) for one in pair] for pair in said])
-            found[target] = (each[:, 0], each[:, 1], rows[task.group])
+            each = np.array([[counted(results, record, target, kind, metric) for record in pair] for pair in both])
+            found[target] = (each[:, 0], each[:, 1], results.rows[target][TASKS[results.task].group])
     common = sorted(set.intersection(*map(set, seeds.values()))) if len(found) > 1 else []
     if common:
         places = {target: [own.index(seed) for seed in common] for target, own in seeds.items()}

@@ -115,31 +115,26 @@ def _tables() -> dict[str, Table]:
     return {name: _table(paper, **entry) for paper in papers for name, entry in paper["tables"].items()}
 
 
-def _table(
-    paper: Mapping[str, Any], targets: Sequence[str], rows: Sequence[dict[str, Any]], remarks: Sequence[str],
-    figures: str = "", **others: str,
-) -> Table:  # fmt: skip
+def _table(paper: dict[str, Any], rows: list[Any], remarks: list[str], figures: str = "", **others: Any) -> Table:
     """A table from its entry in a paper's file."""
-    lines: list[dict[str, str]] = []
+    lines, others["targets"] = [], tuple(others["targets"])
     if figures:
         with open(data_directory() / "results" / figures, encoding="utf-8", newline="") as opened:
             lines = list(csv.DictReader(opened))
     said = tuple(paper.get("remarks", {}).get(each, each).format(xi=XI) for each in remarks)
     settings = tuple(Setting(name, **told) for name, told in paper["settings"].items())
-    found = tuple(_row(lines, targets, paper["metrics"], **row) for row in rows)
-    return Table(targets=tuple(targets), rows=found, remarks=said, settings=settings, **others)
+    found = tuple(_row(row, lines, others["targets"], paper["metrics"]) for row in rows)
+    return Table(rows=found, remarks=said, settings=settings, **others)
 
 
-def _row(
-    lines: Sequence[dict[str, str]], targets: Sequence[str], metrics: Mapping[str, Sequence[str]],
-    line: dict[str, str] | None = None, auxiliaries: Sequence[str] = (), **others: Any,
-) -> Row:  # fmt: skip
+def _row(entry: dict[str, Any], lines: list[dict[str, str]], targets: Sequence[str], metrics: dict[str, Any]) -> Row:
     """A row from its entry, with the figures of the one line of the table that it names."""
-    row = Row(auxiliaries=tuple(auxiliaries), **others)
-    if line is None:
+    where, auxiliaries = entry.pop("line", None), tuple(entry.pop("auxiliaries", ()))
+    row = Row(auxiliaries=auxiliaries, **entry)
+    if where is None:
         return row
-    (own,) = (each for each in lines if line.items() <= each.items())
-    printed = {target: own[target].split("/") for target in targets if own.get(target, "-") not in ("-", "")}
+    (line,) = (each for each in lines if where.items() <= each.items())
+    printed = {target: line[target].split("/") for target in targets if line.get(target, "-") not in ("-", "")}
     # Not strict: a table may print the first metric alone.
     figures = {code: dict(zip(metrics[row.task], map(float, found), strict=False)) for code, found in printed.items()}
     return replace(row, figures=figures)

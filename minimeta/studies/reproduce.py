@@ -15,7 +15,7 @@ import numpy as np
 from ..errors import InputError
 from ..text.languages import check
 from ..text.metrics import METRICS, Metric
-from .comparisons import Gain, Results, by_seed, cell_of, gains, load, over_seeds
+from .comparisons import Gain, Results, by_seed, cell_of, counted, gains, load, over_seeds
 from .methods import METHODS, Cell
 from .papers import Row, Table, table
 from .study import OVERRIDES, Run, World, merged
@@ -107,17 +107,16 @@ def _lines(part: Results, rows: Sequence[Row], row: Row, shown: Sequence[str], m
     counts = {code: known.get(code, max(known.values(), default=1)) for code in shown}
     ours, paper = _records(part, row, shown), row.printed(metric.name)
     scores = {code: by_seed(ours, code, row.kind, metric.name) for code in shown}
-    common = [seed for seed in scores[shown[0]] if all(seed in found for found in scores.values())]
-    scores["all"] = {seed: _mean({code: scores[code][seed] for code in shown}, counts, shown) for seed in common}
-    paper["all"], counts["all"] = _mean(paper, counts, shown), sum(counts.values())
+    whole = [record for record in ours if all(record["seed"] in scores[code] for code in shown)]
+    scores["all"] = {record["seed"]: _of_all(part, record, row.kind, metric, counts) for record in whole}
+    paper["all"] = _mean(paper, counts, shown)
+    counts["all"] = sum(counts.values())
     lines = []
     for other in _others(rows, row) or [None]:
         gained, paper_gain = {}, {}
         if other:
-            gained, printed = (
-                gains(part, ours, _records(part, other, shown), row.kind, metric),
-                other.printed(metric.name),
-            )
+            gained = gains(part, ours, _records(part, other, shown), row.kind, metric)
+            printed = other.printed(metric.name)
             paper_gain = {code: paper[code] - printed[code] for code in shown if code in paper and code in printed}
             same = [code for code in shown if code in gained] or list(paper_gain)
             paper_gain["all"] = _mean(paper_gain, counts, same) if len(same) > 1 else np.nan
@@ -155,6 +154,17 @@ def _records(part: Results, row: Row, targets: Sequence[str]) -> list[dict[str, 
             if score := record["results"].get(target, {}).get(row.kind):
                 found.setdefault(record["seed"], {})[target] = {row.kind: score}
     return [{"seed": seed, "results": found[seed]} for seed in sorted(found)]
+
+
+def _of_all(part: Results, record: dict[str, Any], kind: str, metric: Metric, counts: Mapping[str, int]) -> float:
+    """The score of a record on the rows of all its targets together; NaN if that takes rows that are not known."""
+    if metric.of_means is None:
+        own = {target: tests[kind][metric.name] for target, tests in record["results"].items()}
+        return _mean(own, counts, list(counts))
+    if not set(counts) <= set(part.rows):
+        return np.nan
+    each = np.concatenate([counted(part, record, target, kind, metric) for target in counts])
+    return float(metric.of_means(each.mean(0)) * 100)
 
 
 def _mean(values: Mapping[str, float], counts: Mapping[str, int], targets: Sequence[str]) -> float:
