@@ -335,5 +335,5 @@ def _mean_f1(means):
     return (2 * both / np.maximum(said + told, 1e-12)).mean(-1)
 
 
-MACRO_F1 = Metric("macro_f1", "macro-F1", _by_class, _mean_f1)
+MEAN_F1 = Metric("mean_f1", "mean F1", _by_class, _mean_f1)
 """A metric of NLI that the project has not, of a whole set of rows: the mean over the three classes of their F1."""

@@ -752,36 +752,36 @@ def test_a_record_with_an_odd_entry_is_named_and_hides_nothing(finished, tmp_pat
 
 
 @pytest.fixture
-def macro_f1(monkeypatch):
+def mean_f1(monkeypatch):
     """A metric that is younger than the records of `finished`."""
-    monkeypatch.setitem(METRICS, "nli", (*METRICS["nli"], small_world.MACRO_F1))
+    monkeypatch.setitem(METRICS, "nli", (*METRICS["nli"], small_world.MEAN_F1))
 
 
-def test_a_metric_that_is_younger_than_a_record_is_worked_out_from_its_rows(finished, tmp_path, macro_f1):
+def test_a_metric_that_is_younger_than_a_record_is_worked_out_from_its_rows(finished, tmp_path, mean_f1):
     results = comparisons.load(finished)  # without a warning
-    lines, gains = comparisons.scores(results), comparisons.differences(results, "macro_f1")
+    lines, gains = comparisons.scores(results), comparisons.differences(results, "mean_f1")
     line, *_ = lines[(lines["method"] == "Baseline") & (lines["target"] == "fr")].to_dict("records")
     own = [record["results"]["fr"][line["kind"]] for record in results.records if record["method"] == "baseline"]
     right = list(results.rows["fr"]["label"])
     expected = [100 * f1_score(right, list(score["predicted"]), labels=list("012"), average="macro") for score in own]
-    assert line["macro_f1"] == pytest.approx(np.mean(expected)) and line["seeds"] == len(expected) == 2
+    assert line["mean_f1"] == pytest.approx(np.mean(expected)) and line["seeds"] == len(expected) == 2
     assert len(gains) == len(comparisons.differences(results)) and np.isfinite(gains["gain"]).all()
-    assert "test accuracy / macro-F1 in %" in report.study_text(results)
+    assert "/ mean F1 in %" in report.study_text(results)
 
 
-def test_without_the_rows_a_record_is_left_out_of_a_metric_that_is_younger(finished, tmp_path, macro_f1):
+def test_without_the_rows_a_record_is_left_out_of_a_metric_that_is_younger(finished, tmp_path, mean_f1):
     folder = shutil.copytree(finished, tmp_path / "study")
     (folder / "rows.json").unlink()
     results = comparisons.load(folder)
     lines = comparisons.scores(results)
-    assert len(results.records) == len(RUNS) and lines["macro_f1"].isna().all() and lines["accuracy"].notna().all()
-    assert re.search(r"Baseline .* \d+\.\d\d /     – ± ", report.study_text(results))
+    assert len(results.records) == len(RUNS) and lines["mean_f1"].isna().all() and lines["accuracy"].notna().all()
+    assert re.search(r"Baseline .* \d+\.\d\d /.*    – ± ", report.study_text(results))
 
 
-def test_another_metric_has_no_figure_of_a_paper(macro_f1):
+def test_another_metric_has_no_figure_of_a_paper(mean_f1):
     cell, where = Cell("baseline", (), False), ("zero-shot", "de")
     assert papers.paper_figure(cell, *where, "accuracy", "XNLI", "small") == 70.82
-    for metric, corpus in (("macro_f1", "XNLI"), ("f1", "XNLI"), ("exact_match", "XNLI"), ("accuracy", "MLQA")):
+    for metric, corpus in (("mean_f1", "XNLI"), ("f1", "XNLI"), ("exact_match", "XNLI"), ("accuracy", "MLQA")):
         assert papers.paper_figure(cell, *where, metric, corpus, "small") is None
     records = [record_of("baseline", 0, {"de": "012"})]
     assert list(comparisons.scores(results_of(records))["paper"]) == [70.82]
