@@ -20,6 +20,7 @@ import minimeta.__main__ as cli
 from minimeta.files import data_directory
 from minimeta.studies import recipes
 from minimeta.studies.recipes import METHODS
+from minimeta.text.metrics import METRICS
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +139,8 @@ def test_the_table_says_scale_targets_and_seeds(finished):
     assert "toy scale" in first and "de, zh" in first and "seeds 0 to 1" in first
     for target in ("de", "zh"):
         for kind in recipes.KINDS:
-            assert f"{target}, {kind}: test accuracy in %, mean ± sd over seeds" in said
+            names = " / ".join(metric.title for metric in METRICS["nli"])
+            assert f"{target}, {kind}: test {names} in %, mean ± sd over seeds" in said
 
 
 def test_the_table_has_the_accuracies_of_the_files(finished):
@@ -153,8 +155,10 @@ def test_the_table_has_the_accuracies_of_the_files(finished):
         for name, method in METHODS.items():
             mine = [record for record in tested if record["method"] == name]
             for by_genre in {record["by_genre"] for record in mine}:
-                values = [r["results"][target][kind]["accuracy"] for r in mine if r["by_genre"] == by_genre]
-                figure = f"{statistics.mean(values):5.2f} ± {statistics.stdev(values):4.2f}"
+                tests = [r["results"][target][kind] for r in mine if r["by_genre"] == by_genre]
+                means = (statistics.mean(test[metric.name] for test in tests) for metric in METRICS["nli"])
+                figure = " / ".join(f"{mean:5.2f}" for mean in means)
+                figure += f" ± {statistics.stdev(test['accuracy'] for test in tests):4.2f}"
                 assert any(row[2:19].strip() == method.title and figure in row for row in rows), (name, figure)
 
 

@@ -191,6 +191,7 @@ def test_the_wheel_carries_the_data(tmp_path):
     assert done.returncode == 0, done.stderr
     (wheel,) = tmp_path.glob("*.whl")
     inside = zipfile.ZipFile(wheel).namelist()
-    for name in ("results/paper_treemaml_table1.csv", "mini/de.csv", "tiny-encoder-nli/model.safetensors"):
+    own = ("papers/treemaml.toml", "results/paper_treemaml_table1.csv", "mini/de.csv")
+    for name in (*own, "tiny-encoder-nli/model.safetensors"):
         assert f"minimeta/_data/{name}" in inside
     assert not [name for name in inside if name.startswith(("tests/", "notebooks/"))]

@@ -4,23 +4,25 @@ import csv
 import json
 import re
 import shutil
-from dataclasses import replace
+import tomllib
+from dataclasses import fields, replace
 
 import numpy as np
 import pandas as pd
 import pytest
 import small_world
+from sklearn.metrics import f1_score
 from small_world import complaint
 
 from minimeta.__main__ import main
 from minimeta.files import data_directory
 from minimeta.show import tableplots
 from minimeta.studies import comparisons, papers, recipes, report, reproduce, study
-from minimeta.studies.recipes import Cell
+from minimeta.studies.methods import KINDS, METHODS, Cell
 from minimeta.studies.study import World
 from minimeta.text import corpora
 from minimeta.text.languages import LANGUAGES, PHYLOGENY
-from minimeta.text.metrics import paired_difference
+from minimeta.text.metrics import METRICS, paired_difference
 
 
 def shorten(patch):
@@ -174,8 +176,8 @@ def test_two_tasks_are_two_studies(tmp_path):
 
 
 def test_each_effect_has_its_baseline_and_joint_beside_it():
-    for name in reproduce.tables():
-        rows = reproduce.table(name).rows
+    for name in papers.tables():
+        rows = papers.table(name).rows
         for row in rows:
             if row.method in (None, "baseline"):
                 continue
@@ -187,33 +189,71 @@ def test_each_effect_has_its_baseline_and_joint_beside_it():
 # What the papers print
 
 
+FILES = {
+    "treemaml-table1": "treemaml_table1",
+    "xla-table3": "xla_maml_table3_xnli",
+    "xla-table4": "xla_maml_table4_mlqa_f1_em",
+    "xla-table5": "xla_maml_table5_xlmr",
+    "xla-table6": "xla_maml_table6_sampling",
+    "xla-table7": "xla_maml_table7_parallel",
+    "xla-figure2": None,  # a picture
+}
+NO_TARGETS = {"setting", "auxiliary_languages", "method", "avg", "model", "auxiliary", "avg15", "task", "sampling"}
+NO_TARGETS.add("parallel")
+
+
+def lines_of(file):
+    with open(data_directory() / "results" / f"paper_{file}.csv", encoding="utf-8", newline="") as opened:
+        return list(csv.DictReader(opened))
+
+
 def test_every_figure_of_a_table_is_shown_once():
-    """The figures of a table's lines are those of the whole file; Table 6 prints F1 alone."""
-    for name, file in {
-        "treemaml-table1": papers.TREEMAML_1,
-        "xla-table3": papers.XLA_3,
-        "xla-table4": papers.XLA_4,
-        "xla-table5": papers.XLA_5,
-        "xla-table6": papers.XLA_6,
-        "xla-table7": papers.XLA_7,
-    }.items():
-        with open(data_directory() / "results" / file, encoding="utf-8", newline="") as opened:
-            printed = [
-                (code, value)
-                for line in csv.DictReader(opened)
-                for code in LANGUAGES
-                for value in line.get(code, "-").split("/")
-                if value not in ("-", "")
-            ]
-        shown = [
-            (code, value)
-            for row in reproduce.table(name).rows
-            for metric in ("", "exact_match")
-            for code, value in row.printed(metric).items()
+    """The figures of a table's lines are those of the whole file, in whichever language; Table 6 prints F1 alone."""
+    assert papers.tables() == ["treemaml-table1", *(f"xla-table{n}" for n in (3, 4, 5, 6, 7)), "xla-figure2"]
+    for name, file in FILES.items():
+        printed = [
+            (code, float(value))
+            for line in (lines_of(file) if file else ())
+            for code in line.keys() - NO_TARGETS
+            for value in line[code].split("/")
+            if value not in ("-", "")
         ]
-        assert sorted(shown) == sorted((code, float(value)) for code, value in printed), name
-        assert {code for code, _ in shown} <= set(reproduce.table(name).targets)
-    assert not any(row.printed() for row in reproduce.table("xla-figure2").rows)
+        rows = papers.table(name).rows
+        known = {row.task: [metric.name for metric in METRICS[row.task]] for row in rows}
+        shown = [item for row in rows for metric in known[row.task] for item in row.printed(metric).items()]
+        assert sorted(shown) == sorted(printed), name
+        assert {code for code, _ in shown} <= set(papers.table(name).targets)
+
+
+def test_a_line_prints_nothing_of_a_metric_that_is_not_the_papers():
+    for name in papers.tables():
+        for row in papers.table(name).rows:
+            (others,) = {"nli", "qa"} - {row.task}
+            for metric in ("mean_f1", *(metric.name for metric in METRICS[others])):
+                assert row.printed(metric) == {}
+
+
+def test_the_papers_files_say_nothing_that_nobody_reads():
+    """Every method, language, test, task, metric, setting and remark that they name is one."""
+    remarks = set()
+    for path in sorted((data_directory() / "papers").glob("*.toml")):
+        paper = tomllib.loads(path.read_text("utf-8"))
+        assert paper.keys() <= {"metrics", "settings", "remarks", "tables"}
+        assert paper["settings"].keys() <= {field.name for field in fields(recipes.Settings)}
+        for task, metrics in paper["metrics"].items():
+            assert set(metrics) <= {metric.name for metric in METRICS[task]}
+        named = {said for table in paper["tables"].values() for said in table["remarks"]}
+        assert set(paper.get("remarks", ())) <= named
+        remarks |= set(paper.get("remarks", ()))
+        for name in paper["tables"]:
+            known = papers.table(name)
+            assert not remarks & set(known.remarks) and "{" not in "".join(known.remarks)
+            assert known.targets == tuple(code for code in LANGUAGES if code in known.targets)
+            for row in known.rows:
+                assert {row.method} <= {*METHODS, None} and row.kind in KINDS and row.task in METRICS
+                assert set(row.auxiliaries) <= set(LANGUAGES) or row.auxiliaries == papers.REST
+                assert set(row.drawn.split()) <= {"covering", "parallel"}
+                assert row.against in ("", *(other.label for other in known.rows))
 
 
 @pytest.mark.parametrize(
@@ -261,15 +301,15 @@ def test_every_figure_of_a_table_is_shown_once():
     ],
 )
 def test_each_line_has_its_own_figures(name, label, kind, task, target, value):
-    found = [row for row in reproduce.table(name).rows if (row.label, row.kind, row.task) == (label, kind, task)]
-    assert [row.printed()[target] for row in found] == [value]
+    found = [row for row in papers.table(name).rows if (row.label, row.kind, row.task) == (label, kind, task)]
+    assert [row.printed(METRICS[task][0].name)[target] for row in found] == [value]
 
 
 def test_settings_of_full_scale_are_those_that_the_papers_state():
     def values(name):
         return {
             task: {each.title.split(" (")[0]: each.full for each in found if each.source}
-            for task, found in report.settings(name, "toy")
+            for task, found in papers.settings(name, "toy")
         }
 
     tree = values("treemaml-table1")["nli"]
@@ -295,7 +335,7 @@ def test_what_the_papers_leave_open_is_listed_as_our_choice():
         ("treemaml-table1", {"inner rate α", "outer steps", "outer rate β", "query rows of a task"}),
         ("xla-table3", {"inner steps K", "rate of fine-tuning on the target"}),
     ):
-        ((_, found),) = report.settings(name, "toy")
+        ((_, found),) = papers.settings(name, "toy")
         ours = {each.title.split(" (")[0]: each for each in found if not each.source}
         assert expected <= set(ours)
         said = "\n".join(report.settings_text(name, "toy"))
@@ -305,7 +345,7 @@ def test_what_the_papers_leave_open_is_listed_as_our_choice():
 
 
 def test_methods_with_settings_of_their_own_are_named():
-    ((_, found),) = report.settings("treemaml-table1", "small")
+    ((_, found),) = papers.settings("treemaml-table1", "small")
     (rate,) = [each.here for each in found if each.title.startswith("inner rate")]
     own = {name: f"{recipes.SMALL_RATES[name][0]:g}" for name in ("maml", "learned-treemaml", "everyone")}
     assert rate.startswith(own["maml"] + " (")
@@ -377,6 +417,28 @@ def test_all_targets_together_have_the_seeds_that_all_have(table_5, world, tmp_p
     assert line["gain"] == pytest.approx(100 * (ours.mean() - theirs.mean()))
 
 
+def test_a_metric_of_the_whole_set_is_one_of_all_rows_together(table_5, world, monkeypatch):
+    """A mean F1 of all targets is not the mean of theirs; it has no figure of the paper, and accuracy keeps its own."""
+    before = reproduce.compare("xla-table5", table_5)
+    monkeypatch.setitem(METRICS, "nli", (*METRICS["nli"], small_world.MEAN_F1))
+    found = reproduce.compare("xla-table5", table_5)
+    pd.testing.assert_frame_equal(found[found["metric"] != "mean_f1"].reset_index(drop=True), before)
+    assert found[found["metric"] == "mean_f1"][["paper", "paper_gain"]].isna().all(axis=None)
+    results, scores = comparisons.load(table_5), {}
+    right = [label for target in ("es", "zh") for label in results.rows[target]["label"]]
+    for record in results.records:
+        tests = record["results"]
+        said = [label for target in ("es", "zh") for label in tests[target]["zero-shot"]["predicted"]]
+        score = 100 * f1_score(right, said, labels=list("012"), average="macro")
+        scores.setdefault(comparisons.cell_of(record), []).append(score)
+    ours = line_of(found, "XLA-MAML hi", "all", "Joint hi", "mean_f1")
+    assert ours["ours"] == pytest.approx(np.mean(scores[Cell("xla-maml", ("hi",), False, None, True, True)]))
+    joint = line_of(found, "Joint hi", "all", "Baseline", "mean_f1")
+    assert joint["ours"] == pytest.approx(np.mean(scores[Cell("joint", ("hi",), False)]))
+    assert ours["gain"] == pytest.approx(ours["ours"] - joint["ours"]) and ours["low"] < ours["high"]
+    assert "\nzero-shot, mean F1 in %" in report.text(found)
+
+
 def test_before_the_first_run_is_finished_all_ours_are_dashes(table_5, tmp_path, capsys):
     (tmp_path / "cells").mkdir()
     for name in ("study.json", "rows.json"):
@@ -397,7 +459,7 @@ def test_a_folder_without_its_rows_has_scores():
 
 def test_controls_have_no_figure_of_the_paper(table_5):
     found = reproduce.compare("xla-table5", table_5)
-    joint = found[found["row"].str.startswith("Joint")]
+    joint = found[found["row"].str.startswith("Joint") & (found["metric"] == "accuracy")]
     assert len(joint) == 6 and joint[["paper", "paper_gain"]].isna().all(axis=None) and joint["gain"].notna().all()
     pair = found[found["row"] == "XLA-MAML bg+de"]
     assert set(pair["over"]) == {"Baseline", "Joint bg+de"}
@@ -435,7 +497,7 @@ def test_a_target_that_is_an_auxiliary_is_a_dash(table_4):
 def test_a_covering_line_is_compared_with_the_random_one_first(world, tmp_path):
     train("xla-table6", world, tmp_path / "nli", ["zh"], [0])
     found = reproduce.compare("xla-table6", tmp_path)
-    over = found[(found["row"] == "XLA-MAML hi, covering") & (found["task"] == "nli")]["over"].tolist()
+    over = found[(found["row"] == "XLA-MAML hi, covering") & (found["metric"] == "accuracy")]["over"].tolist()
     assert over == ["XLA-MAML hi, random", "Baseline", "Joint hi"]
     line = line_of(found[found["task"] == "nli"], "XLA-MAML hi, covering", "zh", "XLA-MAML hi, random")
     assert line["paper_gain"] == pytest.approx(73.43 - 72.91)
@@ -468,7 +530,7 @@ def test_each_target_left_out_is_found_in_its_own_run(world, tmp_path):
 
 def test_the_means_of_whole_lines_are_the_papers(world, tmp_path):
     train("treemaml-table1", world, tmp_path, ["de"], [0], "baseline")
-    known = reproduce.table("treemaml-table1")
+    known = papers.table("treemaml-table1")
     found = reproduce.compare("treemaml-table1", tmp_path, known.targets)
     for row, mean in (("Fixed TreeMAML", 73.76), ("XMAML, two languages", 72.20), ("Baseline", 71.70)):
         assert line_of(found, row, "all")["paper"] == pytest.approx(mean, abs=0.011)
@@ -479,7 +541,7 @@ def test_the_maps_of_figure_2_are_its_gains(world, tmp_path):
     chosen = [run for run in runs if run.cell.auxiliaries in ((), ("en",), ("hi",))]
     study.run(chosen, tmp_path, world)
     found = reproduce.compare("xla-figure2", tmp_path)
-    maps = tableplots.maps_data(found)
+    maps = tableplots.maps_data(found[found["metric"] == "accuracy"])
     over_baseline, joint, over_joint = maps.values()
     assert list(over_baseline.index) == list(LANGUAGES) and list(over_baseline.columns) == ["es", "hi"]
     assert over_baseline.at["hi", "es"] == line_of(found, "XLA-MAML hi", "es", "Baseline")["gain"]
@@ -608,6 +670,7 @@ def test_the_tasks_of_a_table_take_their_own_encoders(world, questions, tmp_path
         (["xla-table6", "--encoder", "one"], ["nli and qa", "--encoder takes 2"]),
         (["xla-table5", "--encoder", "one", "two"], ["about nli", "--encoder takes 1"]),
         (["xla-table5", "--no-train"], ["There is no run of xla-table5"]),
+        (["xla-table5", "--no-train", "--targets", "fr"], ["fr is not a target of xla-table5", "es, ar"]),
     ],
 )
 def test_calls_that_are_refused(arguments, parts, tmp_path, capsys):

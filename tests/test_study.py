@@ -17,17 +17,18 @@ import pandas as pd
 import pytest
 import small_world
 import torch
+from sklearn.metrics import f1_score
 from small_world import complaint
 
 from minimeta.errors import InputError
 from minimeta.files import data_directory
-from minimeta.studies import comparisons, recipes, study
+from minimeta.studies import comparisons, papers, recipes, report, study
 from minimeta.studies.checkpoints import FREE
 from minimeta.studies.recipes import Cell
 from minimeta.studies.study import Run, World
 from minimeta.text import corpora, languages, phrases
 from minimeta.text.languages import LANGUAGES
-from minimeta.text.metrics import metric_of, paired_difference
+from minimeta.text.metrics import METRICS, metric_of, paired_difference
 
 
 @pytest.fixture(scope="module")
@@ -664,11 +665,15 @@ def test_all_targets_together_have_the_seeds_that_all_have():
     ours = [record_of("joint", seed, {"de": said}, ("hi",)) for seed, said in ((0, "012"), (1, "011"))]
     ours[1]["results"] |= record_of("joint", 1, {"fr": "000"})["results"]
     theirs = [record_of("baseline", seed, {"de": "111", "fr": "111"}) for seed in (0, 1)]
-    found = comparisons.paired(results_of([]), ours, theirs, "zero-shot", metric_of("nli"))
-    assert {target: part[3] for target, part in found.items()} == {"fr": 1, "de": 2, "all": 1}
-    assert found["all"][0].tolist() == [[True, False, False, True, True, False]]  # both of seed 1
+    found = comparisons.gains(results_of([]), ours, theirs, "zero-shot", metric_of("nli"))
+    counts = {target: (each.seeds, each.rows) for target, each in found.items()}
+    assert counts == {"fr": (1, 3), "de": (2, 3), "all": (1, 6)}
+    # Right of 3 rows, and of 6: 1 - 1 in French; 3 - 1 and 2 - 1 in German, whose seed 1 alone is in "all"
+    assert [found[target].gain for target in ("fr", "de", "all")] == pytest.approx([0, 50, 100 / 6])
+    expected = paired_difference([[1, 0, 0, 1, 1, 0]], [[0, 1, 0, 0, 1, 0]], list("abcabc"))
+    assert (found["all"].gain, found["all"].low, found["all"].high) == pytest.approx(expected)
     without = [ours[0], record_of("joint", 1, {"fr": "000"}, ("hi",))]
-    assert "all" not in comparisons.paired(results_of([]), without, theirs, "zero-shot", metric_of("nli"))
+    assert "all" not in comparisons.gains(results_of([]), without, theirs, "zero-shot", metric_of("nli"))
 
 
 def test_seconds_are_those_of_all_trainings():
@@ -744,6 +749,42 @@ def test_a_record_with_an_odd_entry_is_named_and_hides_nothing(finished, tmp_pat
             found = comparisons.load(folder)
         assert len(caught) == 1
         assert comparisons.scores(found).equals(whole)
+
+
+@pytest.fixture
+def mean_f1(monkeypatch):
+    """A metric that is younger than the records of `finished`."""
+    monkeypatch.setitem(METRICS, "nli", (*METRICS["nli"], small_world.MEAN_F1))
+
+
+def test_a_metric_that_is_younger_than_a_record_is_worked_out_from_its_rows(finished, tmp_path, mean_f1):
+    results = comparisons.load(finished)  # without a warning
+    lines, gains = comparisons.scores(results), comparisons.differences(results, "mean_f1")
+    line, *_ = lines[(lines["method"] == "Baseline") & (lines["target"] == "fr")].to_dict("records")
+    own = [record["results"]["fr"][line["kind"]] for record in results.records if record["method"] == "baseline"]
+    right = list(results.rows["fr"]["label"])
+    expected = [100 * f1_score(right, list(score["predicted"]), labels=list("012"), average="macro") for score in own]
+    assert line["mean_f1"] == pytest.approx(np.mean(expected)) and line["seeds"] == len(expected) == 2
+    assert len(gains) == len(comparisons.differences(results)) and np.isfinite(gains["gain"]).all()
+    assert "/ mean F1 in %" in report.study_text(results)
+
+
+def test_without_the_rows_a_record_is_left_out_of_a_metric_that_is_younger(finished, tmp_path, mean_f1):
+    folder = shutil.copytree(finished, tmp_path / "study")
+    (folder / "rows.json").unlink()
+    results = comparisons.load(folder)
+    lines = comparisons.scores(results)
+    assert len(results.records) == len(RUNS) and lines["mean_f1"].isna().all() and lines["accuracy"].notna().all()
+    assert re.search(r"Baseline .* \d+\.\d\d /.*    – ± ", report.study_text(results))
+
+
+def test_another_metric_has_no_figure_of_a_paper(mean_f1):
+    cell, where = Cell("baseline", (), False), ("zero-shot", "de")
+    assert papers.paper_figure(cell, *where, "accuracy", "XNLI", "small") == 70.82
+    for metric, corpus in (("mean_f1", "XNLI"), ("f1", "XNLI"), ("exact_match", "XNLI"), ("accuracy", "MLQA")):
+        assert papers.paper_figure(cell, *where, metric, corpus, "small") is None
+    records = [record_of("baseline", 0, {"de": "012"})]
+    assert list(comparisons.scores(results_of(records))["paper"]) == [70.82]
 
 
 @pytest.mark.parametrize("damage", [[1, 2], {"results": None}, {"settings": None}])

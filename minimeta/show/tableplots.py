@@ -15,10 +15,9 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from ..files import whole_file
-from ..studies.report import blocks, matrix, scale, settings, title
-from ..studies.reproduce import table
-from ..studies.stated import NOTES
-from ..text.languages import LANGUAGES
+from ..studies.papers import settings, table
+from ..studies.report import ASKED, blocks, matrix, number, scale, title
+from ..text.languages import ordered
 from .episodeplots import transfer_map
 from .plots import COLOURS, blank
 
@@ -103,8 +102,7 @@ def maps_data(part: pd.DataFrame) -> dict[str, pd.DataFrame]:
     found = {}
     for name, lines in chosen.items():
         wide = part[lines & targets].pivot(index="auxiliaries", columns="target", values="gain")
-        order = [[code for code in LANGUAGES if code in codes] for codes in (wide.index, wide.columns)]
-        found[name] = wide.loc[order[0], order[1]]
+        found[name] = wide.loc[list(ordered(wide.index)), list(ordered(wide.columns))]
     return found
 
 
@@ -129,7 +127,7 @@ def page(found: pd.DataFrame) -> str:
         parts += _scores(part) if known.shows != "gains" else []
         parts += _differences(part)
     parts += _settings(name, scale(found))
-    parts += ["<h2>Remarks</h2><ul>", *(f"<li>{escape(note)}</li>" for note in NOTES[name]), "</ul>"]
+    parts += ["<h2>Remarks</h2><ul>", *(f"<li>{escape(note)}</li>" for note in known.remarks), "</ul>"]
     return _PAGE.format(title=escape(known.title), body="\n".join(parts))
 
 
@@ -204,18 +202,18 @@ def _differences(part: pd.DataFrame) -> list[str]:
 
 def _settings(name: str, scale: str) -> Iterable[str]:
     for task, found in settings(name, scale):
-        yield f"<h2>Settings ({'NLI' if task == 'nli' else 'questions'})</h2>"
+        yield f"<h2>Settings ({ASKED[task]})</h2>"
         rows = []
         for each in found:
-            source = each.source or "not stated, our choice" + (f": {each.why}" if each.why else "")
             here = [] if scale == "full" else [escape(each.here)]
-            rows.append([escape(each.title), escape(each.full), *here, f'<span class="words">{escape(source)}</span>'])
+            source = f'<span class="words">{escape(each.origin)}</span>'
+            rows.append([escape(each.title), escape(each.full), *here, source])
         yield _html(["", "full scale", *([] if scale == "full" else [f"here ({scale})"]), "source"], rows)
 
 
 def _both(paper: float | None, ours: float, form: str, after: str = "") -> str:
     """The paper's figure (None: nowhere in this table) above ours."""
-    printed, found = ("–" if value is None or np.isnan(value) else format(value, form) for value in (paper, ours))
+    printed, found = number(paper, form), number(ours, form)
     return ("" if paper is None else f'<span class="paper">{printed}</span><br>') + f"<b>{found}</b>{after}"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,18 +12,14 @@ import numpy as np
 
 from ..errors import InputError, some
 from ..files import expanded, read_json
-from ..text.corpora import TASKS
+from ..text.corpora import TASKS, corpus_of
 from ..text.languages import LANGUAGES, all_but, ordered
 from ..text.metrics import METRICS, Metric, metric_of, paired_difference
-from . import recipes
-from .papers import REST, SCORED, paper_figure
-from .recipes import METHODS, Cell
+from .methods import KINDS, METHODS, Cell
+from .papers import REST, paper_figure
 
 if TYPE_CHECKING:
     import pandas as pd
-
-OWN = {"nli": "mini-NLI", "qa": "mini-QA"}
-"""What a study calls the project's own corpus of a task."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +37,9 @@ class Results:
 
     @property
     def corpus(self) -> str:
-        """The corpus: mini-NLI and mini-QA, or XNLI and MLQA, since what `--data` names is read as one of them."""
-        return self.shared["data"] if self.shared["data"] in OWN.values() else SCORED[self.task]
+        """The name of the corpus, which `data` is, or where it lies (see `corpora.corpus_of`)."""
+        own, data = corpus_of(self.task), self.shared["data"]
+        return own.name if data == own.name else corpus_of(self.task, data).name
 
     def cells(self) -> dict[Cell, list[dict[str, Any]]]:
         """The records of each cell, by method and seed; trainings that differ by target alone are put together.
@@ -122,15 +119,28 @@ def records_of(folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
 
 
 def record_of(path: Path, task: str, rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """The record of a run of a study with these `rows`; raises InputError if it is not one that this version writes."""
+    """The record of a run of a study with these `rows`; raises InputError if it is not one that this version writes.
+
+    METRICS that it has not, since they are younger, are worked out from what it predicted, where the rows are known.
+    """
     record = read_json(path)
     try:
         reason = _no_record(record, task, rows)
+        if not reason:
+            _add_younger_metrics(record["results"], task, rows)
     except (TypeError, ValueError, AttributeError, KeyError) as error:
         reason = f"{type(error).__name__}: {error}"
     if reason:
         raise InputError(f"{path} is no record of a run as this version writes them ({reason}).")
     return record
+
+
+def _add_younger_metrics(results: dict[str, dict[str, Any]], task: str, rows: dict[str, dict[str, Any]]) -> None:
+    for target, kinds in results.items():
+        for score in kinds.values() if target in rows else ():
+            right = rows[target][TASKS[task].right]
+            lacking = [metric for metric in METRICS[task] if metric.name not in score]
+            score |= {metric.name: metric.score(score["predicted"], right, target) for metric in lacking}
 
 
 _CELL = ("method", "auxiliaries", "by_genre", "target", "covering", "parallel")
@@ -150,17 +160,36 @@ def _no_record(record: Any, task: str, rows: dict[str, dict[str, Any]]) -> str:
     odd = {*record["auxiliaries"], *record["results"], record["target"]} - {*LANGUAGES, None}
     if odd:
         return f"it is about the language {sorted(odd)[0]!r}"
+    names = [metric.name for metric in METRICS[task]]
     for target, kinds in record["results"].items():
-        if odd := set(kinds) - set(recipes.KINDS):
+        if odd := set(kinds) - set(KINDS):
             return f"it has a test {sorted(odd)[0]!r}"
         for score in kinds.values():
-            names = [metric.name for metric in METRICS[task]]
-            if not all(isinstance(score.get(name), int | float) for name in (*names, "n")):
+            known = [score[name] for name in names if name in score]
+            if not known or not all(isinstance(value, int | float) for value in (*known, score.get("n"))):
                 return f"its results lack scores, {' and '.join(names)} in numbers"
             asked = rows[target]["pair"] if target in rows else score["predicted"]
             if not len(score["predicted"]) == len(asked) == score["n"]:
                 return f"its answers in {target} are not as many as rows were scored"
     return ""
+
+
+def by_seed(records: Iterable[dict[str, Any]], target: str, kind: str, metric: str) -> dict[int, float]:
+    """A metric (%) of records on a target, by seed; without those that were not tested so, or not with this metric."""
+    tests = {record["seed"]: record["results"].get(target, {}).get(kind, {}) for record in records}
+    return {seed: score[metric] for seed, score in tests.items() if metric in score}
+
+
+def counted(results: Results, record: dict[str, Any], target: str, kind: str, metric: Metric) -> np.ndarray:
+    """What each row of a target counts in a record's test: (rows,) or (rows, k), see `Metric.rows`."""
+    right = results.rows[target][TASKS[results.task].right]
+    return metric.rows(record["results"][target][kind]["predicted"], right, target)
+
+
+def over_seeds(values: Mapping[int, float]) -> tuple[float, float]:
+    """The mean of values by seed and their standard deviation; NaN where there are too few."""
+    found = list(values.values())
+    return np.mean(found) if found else np.nan, np.std(found, ddof=1) if len(found) > 1 else np.nan
 
 
 def scores(results: Results) -> pd.DataFrame:
@@ -176,30 +205,28 @@ def scores(results: Results) -> pd.DataFrame:
     first, *others = (metric.name for metric in METRICS[results.task])
     where = (results.corpus, results.shared["scale"])
     for cell, records in results.cells().items():
-        for target in _order(records):
+        for target in _targets(records):
             for kind in cell.kinds:
-                found = [score for record in records if (score := record["results"].get(target, {}).get(kind))]
-                if not found:
+                tests = [score for record in records if (score := record["results"].get(target, {}).get(kind))]
+                if not tests:
                     continue
-                values = [score[first] for score in found]
+                found = {name: over_seeds(by_seed(records, target, kind, name)) for name in (first, *others)}
                 lines.append(
                     _labels(results, cell)
-                    | {"target": target, "kind": kind, first: np.mean(values), "seeds": len(values)}
-                    | {"sd": np.std(values, ddof=1) if len(values) > 1 else np.nan, "rows": found[0]["n"]}
-                    | {name: np.mean([score[name] for score in found]) for name in others}
+                    | {"target": target, "kind": kind, first: found[first][0], "seeds": len(tests)}
+                    | {"sd": found[first][1], "rows": tests[0]["n"]}
+                    | {name: found[name][0] for name in others}
                     | {"seconds": np.mean([record["train_seconds"] for record in records])}
-                    | {"paper": paper_figure(_with_auxiliaries(cell, target), kind, target, first, *where)}
+                    | {"paper": paper_figure(cell, kind, target, first, *where)}
                 )
     return pd.DataFrame(lines)
 
 
-def differences(results: Results, metric: str | None = None, seed: int = 0) -> pd.DataFrame:
+def differences(results: Results, metric: str | None = None) -> pd.DataFrame:
     """Each method minus each of its controls with the same auxiliaries: `gain` in points, `low`, `high` (95 %).
 
-    Of one of the METRICS of the task, the first without `metric`.
-
-    A line for each target that both were scored on, and one for all of them together ("all", if several). Paired
-    by seed; intervals are bootstrapped over premises, which are the same in all languages (`paired_difference`).
+    Of one of the METRICS of the task, the first without `metric`. A line for each target that both were scored on, and
+    one for "all" of them together, if several (see `gains`).
     """
     import pandas as pd
 
@@ -210,18 +237,14 @@ def differences(results: Results, metric: str | None = None, seed: int = 0) -> p
             if other.method not in METHODS[cell.method].controls or not _comparable(cell, other):
                 continue
             for kind in [kind for kind in cell.kinds if kind in other.kinds]:
-                for target, (ours, theirs, groups, seeds) in paired(results, records, controls, kind, asked).items():
-                    gain, low, high = paired_difference(ours, theirs, groups, seed, asked.of_means)
+                for target, each in gains(results, records, controls, kind, asked).items():
+                    said, counts = verdict(each.low, each.high), {"seeds": each.seeds, "rows": each.rows}
                     lines.append(
                         _labels(results, cell)
-                        | {"control": METHODS[other.method].title, "target": target, "kind": kind, "gain": gain}
-                        | {"low": low, "high": high, "verdict": verdict(low, high), "seeds": seeds, "rows": len(groups)}
+                        | {"control": METHODS[other.method].title, "target": target, "kind": kind}
+                        | {"gain": each.gain, "low": each.low, "high": each.high, "verdict": said, **counts}
                     )
     return pd.DataFrame(lines)
-
-
-def _with_auxiliaries(cell: Cell, target: str) -> Cell:
-    return replace(cell, auxiliaries=all_but(target)) if cell.auxiliaries == REST else cell
 
 
 def _comparable(cell: Cell, control: Cell) -> bool:
@@ -235,35 +258,48 @@ def verdict(low: float, high: float) -> str:
     return "better" if low > 0 else "worse" if high < 0 else "no difference shown"
 
 
-def paired(
+@dataclass(frozen=True)
+class Gain:
+    """A difference of two scores in points, its 95 % interval, and over how many seeds and rows it was taken."""
+
+    gain: float
+    low: float
+    high: float
+    seeds: int
+    rows: int
+
+
+def gains(
     results: Results,
     records: Sequence[dict[str, Any]],
     controls: Sequence[dict[str, Any]],
     kind: str,
     metric: Metric,
-) -> dict[str, tuple[np.ndarray, np.ndarray, list[str], int]]:
-    """By target: what each row counts, ours and the control's (see `Metric.rows`), their groups, how many seeds.
+) -> dict[str, Gain]:
+    """By target, what one thing that was trained gains over another in a kind of test.
 
-    Paired by seed. "all" has the rows of all targets, if both were scored on several, with the seeds that all of them
-    have. Targets whose rows are not known are left out.
+    Paired by seed and row; intervals are bootstrapped over premises or passages (`metrics.paired_difference`), which
+    are the same in all languages. "all" has the rows of all targets, if both were scored on several, with the seeds
+    that all of them have. Targets whose rows are not known are left out.
     """
-    by_seed = {record["seed"]: record for record in controls}
-    pairs = [(record, by_seed[record["seed"]]) for record in records if record["seed"] in by_seed]
+    theirs = {record["seed"]: record for record in controls}
+    pairs = [(record, theirs[record["seed"]]) for record in records if record["seed"] in theirs]
     found, seeds = {}, {}
-    for target in _order([record for record, _ in pairs]):
+    for target in _targets(record for record, _ in pairs):
         both = [pair for pair in pairs if all(kind in record["results"].get(target, ()) for record in pair)]
         if both and target in results.rows:
             seeds[target] = [record["seed"] for record, _ in both]
-            rows, task = results.rows[target], TASKS[results.task]
-            said = [[record["results"][target][kind]["predicted"] for record in pair] for pair in both]
-            each = np.array([[metric.rows(one, rows[task.right], target) for one in pair] for pair in said])
-            found[target] = (each[:, 0], each[:, 1], rows[task.group], len(both))
+            each = np.array([[counted(results, record, target, kind, metric) for record in pair] for pair in both])
+            found[target] = (each[:, 0], each[:, 1], results.rows[target][TASKS[results.task].group])
     common = sorted(set.intersection(*map(set, seeds.values()))) if len(found) > 1 else []
     if common:
         places = {target: [own.index(seed) for seed in common] for target, own in seeds.items()}
-        ours, theirs = (np.concatenate([found[code][i][places[code]] for code in found], 1) for i in (0, 1))
-        found["all"] = (ours, theirs, [premise for part in found.values() for premise in part[2]], len(common))
-    return found
+        ours, control = (np.concatenate([found[code][i][places[code]] for code in found], 1) for i in (0, 1))
+        found["all"] = (ours, control, [group for part in found.values() for group in part[2]])
+    return {
+        target: Gain(*paired_difference(*part, of_means=metric.of_means), seeds=len(part[0]), rows=len(part[2]))
+        for target, part in found.items()
+    }
 
 
 def _labels(results: Results, cell: Cell) -> dict[str, Any]:
@@ -277,6 +313,6 @@ def _labels(results: Results, cell: Cell) -> dict[str, Any]:
     }
 
 
-def _order(records: Sequence[dict[str, Any]]) -> list[str]:
+def _targets(records: Iterable[dict[str, Any]]) -> tuple[str, ...]:
     """The targets of the records, in the order of LANGUAGES."""
-    return list(ordered(code for record in records for code in record["results"]))
+    return ordered(code for record in records for code in record["results"])

@@ -1,54 +1,44 @@
-"""What the two papers print: the lines of their tables, and what is trained here for each line.
+"""What the two papers print and state, from `data/papers/*.toml`, and what is trained here for each line of a table.
 
-TreeMAML is Garcia et al. 2021 (Adapt-NLP), XLA-MAML the paper on cross-lingual adaptation. Their tables are in
-`data/results/paper_*.csv`; what they state in words is in `stated`.
+TreeMAML is Garcia et al. 2021 (Adapt-NLP), XLA-MAML the paper on cross-lingual adaptation. The first of the files says
+what their entries mean; the figures themselves are in `data/results/paper_*.csv`.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+import tomllib
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from typing import Any
 
 from ..errors import InputError
 from ..files import data_directory
-from ..text.languages import LANGUAGES, PHYLOGENY, all_but
-from .recipes import METHODS, Cell, scored_on
+from ..grouping import XI
+from ..text.corpora import CORPORA
+from ..text.languages import all_but
+from .methods import METHODS, Cell, scored_on
+from .recipes import settings_for
 
 REST = ("all but the target",)
 """The auxiliaries of a line or of a cell in results, where each target was left out in turn."""
 
-PAIR = ("bg", "de")
-"""The pair of XLA-MAML's Tables 5 to 7, and ours for "best pair"."""
 
-TREEMAML_1 = "paper_treemaml_table1.csv"
-XLA_3, XLA_4, XLA_5, XLA_6, XLA_7 = (
-    f"paper_xla_maml_{name}.csv"
-    for name in ("table3_xnli", "table4_mlqa_f1_em", "table5_xlmr", "table6_sampling", "table7_parallel")
-)
-
-
-def lines(file: str, **where: str) -> list[dict[str, str]]:
-    """The lines of a paper's table (a file of `data/results`) with these entries, as they are printed."""
-    with open(data_directory() / "results" / file, encoding="utf-8", newline="") as opened:
-        return [row for row in csv.DictReader(opened) if all(row[key] == value for key, value in where.items())]
-
-
-def figures(line: dict[str, str]) -> dict[str, tuple[float, ...]]:
-    """What a line prints by target, in percent: (accuracy,), or F1 and exact match where both are printed."""
-    printed = {code: line[code] for code in LANGUAGES if line.get(code, "-") not in ("-", "")}
-    return {code: tuple(map(float, value.split("/"))) for code, value in printed.items()}
+def auxiliaries_for(target: str, auxiliaries: tuple[str, ...]) -> tuple[str, ...]:
+    """The auxiliaries, with those that REST stands for."""
+    return all_but(target) if auxiliaries == REST else auxiliaries
 
 
 @dataclass(frozen=True)
 class Row:
-    """A line of a table: the method that is trained for it (None: only quoted), and where the paper prints it.
+    """A line of a table: the method that is trained for it (None: only quoted), and what the paper prints.
 
-    `where` picks the line in `file`, one of the paper's tables (without a file it is a control of ours). `kind` is
-    one of `recipes.KINDS`; TreeMAML's "few-shot" has tasks by genre. The line is compared with `against`, if any,
-    and then with the Baseline and the controls of its method. `stands_in` says that the paper's line may be of
-    something else, a pair of other languages for one: the figures stand beside ours in its table and nowhere else.
+    `figures` are in percent, by target and metric (a control of ours has none). `kind` is one of `methods.KINDS`;
+    TreeMAML's "few-shot" has tasks by genre. The line is compared with `against`, if any, and then with the Baseline
+    and the controls of its method. `stands_in` says that the paper's line may be of something else, a pair of other
+    languages for one: the figures stand beside ours in its table and nowhere else.
     """
 
     label: str
@@ -57,37 +47,60 @@ class Row:
     drawn: str = ""
     kind: str = "zero-shot"
     task: str = "nli"
-    file: str = ""
-    where: Mapping[str, str] = field(default_factory=dict)
     against: str = ""
     stands_in: bool = False
+    figures: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def cell(self, target: str) -> Cell | None:
         """What is trained to be scored on this target; None if nothing is, or nothing may be (a dash)."""
         if self.method is None or target in self.auxiliaries:
             return None
-        auxiliaries = all_but(target) if self.auxiliaries == REST else self.auxiliaries
         own = target if METHODS[self.method].support == "target" else None
         drawn = {name: name in self.drawn for name in ("covering", "parallel")}
-        cell = Cell(self.method, auxiliaries, self.kind == "few-shot", own, **drawn)
+        cell = Cell(self.method, auxiliaries_for(target, self.auxiliaries), self.kind == "few-shot", own, **drawn)
         return cell if scored_on(cell, [target]) else None
 
-    def printed(self, metric: str = "") -> dict[str, float]:
-        """What the paper prints for the line, by target; of "exact_match", the second figure of a pair."""
-        found = figures(lines(self.file, **self.where)[0]) if self.file else {}
-        place = int(metric == "exact_match")
-        return {target: values[place] for target, values in found.items() if len(values) > place}
+    def printed(self, metric: str) -> dict[str, float]:
+        """What the paper prints for the line, by target; nothing of a metric that it does not print."""
+        return {target: found[metric] for target, found in self.figures.items() if metric in found}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting of a table's runs, a `name` of `recipes.Settings`: its title, and where the paper states it.
+
+    `source` is empty where the paper leaves it open: then the value is our choice, and `why` says more. `full` and
+    `here` are its values in words, at full scale and at another one, where they were asked for (see `settings`).
+    """
+
+    name: str
+    title: str
+    source: str = ""
+    why: str = ""
+    full: str = ""
+    here: str = ""
+
+    @property
+    def origin(self) -> str:
+        """Where its value is from, in words."""
+        return self.source or "not stated, our choice" + (f": {self.why}" if self.why else "")
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table or figure of a paper: its title, its targets, its lines in their order, and the paper's encoder."""
+    """A table or figure of a paper: its title, its targets, its lines in their order, and the paper's encoder.
+
+    `remarks` are our choices where the paper is silent, and what to know before comparing; `settings` those that enter
+    the runs. It `shows` "scores", or "gains", as Figure 2.
+    """
 
     title: str
     targets: tuple[str, ...]
     rows: tuple[Row, ...]
+    remarks: tuple[str, ...]
+    settings: tuple[Setting, ...]
     encoder: str = "mBERT"
-    shows: str = "scores"  # or "gains", as Figure 2
+    shows: str = "scores"
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -95,215 +108,112 @@ class Table:
         return tuple(dict.fromkeys(row.task for row in self.rows))
 
 
-_BOTH = "covering parallel"
+@lru_cache(maxsize=1)
+def _tables() -> dict[str, Table]:
+    """The tables of all papers, in the order of their files."""
+    papers = [tomllib.loads(path.read_text("utf-8")) for path in sorted((data_directory() / "papers").glob("*.toml"))]
+    return {name: _table(paper, **entry) for paper in papers for name, entry in paper["tables"].items()}
 
 
-def _treemaml_1() -> tuple[Row, ...]:
-    def row(label: str, method: str | None, languages: str = "", printed: str = "") -> Row:
-        given = () if method in (None, "baseline") else REST
-        where = {"auxiliary_languages": languages, "method": printed or label}
-        file, doubt = TREEMAML_1 if languages else "", method == "baseline"  # see its remarks in `stated.NOTES`
-        return Row(label, method, given, kind="few-shot", file=file, where=where, stands_in=doubt)
-
-    return (
-        row("Baseline, two languages", None, "two", "Multi-BERT (Baseline)"),
-        row("XMAML, two languages", None, "two", "XMAML"),
-        row("Baseline", "baseline", "all", "Multi-BERT (Baseline)"),
-        row("Joint", "joint"),
-        row("MAML", "maml", "all"),
-        row("Fixed TreeMAML", "fixed-treemaml", "all"),
-        row("Learned TreeMAML", "learned-treemaml", "all"),
-        row("Random tree", "random-tree"),
-        row("Everyone", "everyone"),
-    )
+def _table(paper: dict[str, Any], rows: list[Any], remarks: list[str], figures: str = "", **others: Any) -> Table:
+    """A table from its entry in a paper's file."""
+    lines, others["targets"] = [], tuple(others["targets"])
+    if figures:
+        with open(data_directory() / "results" / figures, encoding="utf-8", newline="") as opened:
+            lines = list(csv.DictReader(opened))
+    said = tuple(paper.get("remarks", {}).get(each, each).format(xi=XI) for each in remarks)
+    settings = tuple(Setting(name, **told) for name, told in paper["settings"].items())
+    found = tuple(_row(row, lines, others["targets"], paper["metrics"]) for row in rows)
+    return Table(rows=found, remarks=said, settings=settings, **others)
 
 
-def _joint(auxiliaries: Sequence[str], kind: str = "zero-shot", task: str = "nli") -> Row:
-    return Row(f"Joint {'+'.join(auxiliaries)}", "joint", tuple(auxiliaries), kind=kind, task=task)
-
-
-def _xla_3() -> tuple[Row, ...]:
-    pair = "+".join(PAIR)
-    found = []
-    for kind, setting, one, xla, two in (
-        ("zero-shot", "zero-shot", "hi", "xla-maml", "xla-maml-pair"),
-        ("fine-tuned", "few-shot", "sw", "xla-maml-few-shot", "xla-maml-few-shot"),
-    ):
-
-        def row(
-            label: str, method: str, given: Sequence[str], printed: str, kind: str = kind, at: str = setting
-        ) -> Row:
-            drawn = _BOTH if METHODS[method].support in ("en", "other", "target") else ""
-            where = {"setting": at, "method": printed}
-            return Row(label, method, tuple(given), drawn, kind, file=XLA_3, where=where, stands_in="pair" in printed)
-
-        best = [row(f"XLA-MAML best pair ({pair})", two, PAIR, "XLA-MAML best pair")] if kind == "zero-shot" else []
-        found += [
-            row("Baseline", "baseline", (), "mBERT (Ours)"),
-            row(f"X-MAML {one}", "x-maml", [one], f"X-MAML {one} → X"),
-            row(f"XLA-MAML {one}", xla, [one], f"XLA-MAML {one} → X"),
-            _joint([one], kind),
-            row(f"X-MAML best pair ({pair})", "x-maml", PAIR, "X-MAML best pair"),
-            row(f"XLA-MAML same pair ({pair})", two, PAIR, "XLA-MAML same pair"),
-            *best,
-            _joint(PAIR, kind),
-        ]
-    return (*found, *_translated(XLA_3, "nli"))
-
-
-def _xla_4() -> tuple[Row, ...]:
-    def row(label: str, method: str, kind: str, printed: str, drawn: str = "") -> Row:
-        given = () if method == "baseline" else ("hi",)
-        where = {"setting": "few-shot" if kind == "fine-tuned" else "zero-shot", "method": printed}
-        return Row(label, method, given, drawn, kind, "qa", XLA_4, where)
-
-    return (
-        row("Baseline", "baseline", "zero-shot", "mBERT (Our baseline)"),
-        row("X-MAML hi", "x-maml", "zero-shot", "X-MAML hi → X"),
-        row("XLA-MAML hi", "xla-maml", "zero-shot", "XLA-MAML hi → X", "covering"),
-        _joint(["hi"], task="qa"),
-        row("Baseline", "baseline", "fine-tuned", "mBERT (Ours)"),
-        row("XLA-MAML hi", "xla-maml-few-shot", "fine-tuned", "XLA-MAML hi→ X", "covering"),
-        _joint(["hi"], "fine-tuned", "qa"),
-        *_translated(XLA_4, "qa"),
-    )
-
-
-def _translated(file: str, task: str) -> list[Row]:
-    """The lines on machine translation, which the papers quote."""
-    where = {"setting": "machine translation"}
-    found = [line["method"] for line in lines(file, **where)]
-    return [
-        Row(f"translated, {name}", kind="fine-tuned", task=task, file=file, where=where | {"method": name})
-        for name in found
-    ]
-
-
-def _xla_5() -> tuple[Row, ...]:
-    def row(label: str, method: str, auxiliary: str, printed: str, drawn: str = "") -> Row:
-        given = tuple(auxiliary.split("+")) if auxiliary != "-" else ()
-        return Row(label, method, given, drawn, file=XLA_5, where={"model": printed, "auxiliary": auxiliary})
-
-    return (
-        row("Baseline", "baseline", "-", "XLM-R base"),
-        row("XLA-MAML hi", "xla-maml", "hi", "XLA-MAML", _BOTH),
-        row("X-MAML hi", "x-maml", "hi", "X-MAML"),
-        _joint(["hi"]),
-        row("XLA-MAML bg+de", "xla-maml-pair", "bg+de", "XLA-MAML", _BOTH),
-        _joint(["bg", "de"]),
-    )
-
-
-def _drawn_two_ways(
-    task: str, file: str, auxiliary: str, column: str, ways: Sequence[tuple[str, str, str]], where: Mapping[str, str]
-) -> list[Row]:
-    """XLA-MAML with its rows drawn in two ways, the second compared with the first; then Joint.
-
-    A way is the word for it in the label, in the paper's file, and what is drawn here.
-    """
-    given = tuple(auxiliary.split("+"))
-    method = "xla-maml" if len(given) == 1 else "xla-maml-pair"
-    labels = [f"XLA-MAML {auxiliary}, {way}" for way, _, _ in ways]
-    found = [
-        Row(label, method, given, drawn, task=task, file=file, against=labels[0] if label != labels[0] else "",
-            where={"auxiliary": auxiliary, column: printed} | where)
-        for label, (_, printed, drawn) in zip(labels, ways, strict=True)
-    ]  # fmt: skip
-    return [*found, _joint(given, task=task)]
-
-
-def _xla_6() -> tuple[Row, ...]:
-    found: list[Row] = []
-    for task, given, drawn in (("nli", ("hi", "bg+de"), " parallel"), ("qa", ("hi", "ar+hi"), "")):
-        found.append(Row("Baseline", "baseline", task=task))
-        ways = [(way, way, (way if way == "covering" else "") + drawn) for way in ("random", "covering")]
-        for auxiliary in given:
-            found += _drawn_two_ways(task, XLA_6, auxiliary, "sampling", ways, {"task": task.upper()})
-    return tuple(found)
-
-
-def _xla_7() -> tuple[Row, ...]:
-    ways = [("not parallel", "no", "covering"), ("parallel", "yes", _BOTH)]
-    found = [row for pair in ("hi", "bg+de") for row in _drawn_two_ways("nli", XLA_7, pair, "parallel", ways, {})]
-    return (Row("Baseline", "baseline"), *found)
-
-
-def _figure_2() -> tuple[Row, ...]:
-    ours = [
-        Row(f"XLA-MAML {code}", "xla-maml", (code,), _BOTH)
-        if code != "en"
-        else Row("X-MAML en", "x-maml", (code,), "covering")
-        for code in LANGUAGES
-    ]
-    return (Row("Baseline", "baseline"), *ours, *(_joint([code]) for code in LANGUAGES))
-
-
-_ALL, _MLQA = tuple(LANGUAGES), tuple(code for code in LANGUAGES if code in ("en", "es", "de", "ar", "vi", "zh", "hi"))
-_TABLES = {
-    "treemaml-table1": lambda: Table(
-        "TreeMAML, Table 1: few-shot XNLI, each target left out in turn",
-        tuple(code for code in LANGUAGES if code in PHYLOGENY.leaves),
-        _treemaml_1(),
-    ),
-    "xla-table3": lambda: Table("XLA-MAML, Table 3: XNLI, zero-shot and few-shot", _ALL, _xla_3()),
-    "xla-table4": lambda: Table("XLA-MAML, Table 4: MLQA, zero-shot and few-shot", _MLQA, _xla_4()),
-    "xla-table5": lambda: Table(
-        "XLA-MAML, Table 5: XNLI with XLM-R, zero-shot",
-        tuple(code for code in LANGUAGES if code in ("ar", "es", "sw", "vi", "zh")),
-        _xla_5(),
-        "XLM-R base",
-    ),
-    "xla-table6": lambda: Table("XLA-MAML, Table 6: rows drawn at random or covering", _MLQA, _xla_6()),
-    "xla-table7": lambda: Table("XLA-MAML, Table 7: rows parallel or not", _MLQA, _xla_7()),
-    "xla-figure2": lambda: Table(
-        "XLA-MAML, Figure 2: gain over the baseline by auxiliary and target", _ALL, _figure_2(), shows="gains"
-    ),
-}
+def _row(entry: dict[str, Any], lines: list[dict[str, str]], targets: Sequence[str], metrics: dict[str, Any]) -> Row:
+    """A row from its entry, with the figures of the one line of the table that it names."""
+    where, auxiliaries = entry.pop("line", None), tuple(entry.pop("auxiliaries", ()))
+    row = Row(auxiliaries=auxiliaries, **entry)
+    if where is None:
+        return row
+    (line,) = (each for each in lines if where.items() <= each.items())
+    printed = {target: line[target].split("/") for target in targets if line.get(target, "-") not in ("-", "")}
+    # Not strict: a table may print the first metric alone.
+    figures = {code: dict(zip(metrics[row.task], map(float, found), strict=False)) for code, found in printed.items()}
+    return replace(row, figures=figures)
 
 
 def tables() -> list[str]:
     """The names of the tables that can be reproduced."""
-    return list(_TABLES)
+    return list(_tables())
 
 
 def table(name: str) -> Table:
     """A table of a paper by its name; raises InputError for another name."""
-    if name not in _TABLES:
-        raise InputError(f"Unknown table {name!r}; the tables are {', '.join(_TABLES)}.")
-    return _TABLES[name]()
-
-
-SCORED = {"nli": "XNLI", "qa": "MLQA"}
-"""The corpus of each task that the papers score."""
+    if name not in _tables():
+        raise InputError(f"Unknown table {name!r}; the tables are {', '.join(_tables())}.")
+    return _tables()[name]
 
 
 def paper_figure(cell: Cell, kind: str, target: str, metric: str, corpus: str, scale: str) -> float | None:
     """What a paper prints for mBERT with the same method, auxiliaries, rows, target and kind of test, in percent.
 
-    None if it prints nothing, on another corpus than the paper's, and at toy scale, where nothing but the method is
-    the paper's. Of tables that repeat a figure it is the first one's (hi → ar of questions is 55.05 in Table 4 and
-    53.99 in Table 6).
+    None if it prints nothing of this metric, on a corpus that the papers do not score (see `corpora.Corpus.printed`),
+    and at toy scale, where nothing but the method is the paper's. Of tables that repeat a figure it is the first one's
+    (hi → ar of questions is 55.05 in Table 4 and 53.99 in Table 6).
     """
-    if scale == "toy" or corpus != SCORED["nli" if metric == "accuracy" else "qa"]:
+    known = CORPORA.get(corpus)
+    if scale == "toy" or known is None or not known.printed:
         return None
-    return _printed().get((_plain(cell), kind, target, metric))
+    return _printed().get((_plain(cell, target), kind, known.task, target, metric))
 
 
 @lru_cache(maxsize=1)
-def _printed() -> dict[tuple[Cell, str, str, str], float]:
-    """The figures of all tables of mBERT by cell, kind of test, target and metric."""
-    found: dict[tuple[Cell, str, str, str], float] = {}
-    for known in map(table, _TABLES):
-        for row in known.rows if known.encoder == "mBERT" else ():
-            for metric in ("accuracy",) if row.task == "nli" else ("f1", "exact_match"):
-                for target, figure in row.printed(metric).items():
-                    cell = row.cell(target)
-                    if cell and not row.stands_in:
-                        found.setdefault((_plain(cell), row.kind, target, metric), figure)
+def _printed() -> dict[tuple[Cell, str, str, str, str], float]:
+    """The figures of all tables of mBERT by cell, kind of test, task, target and metric."""
+    found: dict[tuple[Cell, str, str, str, str], float] = {}
+    for row in (row for known in _tables().values() if known.encoder == "mBERT" for row in known.rows):
+        for target, figures in row.figures.items():
+            cell = row.cell(target)
+            if cell and not row.stands_in:
+                for metric, figure in figures.items():
+                    found.setdefault((_plain(cell, target), row.kind, row.task, target, metric), figure)
     return found
 
 
-def _plain(cell: Cell) -> Cell:
+def _plain(cell: Cell, target: str) -> Cell:
     """The cell without what makes no other method of it: the order of auxiliaries, and what its target says again."""
-    by_genre = cell.by_genre and METHODS[cell.method].trains
-    return replace(cell, auxiliaries=tuple(sorted(cell.auxiliaries)), by_genre=by_genre, target=None)
+    auxiliaries = tuple(sorted(auxiliaries_for(target, cell.auxiliaries)))
+    return replace(cell, auxiliaries=auxiliaries, by_genre=cell.by_genre and METHODS[cell.method].trains, target=None)
+
+
+def settings(name: str, scale: str) -> list[tuple[str, list[Setting]]]:
+    """The settings of a table's runs by task, with the paper's sources: values at full scale and at `scale`.
+
+    Methods with other values than most are named. No value is written down a second time: it is that of
+    `recipes.settings_for`.
+    """
+    known, found = table(name), []
+    for task in known.tasks:
+        rows = [row for row in known.rows if row.task == task and row.method]
+        cells = dict.fromkeys(cell for row in rows for code in known.targets if (cell := row.cell(code)))
+        trained = [cell for cell in cells if METHODS[cell.method].trains]
+        tuned = any(row.kind == "fine-tuned" for row in rows)
+        told = []
+        for each in known.settings:
+            if tuned or not each.name.startswith("tune_"):
+                full, here = (_value(trained, each.name, where, task) for where in ("full", scale))
+                told.append(replace(each, full=full, here=here))
+        found.append((task, told))
+    return found
+
+
+def _value(cells: Collection[Cell], name: str, scale: str, task: str) -> str:
+    """A setting of these cells in words: the commonest value, then those of the methods that have another one."""
+    by_method = {METHODS[cell.method].title: _words(getattr(settings_for(cell, scale, task), name)) for cell in cells}
+    ((usual, _),) = Counter(by_method.values()).most_common(1)
+    others = [f"{value}: {method}" for method, value in by_method.items() if value != usual]
+    return usual + (f" ({', '.join(others)})" if others else "")
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "all" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

@@ -27,7 +27,7 @@ from ..text.episodes import columns
 from ..text.languages import LANGUAGES
 from . import jobs, recipes
 from .checkpoints import FREE
-from .comparisons import OWN, record_of, rows_of_study, shared
+from .comparisons import record_of, rows_of_study, shared
 from .jobs import AtWork
 from .jobs import engine as engine  # for those who ask here how to use a cluster
 from .recipes import KINDS, METHODS, Cell
@@ -94,7 +94,8 @@ class World:
     @property
     def shared(self) -> dict[str, Any]:
         """What the folder of a study says about it; corpus and encoder by the names that they were given."""
-        data, encoder = self.data or OWN[self.task], self.encoder or TINY[self.task]
+        data = self.data or corpora.corpus_of(self.task).name
+        encoder = self.encoder or TINY[self.task]
         given = {name: value for name, usual in OVERRIDES.items() if (value := getattr(self, name)) != usual}
         return {"scale": self.scale, "task": self.task, "data": data, "encoder": encoder} | given
 
