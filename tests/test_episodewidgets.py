@@ -17,10 +17,9 @@ from minimeta.show.episodeplots import (
     language_pairs,
     language_roles,
     roles,
-    transfer_data,
-    transfer_map,
 )
-from minimeta.show.episodewidgets import EpisodeBrowser, TransferMap
+from minimeta.show.episodewidgets import EpisodeBrowser
+from minimeta.show.transfer import TransferMap, transfer_data, transfer_map
 from minimeta.studies import comparisons, study
 from minimeta.studies.recipes import METHODS
 from minimeta.text import corpora
@@ -97,7 +96,7 @@ def plain(text):
 def sentences(text):
     """The sentences of a browser's table in their order: the language, the sentence, and its translation or ''."""
     found = re.findall(
-        r"<div dir='auto' lang='(\w+)'>(.*?)</div>(?:<div lang='en' dir='ltr'[^>]*><i>(.*?)</i></div>)?", text
+        r"<div dir='\w+' lang='(\w+)'>(.*?)</div>(?:<div dir='ltr' lang='en' style[^>]*><i>(.*?)</i></div>)?", text
     )
     return [(code, html.unescape(said), html.unescape(english)) for code, said, english in found]
 

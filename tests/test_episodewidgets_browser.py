@@ -34,7 +34,7 @@ EpisodeBrowser(corpora.nli(languages=("en", "hi", "ur", "de", "bg"), splits=("de
 from dataclasses import asdict
 import numpy as np
 from minimeta.studies import comparisons, study
-from minimeta.show.episodewidgets import TransferMap
+from minimeta.show.transfer import TransferMap
 from minimeta.text.metrics import accuracy
 
 {inspect.getsource(made_up)}

@@ -17,8 +17,9 @@ from minimeta.inner import Learner, adapt, squared_error
 from minimeta.otd import OnlineTree, grow
 from minimeta.outer import query_losses
 from minimeta.show import treewidgets
-from minimeta.show.treeplots import dendrogram_data, similarities
-from minimeta.show.treewidgets import OTDReplay, TreeExplorer, average_linkage, mean_similarity, with_omega
+from minimeta.show.similarity import average_linkage, mean_similarity, similarities, with_omega
+from minimeta.show.treeplots import dendrogram_data
+from minimeta.show.treewidgets import OTDReplay, TreeExplorer
 from minimeta.tasks import Episode, FourierRegression, balanced_tree, branching_curves
 from minimeta.trees import TaskTree
 

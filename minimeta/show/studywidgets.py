@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import ipywidgets
 
@@ -20,8 +20,10 @@ from ..errors import InputError
 from ..studies.comparisons import records_of
 from ..studies.study import Run
 from . import studyplots
-from .plots import blank
-from .widgets import Plot
+from .style import Plot, blank, button, complaint, in_a_row, number, table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class StudyMonitor(ipywidgets.VBox):
@@ -46,15 +48,13 @@ class StudyMonitor(ipywidgets.VBox):
         self.process: subprocess.Popen | None = None
         self.said: IO[bytes] | None = None  # what the process complains about
         self._task: asyncio.Task | None = None
-        self.start_button = _button("Start the study", "play", lambda: self.launch())
-        self.stop_button = _button("Stop it", "stop", lambda: self.stop())
-        self.watch_button = _button("Watch", "eye", lambda: self.watch())
-        self.pause_button = _button("Pause", "pause", lambda: self.pause())
-        self.refresh_button = _button("Refresh", "refresh", lambda: self.refresh())
+        self.start_button = button("Start the study", "play", self.launch)
+        self.stop_button = button("Stop it", "stop", self.stop)
+        self.watch_button = button("Watch", "eye", self.watch)
+        self.pause_button = button("Pause", "pause", self.pause)
+        self.refresh_button = button("Refresh", "refresh", self.refresh)
         own = [self.start_button, self.stop_button] if self.command else []
-        buttons = ipywidgets.HBox(
-            [*own, self.watch_button, self.pause_button, self.refresh_button], layout={"flex_flow": "row wrap"}
-        )
+        buttons = in_a_row(*own, self.watch_button, self.pause_button, self.refresh_button)
         self.words, self.scores = ipywidgets.HTML(), ipywidgets.HTML()
         self.tiles, self.losses = Plot(), Plot()
         super().__init__([buttons, self.words, self.tiles, self.losses, self.scores])
@@ -66,7 +66,7 @@ class StudyMonitor(ipywidgets.VBox):
             self.states = studyplots.states(self.folder, self.runs)
             tables = studyplots.scores_data(self.folder)
         except InputError as error:  # study.json is damaged
-            self.words.value = f"<p><b>Cannot be read:</b> {html.escape(str(error))}</p>"
+            self.words.value = complaint("Cannot be read:", error)
             return
         odd = "".join(f"<br><b>Cannot be read:</b> {html.escape(each)}" for each in records_of(self.folder)[1])
         self.words.value = f"<p>{html.escape(self._words())}{odd}</p>"
@@ -185,21 +185,9 @@ class StudyMonitor(ipywidgets.VBox):
             self.said.close()
 
 
-def _button(words: str, icon: str, act: object) -> ipywidgets.Button:
-    button = ipywidgets.Button(description=words, icon=icon, layout={"width": "max-content"})
-    button.on_click(lambda _: act())
-    return button
-
-
-_CELL = "style='text-align:end;padding:2px 10px;border-bottom:1px solid #888888'"
-
-
-def _table(kind: str, scores: object) -> str:
+def _table(kind: str, scores: pd.DataFrame) -> str:
     """The scores of one kind of test as HTML."""
-    heads = "".join(f"<th {_CELL}>{html.escape(str(name))}</th>" for name in ("", *scores.columns))
-    lines = [f"<tr>{heads}</tr>"]
-    for name, values in scores.iterrows():
-        cells = [html.escape(str(name)), *("" if value != value else f"{value:.1f}" for value in values)]
-        lines.append("<tr>" + "".join(f"<td {_CELL}>{cell}</td>" for cell in cells) + "</tr>")
     said = f"<b>Scores so far, in %, {html.escape(kind)}</b> (mean over the seeds that are finished)"
-    return f"<p>{said}</p><div style='overflow-x:auto'><table>{''.join(lines)}</table></div>"
+    lines = ([html.escape(name), *map(number, values)] for name, values in scores.iterrows())
+    shown = table(["", *scores.columns], lines, "text-align:end;padding:2px 10px;border-bottom:1px solid #888888")
+    return f"<p>{said}</p><div style='overflow-x:auto'>{shown}</div>"

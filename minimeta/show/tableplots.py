@@ -19,8 +19,8 @@ from ..studies.report import blocks, matrix, scale, settings, title
 from ..studies.reproduce import table
 from ..studies.stated import NOTES
 from ..text.languages import LANGUAGES
-from .episodeplots import transfer_map
-from .plots import COLOURS, blank
+from .style import COLOURS, blank
+from .transfer import transfer_map
 
 if TYPE_CHECKING:
     import pandas as pd
