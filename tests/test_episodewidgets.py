@@ -10,15 +10,15 @@ import small_world
 from datasets import Dataset
 
 from minimeta.errors import InputError
-from minimeta.show import episodewidgets
-from minimeta.show.episodeplots import (
+from minimeta.show import episodes
+from minimeta.show.episodes import (
     ROLES,
+    EpisodeBrowser,
     coverage_data,
     language_pairs,
     language_roles,
     roles,
 )
-from minimeta.show.episodewidgets import EpisodeBrowser
 from minimeta.show.transfer import TransferMap, transfer_data, transfer_map
 from minimeta.studies import comparisons, study
 from minimeta.studies.recipes import METHODS
@@ -39,7 +39,7 @@ def corpus(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def short(monkeypatch):
     """Fewer outer steps than a reader has: they are drawn anew for each choice."""
-    monkeypatch.setattr(episodewidgets, "_STEPS", 20)
+    monkeypatch.setattr(episodes, "_STEPS", 20)
 
 
 def made_up(auxiliaries=("hi", "de", "en", ("bg", "de")), targets=("de", "hi", "fr", "en"), seeds=2, premises=30):

@@ -27,7 +27,7 @@ from test_treewidgets_browser import (  # noqa: F401
 CELLS = (
     """
 from minimeta.text import corpora
-from minimeta.show.episodewidgets import EpisodeBrowser
+from minimeta.show.episodes import EpisodeBrowser
 
 EpisodeBrowser(corpora.nli(languages=("en", "hi", "ur", "de", "bg"), splits=("dev",)))""",
     f"""

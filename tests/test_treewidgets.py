@@ -142,7 +142,7 @@ def test_another_data_set_brings_its_own_ends_and_colours():
 def test_a_plot_sends_the_figure_and_plotly_once_it_is_asked(monkeypatch):
     widget, _, _ = replay()
     widget.step.value = 5
-    sent = json.loads(widget.plot.shown)
+    sent = json.loads(widget.plot.wire.value)
     assert sent["layout"]["title"]["text"] == "The tree after 5 of 18 tasks"
     assert [trace["type"] for trace in sent["data"]] == ["scatter"] * len(widget.figure.data)
     answers = []

@@ -143,11 +143,10 @@ def family(tree: TaskTree, episode: Episode, grid: Tensor, curves: Tensor) -> go
 def _branch_style(tree: TaskTree, tasks: Sequence[str]) -> tuple[list[str], list[str]]:
     """A colour per branch below the root and a dash per branch below that, for each task."""
     first, second = tree.clusters(2), tree.clusters(3)
-    colours = {node: COLOURS[i % len(COLOURS)] for i, node in enumerate(dict.fromkeys(first.values()))}
-    dashes = {}
-    for task in tree.leaves:
-        used = [dashes[n] for n in dashes if n in {second[t] for t in tree.leaves if first[t] == first[task]}]
-        dashes.setdefault(second[task], DASHES[len(used) % len(DASHES)])
+    colours, dashes = dict(zip(dict.fromkeys(first.values()), itertools.cycle(COLOURS), strict=False)), {}
+    for branch in colours:
+        twigs = dict.fromkeys(second[task] for task in tree.leaves if first[task] == branch)
+        dashes |= zip(twigs, itertools.cycle(DASHES), strict=False)
     return [colours[first[task]] for task in tasks], [dashes[second[task]] for task in tasks]
 
 

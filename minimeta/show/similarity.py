@@ -10,9 +10,21 @@ import plotly.graph_objects as go
 from scipy.cluster.hierarchy import linkage
 
 from ..errors import InputError, some
+from ..inner import Learner, task_gradients
+from ..tasks import Episode
 from ..trees import TaskTree
 from .style import COLOURS, blank, two_sided
 from .treeplots import names_along
+
+
+def gradients(learner: Learner, episode: Episode) -> np.ndarray:
+    """The gradient of each task's support loss at ω, (m, size), in eval mode."""
+    theta = {name: p.unsqueeze(0) for name, p in learner.named_parameters() if p.requires_grad}
+    training = learner.training
+    try:
+        return task_gradients(learner.eval(), theta, [0] * len(episode.tasks), episode.support[0])
+    finally:
+        learner.train(training)
 
 
 def similarities(vectors: Sequence[Sequence[float]] | np.ndarray) -> np.ndarray:

@@ -90,7 +90,8 @@ class StudyMonitor(ipywidgets.VBox):
         if not self.command:
             raise InputError("This monitor has no command to start; it only watches. Start the study yourself.")
         if not self.running:
-            self._close()
+            if self.said is not None:
+                self.said.close()
             self.said = tempfile.TemporaryFile()
             # A session of its own: an interrupt of the kernel is not one of the study.
             self.process = subprocess.Popen(
@@ -132,29 +133,27 @@ class StudyMonitor(ipywidgets.VBox):
 
         `await` it in a cell; raises InputError after so many seconds, and if the process failed.
         """
-        clock = asyncio.get_running_loop().time
-        end = clock() + seconds
-        while True:
-            self.refresh()
-            if not self.running if self.process else self._complete():
-                break
-            if clock() > end:
-                raise InputError(
-                    f"The study was not finished after {seconds:g} s: {studyplots.words(self.states, self.workers)} "
-                    "It goes on if its process does; look again later."
-                )
-            await asyncio.sleep(self.every)
+        self.refresh()
+        try:
+            await asyncio.wait_for(self._done(), seconds)
+        except TimeoutError:
+            raise InputError(
+                f"The study was not finished after {seconds:g} s: {studyplots.words(self.states, self.workers)} "
+                "It goes on if its process does; look again later."
+            ) from None
         if self._failed():
             raise InputError(self._words())
 
     async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(self.every)
-            self.refresh()
-            if not self.running and (self.process is not None or self._complete()):
-                break
+        await self._done()
         self._task = None
         self._buttons()
+
+    async def _done(self) -> None:
+        """Refresh until the process has ended or, without one, all runs are finished."""
+        while self.running if self.process else not self._complete():
+            await asyncio.sleep(self.every)
+            self.refresh()
 
     def _complete(self) -> bool:
         return bool(self.states) and all(each.state == studyplots.FINISHED for each in self.states)
@@ -179,10 +178,6 @@ class StudyMonitor(ipywidgets.VBox):
         watching = self._task is not None and not self._task.done()
         self.start_button.disabled, self.stop_button.disabled = self.running, not self.running
         self.watch_button.disabled, self.pause_button.disabled = watching, not watching
-
-    def _close(self) -> None:
-        if self.said is not None:
-            self.said.close()
 
 
 def _table(kind: str, scores: pd.DataFrame) -> str:

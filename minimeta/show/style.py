@@ -152,9 +152,8 @@ WIDE = {"style": {"description_width": "95px"}, "layout": {"width": "380px"}}
 
 def menu(description: str, options: Sequence[str] | Mapping[str, Any], value: Any = None) -> ipywidgets.Dropdown:
     """Something to choose from; without a value, it begins with the first one."""
-    first = options[0] if isinstance(options, Sequence) else next(iter(options.values()))
-    value = first if value is None else value
-    return ipywidgets.Dropdown(options=options, value=value, description=description, **WIDE)
+    chosen = {} if value is None else {"value": value}
+    return ipywidgets.Dropdown(options=options, description=description, **chosen, **WIDE)
 
 
 def language_menu(description: str, codes: Iterable[str], value: str) -> ipywidgets.Dropdown:
@@ -227,11 +226,6 @@ class Plot(anywidget.AnyWidget):
         super().__init__(wire=ipywidgets.HTML(go.Figure().to_json()))
         self.clicked = clicked
         self.wire.on_msg(self.hear)
-
-    @property
-    def shown(self) -> str:
-        """The figure that is drawn, as JSON."""
-        return self.wire.value
 
     def hear(self, _: Any, message: Mapping[str, Any], __: Any = None) -> None:
         """Answer the browser: it wants plotly.js, or somebody clicked a point (a node, if it has a position)."""

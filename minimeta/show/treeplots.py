@@ -119,6 +119,15 @@ def dendrogram(
     return figure
 
 
+def ring(figure: go.Figure, root: TaskTree, spots: Sequence[int]) -> None:
+    """Rings around the nodes at `spots`, the first black, the second grey, as the figure's first trace."""
+    data = dendrogram_data(root)
+    marker = {"symbol": "circle-open", "size": 17, "color": ["#000000", "#999999"], "line": {"width": 3}}
+    look = {"mode": "markers", "marker": marker, "hoverinfo": "skip", "showlegend": False}
+    figure.add_scatter(x=data.x[spots], y=data.y[spots], **look)
+    figure.data = (figure.data[-1], *figure.data[:-1])
+
+
 def tree(root: TaskTree, title: str, names: Mapping[str, str] | None = None) -> go.Figure:
     """A tree from left to right, a node where its inner step is, the root at step 1; `names` renames leaves."""
     data = dendrogram_data(root.rename(names or {}))

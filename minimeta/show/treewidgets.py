@@ -15,18 +15,17 @@ from typing import Any
 
 import ipywidgets
 import numpy as np
-import plotly.graph_objects as go
 
 from ..errors import InputError, some
 from ..grouping import alone, everyone
-from ..inner import Learner, task_gradients
+from ..inner import Learner
 from ..otd import RULES, XI, Event, NodeInfo, OnlineTree, grow
 from ..outer import evaluate
 from ..tasks import Episode
 from ..trees import TaskTree
-from .similarity import average_linkage, heatmap, mean_similarity, similarities, with_omega
+from .similarity import average_linkage, gradients, heatmap, mean_similarity, similarities, with_omega
 from .style import COLOURS, Plot, in_a_row, menu, on_change, slider, table
-from .treeplots import dendrogram, dendrogram_data, side_by_side
+from .treeplots import dendrogram, ring, side_by_side
 
 Labels = Mapping[str, str]
 _LEARNED, _AVERAGE, _RANDOM = "learned (OTD)", "average linkage", "random tree"
@@ -118,7 +117,7 @@ class OTDReplay(ipywidgets.VBox):
         at = {node.name: i for i, node in enumerate(nodes)}
         notes, title = [f"node {node.id}" for node in nodes], f"The tree after {step} of {self.count} tasks"
         figure = dendrogram(tree, labels, title, notes)
-        _ring(figure, tree, [at[name] for name in (event.name, event.moved) if name])
+        ring(figure, tree, [at[name] for name in (event.name, event.moved) if name])
         figure.layout.height = self._height
         self.figure = self.plot.show(figure)
         height = (
@@ -211,7 +210,7 @@ class TreeExplorer(ipywidgets.VBox):
             whole.purity(labels[kind])
         for tree in self.trees.values():
             whole.robinson_foulds(tree)
-        self.gradients = _gradients(learner, episode)
+        self.gradients = gradients(learner, episode)
         self.matrix = similarities(self.gradients)
         self._before, self._own = (self._step(self.tasks, steps, pooled=False) for steps in (0, 1))
         start = time.perf_counter()
@@ -271,7 +270,7 @@ class TreeExplorer(ipywidgets.VBox):
         node = max(i for i, found in enumerate(nodes) if held <= set(found.leaves))
         tasks = tuple(sorted(nodes[node].leaves, key=self.tasks.index))
         figure = dendrogram(self.tree, self.labels[self.colour.value], "Click a node")
-        _ring(figure, self.tree, [node])
+        ring(figure, self.tree, [node])
         self.figure = self.plot.show(figure)
         now = patient or tasks in self._pooled or len(tasks) <= self._quick
         self.run.layout.display = "none" if now else ""
@@ -328,25 +327,6 @@ class TreeExplorer(ipywidgets.VBox):
         return next(found).losses.mean(1).double().cpu().numpy()
 
 
-def _gradients(learner: Learner, episode: Episode) -> np.ndarray:
-    """The gradient of each task's support loss at ω, (m, size), in eval mode."""
-    theta = {name: p.unsqueeze(0) for name, p in learner.named_parameters() if p.requires_grad}
-    training = learner.training
-    try:
-        return task_gradients(learner.eval(), theta, [0] * len(episode.tasks), episode.support[0])
-    finally:
-        learner.train(training)
-
-
 def _sliders(depth: int, xi: float) -> tuple[ipywidgets.FloatSlider, ipywidgets.IntSlider]:
     """Sliders for ξ and D that begin at these values."""
     return slider("ξ", xi, 0, max(3.0, xi), 0.05), slider("depth D", depth, 1, max(6, depth))
-
-
-def _ring(figure: go.Figure, root: TaskTree, spots: Sequence[int]) -> None:
-    """Rings around the nodes at `spots`, the first black, the second grey, as the figure's first trace."""
-    data = dendrogram_data(root)
-    marker = {"symbol": "circle-open", "size": 17, "color": ["#000000", "#999999"], "line": {"width": 3}}
-    look = {"mode": "markers", "marker": marker, "hoverinfo": "skip", "showlegend": False}
-    figure.add_scatter(x=data.x[spots], y=data.y[spots], **look)
-    figure.data = (figure.data[-1], *figure.data[:-1])

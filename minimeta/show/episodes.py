@@ -1,29 +1,33 @@
-"""A widget that shows episodes, whose rows they are, and how many rows have been seen so far.
+"""Episodes: what each language is in one, whose rows it has, and how many rows have been seen so far.
 
-What the mouse does, a test or a notebook can do as well: `browser.step.value = 7`.
-Sentences are data, not markup: they are shown as written, each in the direction of its script.
+The data come first, then the figures, then the widget that browses them. What the mouse does, a test or a notebook can
+do as well: `browser.step.value = 7`. Sentences are data, not markup: they are shown as written, each in the direction
+of its script.
 """
 
 from __future__ import annotations
 
 import html
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets
 import numpy as np
+import plotly.graph_objects as go
 
 from ..errors import InputError
 from ..studies.methods import METHODS, Cell, cells
 from ..studies.recipes import sampler_for, settings_for
 from ..tasks import Episode, Sampler
 from ..text.corpora import LABELS
-from ..text.languages import LANGUAGES, check, ordered
-from .episodeplots import coverage, coverage_data, language_pairs, language_roles
+from ..text.languages import FAMILIES, LANGUAGES, check, ordered
+from ..trees import TaskTree
 from .style import (
+    COLOURS,
+    DASHES,
     WIDE,
     Plot,
     beside,
@@ -38,9 +42,88 @@ from .style import (
     slider,
     table,
 )
+from .treeplots import dendrogram, dendrogram_data
 
 if TYPE_CHECKING:
     from datasets import Dataset
+
+ROLES = {
+    "support": {"symbol": "square", "color": COLOURS[1]},
+    "query": {"symbol": "circle", "color": COLOURS[0]},
+    "support and query": {"symbol": "diamond", "color": COLOURS[2]},
+    "target": {"symbol": "star", "color": COLOURS[3]},
+    "target and support": {"symbol": "star-square", "color": COLOURS[7]},
+    "not in the episode": {"symbol": "circle-open", "color": "#999999"},
+}
+"""What a language can be in an episode, each with a shape and a colour of its own."""
+
+
+def language_pairs(episode: Episode, languages: np.ndarray) -> list[tuple[str, str]]:
+    """The support and the query language of each task of an episode of rows; `languages[row]` is a row's language."""
+    rows = (episode.support[0]["row"], episode.query["row"])
+    return list(zip(*(languages[batch[:, 0].numpy()].tolist() for batch in rows), strict=True))
+
+
+def roles(pairs: Sequence[tuple[str, str]], target: str) -> dict[str, str]:
+    """What each language is: one of ROLES. `pairs` are the support and query language of each task."""
+    support, query = {pair[0] for pair in pairs}, {pair[1] for pair in pairs}
+    found = {}
+    for code in ordered({*LANGUAGES, *support, *query, target}):
+        parts = [("target", code == target), ("support", code in support), ("query", code in query)]
+        found[code] = " and ".join(part for part, there in parts if there) or "not in the episode"
+    return found
+
+
+def language_roles(pairs: Sequence[tuple[str, str]], target: str) -> go.Figure:
+    """All languages on the phylogeny (`FAMILIES`) as what they are in an episode, `←` from a query to its support."""
+    role = roles(pairs, target)
+    arrows = {asked: f" ← {given}" for given, asked in pairs}  # in all methods one support for each query
+    names = {code: f"{language_name(code)} ({code}){arrows.get(code, '')}" for code in role}
+    others = (TaskTree(code) for code in role if code not in FAMILIES.leaves)
+    root = TaskTree(FAMILIES.name, (*FAMILIES.children, *others)).rename(names)
+    figure = dendrogram(root, {names[code]: role[code] for code in names}, "Languages (query ← its support)")
+    for rank, (name, look) in enumerate(ROLES.items()):
+        big = {"size": 9 if name == "not in the episode" else 13}
+        figure.update_traces(selector={"name": name}, marker=look | big, legendrank=rank)
+    data = dendrogram_data(root)
+    inner = data.inner[1:]
+    figure.add_scatter(
+        x=data.x[inner], y=data.y[inner], text=[data.names[i] + "\u00a0\u00a0" for i in inner], mode="text",
+        textposition="top left", textfont={"size": 10, "color": "#444444"}, hoverinfo="skip",
+        showlegend=False, cliponaxis=False,
+    )  # fmt: skip
+    figure.update_layout(width=490, margin={"l": 10, "b": 70}, xaxis={"visible": False, "range": [-0.1, 3.12]})
+    figure.update_layout(legend={"orientation": "h", "x": 0, "xanchor": "left", "y": -0.02, "yanchor": "top"})
+    return figure
+
+
+def coverage_data(draw: Sampler, rows: Iterable[int], steps: int) -> np.ndarray:
+    """How many different ones of `rows` the first 1, 2, ..., `steps` episodes have drawn, as support or as query."""
+    left, counts, seen = set(rows), [], 0
+    for step in range(steps):
+        episode = draw(step)
+        found = {row for batch in (*episode.support, episode.query) for row in batch["row"].flatten().tolist()} & left
+        left -= found
+        seen += len(found)
+        counts.append(seen)
+    return np.array(counts)
+
+
+def coverage(curves: Mapping[str, np.ndarray], total: int, step: int, chosen: str) -> go.Figure:
+    """Rows seen after each outer step: `curves` (steps,) by how rows are drawn; a mark at `step` of the chosen one."""
+    figure = blank("Different rows seen so far", "outer step", "rows", height=440)
+    for i, (name, counts) in enumerate(curves.items()):
+        line = {"color": COLOURS[i], "dash": DASHES[i], "width": 3 if name == chosen else 1.5}
+        figure.add_scatter(x=np.arange(len(counts)), y=counts, name=name, mode="lines", line=line)
+    if chosen in curves:
+        marker = {"size": 12, "symbol": "diamond", "color": COLOURS[list(curves).index(chosen)]}
+        figure.add_scatter(x=[step], y=[curves[chosen][step]], mode="markers", marker=marker, name="this episode")
+    figure.add_hline(total, line={"color": "#999999", "width": 1}, annotation_text=f"all {total:,}")
+    figure.update_layout(width=370, showlegend=True)
+    figure.update_layout(legend={"orientation": "h", "x": 0, "y": -0.15, "yanchor": "top", "itemwidth": 40})
+    figure.update_yaxes(range=[0, 1.12 * total])
+    return figure
+
 
 _SHOWN = {
     "X-MAML": "x-maml",
@@ -50,7 +133,6 @@ _SHOWN = {
     "TreeMAML, by genre": "fixed-treemaml",
 }
 _DRAWN = {"at random": False, "covering": True}
-_PARTS = ("premise", "hypothesis", "question", "context", "answer", "label")  # those that a corpus has are shown
 _STEPS = 250  # 8 rows at a time, they cover the dev rows of a language in mini-NLI and in XNLI
 
 
@@ -70,6 +152,7 @@ class EpisodeBrowser(ipywidgets.VBox):
         self.dev = (columns["split"] == "dev").to_numpy()
         english = columns[columns["language"] == "en"]
         self.english = dict(zip(english["pair"], english.index, strict=True))  # the translation of each pair
+        self.classes = getattr(corpus.features.get("label"), "names", LABELS)
         # A choice that comes back is at hand; the oldest ones make room.
         self.sampler, self.seen = lru_cache(maxsize=8)(self._sampler), lru_cache(maxsize=16)(self._seen)
 
@@ -161,28 +244,27 @@ class EpisodeBrowser(ipywidgets.VBox):
 
     def _rows(self, rows: Sequence[int]) -> str:
         """A table of rows of the corpus, each text above its English translation."""
-        texts, lines = list(map(self._texts, rows)), []
-        parts = [name for name in _PARTS if name in texts[0]]
-        for found in texts:
-            translation = self.english.get(found["pair"]) if found["language"] != "en" else None
-            english = self._texts(translation) if translation is not None else {}
-            cells = [f"{html.escape(language_name(found['language']))}<br><small>{html.escape(found['genre'])}</small>"]
-            for part in parts:
-                words = html.escape(found[part])
-                if part != "label":
-                    words = in_script(words, found["language"])
-                if part != "label" and english:
-                    words += in_script(f"<i>{html.escape(english[part])}</i>", "en", "opacity:0.75")
-                cells.append(words)
-            lines.append(cells)
-        return table(["", *parts], lines, _CELL, "border-collapse:collapse;width:100%")
+        lines = []
+        for row in rows:
+            found, english = self.corpus[row], self.english.get(self.corpus[row]["pair"])
+            english = None if found["language"] == "en" else english
+            name, genre = language_name(found["language"]), found["genre"]
+            line = {"": f"{html.escape(name)}<br><small>{html.escape(genre)}</small>"}
+            for part, text in _texts(found).items():
+                line[part] = in_script(html.escape(text), found["language"])
+                if english is not None:
+                    below = html.escape(_texts(self.corpus[english])[part])
+                    line[part] += in_script(f"<i>{below}</i>", "en", "opacity:0.75")
+            if "label" in found:
+                line["label"] = self.classes[found["label"]]
+            lines.append(line)
+        return table(lines[0], (line.values() for line in lines), _CELL, "border-collapse:collapse;width:100%")
 
-    def _texts(self, row: int) -> Mapping[str, Any]:
-        """A row of the corpus with its label in words, or with the first of its answers."""
-        found = self.corpus[row]
-        if "answers" in found:
-            return found | {"answer": found["answers"]["text"][0]}
-        return found | {"label": getattr(self.corpus.features["label"], "names", LABELS)[found["label"]]}
+
+def _texts(row: Mapping[str, Any]) -> dict[str, str]:
+    """The texts of a row that have a translation: sentences, or a question, its context and the first answer."""
+    texts = {name: row[name] for name in ("premise", "hypothesis", "question", "context") if name in row}
+    return texts | ({"answer": row["answers"]["text"][0]} if "answers" in row else {})
 
 
 _CELL = "text-align:start;vertical-align:top;padding:3px 8px 3px 0;border-bottom:1px solid #888888"
