@@ -7,7 +7,7 @@ written. Tokens stand below each other, so that every script can be read, from l
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ from torch.nn.utils.rnn import pad_sequence
 from ..errors import InputError
 from ..inner import Learner
 from ..text.features import SpanFeatures
-from ..text.metrics import exact_match, f1
+from ..text.metrics import METRICS, exact_match, f1
 from ..text.spans import LONGEST, best_spans, first_answer, training_window
 from .style import COLOURS, DASHES, LEGEND_ABOVE, SYMBOLS, blank, language_name, places
 
@@ -160,15 +160,15 @@ def token_scores(readings: Mapping[str, Reading], title: str) -> go.Figure:
     return figure.update_yaxes(**places(names, n - 0.3, -0.7, tickfont={"size": 12}, ticklabelstandoff=5))
 
 
-def by_language(scores: Mapping[str, tuple[float, float]], title: str, known: str = "en") -> go.Figure:
-    """F1 and exact match (%) as bars for each language, by its code; `known` is the one that was trained on."""
+def by_language(scores: Mapping[str, Sequence[float]], title: str, known: str = "en") -> go.Figure:
+    """The metrics of question answering (%) as bars for each language; `known` is the one that was trained on."""
     names = [f"<b>{language_name(code)}</b>" if code == known else language_name(code) for code in scores]
     lines = [3 if code == known else 0 for code in scores]
     figure = blank(title, "", "%", height=420)
-    for i, (name, colour) in enumerate((("F1", COLOURS[0]), ("exact match", COLOURS[5]))):
-        values = [pair[i] for pair in scores.values()]
+    for i, metric in enumerate(METRICS["qa"]):
+        values, colour = [each[i] for each in scores.values()], (COLOURS[0], *COLOURS[5:], *COLOURS[1:5])[i]
         figure.add_bar(
-            x=names, y=values, name=name, text=[f"{value:.0f}" for value in values], textposition="outside",
+            x=names, y=values, name=metric.title, text=[f"{value:.0f}" for value in values], textposition="outside",
             textangle=0, textfont={"size": 10}, cliponaxis=False,
             marker={"color": colour, "line": {"color": "#000000", "width": lines}},
         )  # fmt: skip

@@ -16,10 +16,11 @@ import numpy as np
 
 from ..errors import InputError
 from ..inner import Learner
+from ..text.corpora import task_of
 from ..text.episodes import columns, rows_of
 from ..text.features import SpanFeatures
 from ..text.languages import ordered
-from ..text.metrics import row_scores
+from ..text.metrics import METRICS, row_scores
 from ..text.spans import first_answer
 from .answerplots import RIGHT, Reading, reading, token_scores
 from .style import Plot, beside, complaint, in_a_row, in_script, language_menu, language_name, menu, on_change, slider
@@ -121,7 +122,7 @@ class AnswerExplorer(ipywidgets.VBox):
         return found[code]
 
     def _answers(self, name: str, code: str) -> np.ndarray:
-        """F1 and exact match of a method on all questions in a language, (2, rows)."""
+        """What a method's answers to all questions in a language count, (metrics, rows), see `row_scores`."""
         rows = self.rows[code]
         answers = self.features.predict(self._learner(name, code), rows)
         return row_scores(answers, [self.features.answers[row] for row in rows], code)
@@ -132,14 +133,15 @@ class AnswerExplorer(ipywidgets.VBox):
     def _summary(self, code: str) -> str:
         """How many of the questions in a language are answered, before and after, in words."""
         name, (before, after) = self.method.value, (self.answers(n, code) for n in (self.first, self.method.value))
-        parts = []
+        metrics, parts = METRICS[task_of(self.features.corpus)], []
         for each, scores in {self.first: before, name: after}.items():
-            overlap, exact = 100 * scores.mean(1)
-            parts.append(f"{html.escape(each)}: F1 <b>{overlap:.1f}</b>, exact match <b>{exact:.1f}</b>")
+            means = zip(metrics, 100 * scores.mean(1), strict=True)
+            said = ", ".join(f"{metric.title} <b>{mean:.1f}</b>" for metric, mean in means)
+            parts.append(f"{html.escape(each)}: {said}")
         words = f"{language_name(code)}, {len(before[0]):,} questions. {'; '.join(parts)}."
         if name != self.first:
             better, worse = (after[0] > before[0]).sum(), (after[0] < before[0]).sum()
-            words += f" By F1, <b>{better}</b> became better, <b>{worse}</b> worse."
+            words += f" By {metrics[0].title}, <b>{better}</b> became better, <b>{worse}</b> worse."
         return f"<div style='line-height:1.6'>{words}</div>"
 
     def _describe(self, row: int, readings: Mapping[str, Reading], count: int) -> str:

@@ -13,7 +13,7 @@ from ..errors import InputError, some
 from ..inner import Learner, task_gradients
 from ..tasks import Episode
 from ..trees import TaskTree
-from .style import COLOURS, blank, two_sided
+from .style import COLOURS, blank
 from .treeplots import names_along
 
 
@@ -100,8 +100,8 @@ def heatmap(
     most = float(off.max()) if off.any() else 1.0
     figure = blank(title, height=700)
     figure.add_heatmap(
-        z=values, hovertemplate="%{x}<br>%{y}<br>similarity %{z:.2f}<extra></extra>",
-        colorbar={"title": {"text": "similarity"}}, **two_sided(most, COLOURS[0], COLOURS[1]),
+        z=values, zmin=-most, zmax=most, colorscale=[[0, COLOURS[0]], [0.5, "#FFFFFF"], [1, COLOURS[1]]],
+        hovertemplate="%{x}<br>%{y}<br>similarity %{z:.2f}<extra></extra>", colorbar={"title": {"text": "similarity"}},
     )  # fmt: skip
     for level, line in ((2, {"color": "#777777", "width": 0.8}), (1, {"color": "#000000", "width": 1.5})):
         xs = [x for i in meet[level] for x in (i - 0.5, i - 0.5, None, -0.5, n - 0.5, None)]

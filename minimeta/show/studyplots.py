@@ -104,14 +104,11 @@ def seconds_left(found: Sequence[State], workers: int = 1) -> float | None:
     for each in found:
         if each.state != FINISHED:
             same = [other for other in done if other.cell.method == each.cell.method]
-            alike = [other for other in done if _trains(other) == _trains(each)]
+            trains = METHODS[each.cell.method].trains
+            alike = [other for other in done if METHODS[other.cell.method].trains == trains]
             share = 1 - each.step / each.steps if each.steps else 1.0
             total += share * float(np.mean([other.seconds for other in same or alike or done]))
     return total / workers
-
-
-def _trains(state: State) -> bool:
-    return METHODS[state.cell.method].trains
 
 
 def words(found: Sequence[State], workers: int = 1) -> str:

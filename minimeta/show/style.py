@@ -51,11 +51,6 @@ def places(names: Sequence[str], start: float, end: float, **more: Any) -> dict[
     return {**ticks, "zeroline": False, "automargin": True, **more}
 
 
-def two_sided(most: float, below: str, above: str) -> dict[str, Any]:
-    """Colours of a heat map for numbers from -`most` to `most`: white at 0."""
-    return {"zmin": -most, "zmax": most, "colorscale": [[0, below], [0.5, "#FFFFFF"], [1, above]]}
-
-
 # Words and numbers
 
 

@@ -19,7 +19,7 @@ from ..studies.methods import KINDS, METHODS, Cell
 from ..text.corpora import TASKS
 from ..text.languages import ordered
 from ..text.metrics import METRICS, metric_of
-from .style import COLOURS, Plot, blank, language_name, menu, number, on_change, places, table, two_sided
+from .style import COLOURS, Plot, blank, language_name, menu, number, on_change, places, table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,7 +96,8 @@ def transfer_map(data: pd.DataFrame, title: str, chosen: tuple[str, str] | None 
     ]  # fmt: skip
     figure = blank(title, "target, scored", "auxiliary, trained on", height=190 + 30 * n)
     figure.add_heatmap(
-        x=list(range(m)), y=list(range(n)), z=values, **two_sided(most, COLOURS[1], COLOURS[0]),
+        x=list(range(m)), y=list(range(n)), z=values, zmin=-most, zmax=most,
+        colorscale=[[0, COLOURS[1]], [0.5, "#FFFFFF"], [1, COLOURS[0]]],
         text=[[number(value, "+.1f") for value in row] for row in values], texttemplate="%{text}",
         customdata=np.arange(n * m).reshape(n, m).tolist(), hovertext=notes, hoverinfo="text", xgap=1, ygap=1,
         colorbar={"title": {"text": "points"}, "tickformat": "+.1f", "thickness": 15},
@@ -122,7 +123,7 @@ def _names(codes: Iterable[str]) -> str:
 class TransferMap(ipywidgets.VBox):
     """Who helps whom: what a method gains over a control, by auxiliary and target; click a cell to see its runs.
 
-    `results` are those of a study (`comparisons.load`), `kind` is the test (`recipes.KINDS`), `metric` one of the
+    `results` are those of a study (`comparisons.load`), `kind` is the test (`methods.KINDS`), `metric` one of the
     METRICS of the task (the first without it). Raises InputError if no method and control have been run on the same
     auxiliary and target with that test.
     """

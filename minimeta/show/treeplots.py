@@ -89,17 +89,23 @@ def dendrogram(
     labels: Mapping[str, object] | None = None,
     title: str = "Task tree",
     notes: Sequence[str] | None = None,
+    rings: Sequence[int] = (),
 ) -> go.Figure:
     """A tree from left to right, the leaves with a colour (beyond 8 labels also a shape) per label.
 
     `labels` gives each leaf's label; the colours follow its order, so a growing tree keeps them if it is given all
     labels from the start. `notes`, one per node in the order of `TaskTree.nodes`, are shown on hover below name,
-    size and ω. With more than 100 leaves there is no room for names: the labels stand in their place.
+    size and ω; `rings` are positions of nodes to mark, the first in black, the second in grey. With more than 100
+    leaves there is no room for names: the labels stand in their place.
     """
     data, (label_of, looks) = dendrogram_data(root), _looks(root, labels)
     hover, row = _hover(data, label_of, notes), _row(len(data.leaves))
     figure = blank(title, _SCALES[data.scale], height=110 + round(max(200, row * len(data.leaves))))
     traces = _tree_traces(data, hover, row)
+    if len(rings):
+        marker = {"symbol": "circle-open", "size": 17, "color": ["#000000", "#999999"], "line": {"width": 3}}
+        at = {"x": data.x[rings], "y": data.y[rings], "marker": marker}
+        traces.insert(0, _QUIET | at | {"mode": "markers"})
     for label, look in looks.items():
         spots = [i for i in data.leaves if label_of[data.names[i]] == label]
         marker = look | {"size": _marker(row)}
@@ -117,15 +123,6 @@ def dendrogram(
         yaxis=ticks | {"side": "right", "range": [0.3 - len(data.leaves), 0.7], "showgrid": False, "zeroline": False},
     )
     return figure
-
-
-def ring(figure: go.Figure, root: TaskTree, spots: Sequence[int]) -> None:
-    """Rings around the nodes at `spots`, the first black, the second grey, as the figure's first trace."""
-    data = dendrogram_data(root)
-    marker = {"symbol": "circle-open", "size": 17, "color": ["#000000", "#999999"], "line": {"width": 3}}
-    look = {"mode": "markers", "marker": marker, "hoverinfo": "skip", "showlegend": False}
-    figure.add_scatter(x=data.x[spots], y=data.y[spots], **look)
-    figure.data = (figure.data[-1], *figure.data[:-1])
 
 
 def tree(root: TaskTree, title: str, names: Mapping[str, str] | None = None) -> go.Figure:

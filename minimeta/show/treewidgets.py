@@ -25,7 +25,7 @@ from ..tasks import Episode
 from ..trees import TaskTree
 from .similarity import average_linkage, gradients, heatmap, mean_similarity, similarities, with_omega
 from .style import COLOURS, Plot, in_a_row, menu, on_change, slider, table
-from .treeplots import dendrogram, ring, side_by_side
+from .treeplots import dendrogram, side_by_side
 
 Labels = Mapping[str, str]
 _LEARNED, _AVERAGE, _RANDOM = "learned (OTD)", "average linkage", "random tree"
@@ -116,8 +116,7 @@ class OTDReplay(ipywidgets.VBox):
         labels = {name: self.labels[self.data_set.value][name] for name in self.data[self.data_set.value][1]}
         at = {node.name: i for i, node in enumerate(nodes)}
         notes, title = [f"node {node.id}" for node in nodes], f"The tree after {step} of {self.count} tasks"
-        figure = dendrogram(tree, labels, title, notes)
-        ring(figure, tree, [at[name] for name in (event.name, event.moved) if name])
+        figure = dendrogram(tree, labels, title, notes, [at[name] for name in (event.name, event.moved) if name])
         figure.layout.height = self._height
         self.figure = self.plot.show(figure)
         height = (
@@ -269,8 +268,7 @@ class TreeExplorer(ipywidgets.VBox):
         # The nodes that hold all these tasks are a path; its last one is the lowest.
         node = max(i for i, found in enumerate(nodes) if held <= set(found.leaves))
         tasks = tuple(sorted(nodes[node].leaves, key=self.tasks.index))
-        figure = dendrogram(self.tree, self.labels[self.colour.value], "Click a node")
-        ring(figure, self.tree, [node])
+        figure = dendrogram(self.tree, self.labels[self.colour.value], "Click a node", rings=[node])
         self.figure = self.plot.show(figure)
         now = patient or tasks in self._pooled or len(tasks) <= self._quick
         self.run.layout.display = "none" if now else ""
