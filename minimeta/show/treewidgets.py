@@ -119,12 +119,10 @@ class OTDReplay(ipywidgets.VBox):
         figure = dendrogram(tree, labels, title, notes, [at[name] for name in (event.name, event.moved) if name])
         figure.layout.height = self._height
         self.figure = self.plot.show(figure)
-        height = (
-            f"{tree.depth}</b> of at most D = {most}" if tree.depth <= most else f"{tree.depth}, above D = {most}</b>"
-        )
+        bound = f"</b> of at most D = {most}" if tree.depth <= most else f", above D = {most}</b>"
         self.live.value = (
-            f"purity <b>{tree.purity(labels):.2f}</b> · ω of the root <b>{nodes[0].omega:.2f}</b> · height <b>{height}"
-            f" · <b>{len(nodes)}</b> nodes"
+            f"purity <b>{tree.purity(labels):.2f}</b> · ω of the root <b>{nodes[0].omega:.2f}</b> · height "
+            f"<b>{tree.depth}{bound} · <b>{len(nodes)}</b> nodes"
         )
         self.words.value = explain(event, self.state(step - 1)[1] if step > 1 else [], self.rule.value)
 
@@ -205,8 +203,8 @@ class TreeExplorer(ipywidgets.VBox):
         names = [_LEARNED, _AVERAGE, *self.trees, _RANDOM]
         if not labels or len(set(names)) < len(names):
             raise InputError("The explorer needs labels of at least one kind, and trees under names of their own.")
-        for kind in labels:
-            whole.purity(labels[kind])
+        for of in labels.values():
+            whole.purity(of)
         for tree in self.trees.values():
             whole.robinson_foulds(tree)
         self.gradients = gradients(learner, episode)
@@ -318,11 +316,11 @@ class TreeExplorer(ipywidgets.VBox):
     def _step(self, tasks: tuple[str, ...], steps: int, pooled: bool) -> np.ndarray:
         """The mean query loss of each task, (m,), after `steps` inner steps, pooled over all of them or alone."""
         rows = [self.tasks.index(task) for task in tasks]
-        batches = (self.episode.support[0], self.episode.query)
+        batches = self.episode.support[0], self.episode.query
         support, query = ({name: value[rows] for name, value in batch.items()} for batch in batches)
-        grouping = everyone() if pooled else alone()
-        found = evaluate(self.learner, [Episode(tasks, (support,), query)], grouping, steps, self.rate)
-        return next(found).losses.mean(1).double().cpu().numpy()
+        part, grouping = Episode(tasks, (support,), query), everyone() if pooled else alone()
+        (found,) = evaluate(self.learner, [part], grouping, steps, self.rate)
+        return found.losses.mean(1).double().cpu().numpy()
 
 
 def _sliders(depth: int, xi: float) -> tuple[ipywidgets.FloatSlider, ipywidgets.IntSlider]:
