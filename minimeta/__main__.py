@@ -318,8 +318,11 @@ def _plotly() -> None:
     """Raise InputError if a page cannot be drawn, before hours of training."""
     from importlib.util import find_spec
 
-    if find_spec("plotly") is None:
-        raise InputError("The page of a table needs plotly, which is not installed: pip install 'minimeta[lab]'.")
+    lacking = [name for name in ("plotly", "ipywidgets", "anywidget") if find_spec(name) is None]
+    if lacking:
+        raise InputError(
+            f"The page of a table needs {lacking[0]}, which is not installed: pip install 'minimeta[lab]'."
+        )
 
 
 def _worlds(options: argparse.Namespace, tasks: Sequence[str]) -> dict[str, Any]:

@@ -8,8 +8,7 @@ import small_world
 import torch
 
 from minimeta.errors import InputError
-from minimeta.show import answerplots
-from minimeta.show.answerplots import Reading, by_language, gains, pair_scores, reading, token_scores
+from minimeta.show.answerplots import Reading, by_language, pair_scores, reading, token_scores
 from minimeta.text import corpora, encoders
 from minimeta.text.episodes import rows_of
 from minimeta.text.metrics import row_scores
@@ -147,17 +146,3 @@ def test_bars_by_language():
     (note,) = figure.layout.annotations
     assert note.text == "trained on" and note.x == 0
     assert not by_language({"zh": (1.0, 2.0)}, "none").layout.annotations
-
-
-def test_gains_stand_in_the_row_of_their_name():
-    nan = float("nan")
-    figure = gains({"ours": {"a": (1, -1, 4), "b": (2, 1, 3)}, "theirs": {"b": (0.5, nan, nan)}}, "gains")
-    ours, theirs = figure.data
-    assert list(figure.layout.yaxis.ticktext) == ["a", "b"]
-    assert np.round(ours.y).tolist() == [0, 1] and np.round(theirs.y).tolist() == [1] and ours.y[1] != theirs.y[0]
-    assert list(ours.x) == [1, 2]
-    assert list(ours.error_x.array) == [3, 1] and list(ours.error_x.arrayminus) == [2, 1]
-    assert theirs.error_x.array is None
-    with pytest.raises(InputError, match="nothing to draw"):
-        gains({}, "gains")
-    assert answerplots.RIGHT.startswith("#")

@@ -10,22 +10,21 @@ import small_world
 from datasets import Dataset
 
 from minimeta.errors import InputError
-from minimeta.show import episodewidgets
-from minimeta.show.episodeplots import (
+from minimeta.show import episodes
+from minimeta.show.episodes import (
     ROLES,
+    EpisodeBrowser,
     coverage_data,
     language_pairs,
     language_roles,
     roles,
-    transfer_data,
-    transfer_map,
 )
-from minimeta.show.episodewidgets import EpisodeBrowser, TransferMap
+from minimeta.show.transfer import TransferMap, transfer_data, transfer_map
 from minimeta.studies import comparisons, study
 from minimeta.studies.recipes import METHODS
 from minimeta.text import corpora
 from minimeta.text.episodes import sampler
-from minimeta.text.languages import LANGUAGES, all_but
+from minimeta.text.languages import LANGUAGES, Language, all_but
 from minimeta.text.metrics import accuracy, row_scores
 
 ODD = "<b>x</b> & $y$ <script>"
@@ -40,7 +39,7 @@ def corpus(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def short(monkeypatch):
     """Fewer outer steps than a reader has: they are drawn anew for each choice."""
-    monkeypatch.setattr(episodewidgets, "_STEPS", 20)
+    monkeypatch.setattr(episodes, "_STEPS", 20)
 
 
 def made_up(auxiliaries=("hi", "de", "en", ("bg", "de")), targets=("de", "hi", "fr", "en"), seeds=2, premises=30):
@@ -97,7 +96,7 @@ def plain(text):
 def sentences(text):
     """The sentences of a browser's table in their order: the language, the sentence, and its translation or ''."""
     found = re.findall(
-        r"<div dir='auto' lang='(\w+)'>(.*?)</div>(?:<div lang='en' dir='ltr'[^>]*><i>(.*?)</i></div>)?", text
+        r"<div dir='\w+' lang='(\w+)'>(.*?)</div>(?:<div dir='ltr' lang='en' style[^>]*><i>(.*?)</i></div>)?", text
     )
     return [(code, html.unescape(said), html.unescape(english)) for code, said, english in found]
 
@@ -225,6 +224,23 @@ def test_languages_have_their_roles_by_shape_and_by_colour(corpus):
         assert all(f"({asked}) ← {given}" in ticks for given, asked in pairs) and len(LANGUAGES) == ticks.count("(")
     for key in ("symbol", "color"):
         assert len({look[key] for look in ROLES.values()}) == len(ROLES)
+
+
+def test_a_language_of_no_known_family_is_shown_as_well(monkeypatch, results):
+    monkeypatch.setitem(LANGUAGES, "it", Language("it", "Italian", "italiano", "Latin", "Romance"))
+    assert roles([("en", "it")], "de")["it"] == "query"
+    figure = language_roles([("en", "it")], "de")
+    (query,) = (trace for trace in figure.data if trace.name == "query")
+    assert len(query.x) == 1 and "Italian (it) ← en" in list(figure.layout.yaxis.ticktext)
+    moved = [
+        record | {"results": {"it" if code == "fr" else code: kinds for code, kinds in record["results"].items()}}
+        for record in results.records
+    ]
+    rows = results.rows | {"it": results.rows["fr"]}
+    shown = TransferMap(replace(results, records=moved, rows=rows))
+    assert list(shown.data.columns) == ["en", "de", "hi", "it"] and "Italian" in shown.figure.layout.xaxis.ticktext
+    shown.select("hi", "it")
+    assert "Hindi → Italian" in plain(shown.details.value)
 
 
 def test_covering_rows_are_all_seen_before_random_ones():

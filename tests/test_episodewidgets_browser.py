@@ -27,14 +27,14 @@ from test_treewidgets_browser import (  # noqa: F401
 CELLS = (
     """
 from minimeta.text import corpora
-from minimeta.show.episodewidgets import EpisodeBrowser
+from minimeta.show.episodes import EpisodeBrowser
 
 EpisodeBrowser(corpora.nli(languages=("en", "hi", "ur", "de", "bg"), splits=("dev",)))""",
     f"""
 from dataclasses import asdict
 import numpy as np
 from minimeta.studies import comparisons, study
-from minimeta.show.episodewidgets import TransferMap
+from minimeta.show.transfer import TransferMap
 from minimeta.text.metrics import accuracy
 
 {inspect.getsource(made_up)}

@@ -197,7 +197,7 @@ def test_the_sliders_of_the_maml_notebook_adapt_the_network(page, lab):
 
 PLOT = """
 import plotly.graph_objects as go
-from minimeta.show.widgets import Plot
+from minimeta.show.style import Plot
 plot = Plot()
 plot.show(go.Figure(layout_title_text="it is drawn"))
 plot"""

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from small_world import complaint
 
 from minimeta.otd import RULES, XI, OnlineTree, grow
-from minimeta.show.treewidgets import average_linkage
+from minimeta.show.similarity import average_linkage
 from minimeta.trees import TaskTree
 
 DRAWS = range(20)  # ξ was chosen on others

@@ -12,9 +12,9 @@ from minimeta.grouping import alone, fixed_tree
 from minimeta.inner import Learner, adapt, squared_error
 from minimeta.outer import meta_train
 from minimeta.show import plots
-from minimeta.show.widgets import SinusoidExplorer
+from minimeta.show.plots import SinusoidExplorer
+from minimeta.show.style import forest
 from minimeta.tasks import FourierRegression, balanced_tree, branching_curves, sinusoids
-from minimeta.text.languages import PHYLOGENY
 
 TREE = balanced_tree((2, 2, 2))
 
@@ -89,20 +89,17 @@ def test_the_pooled_steps_figure_shows_one_step_at_a_time_in_its_clusters_colour
     assert figure.layout.title.text == "Tree: step 1, 1 cluster"
 
 
-def test_tree_data_place_every_node_once_between_its_children():
-    rows = plots.tree_data(PHYLOGENY)
-    assert len(rows) == len(list(PHYLOGENY.nodes))
-    assert [row[2] for row in rows if row[4]] == [-float(i) for i in range(12)]
-    name, depth, _, parent, leaf = rows[0]
-    assert (name, depth, parent, leaf) == ("Languages", 0, None, False)
-    assert all(row[3] is not None for row in rows[1:])
-
-
-def test_the_tree_figure_names_every_leaf():
-    figure = plots.tree(PHYLOGENY, "title", {"en": "English"})
-    texts = [text for trace in figure.data for text in trace.text or ()]
-    assert "English" in texts
-    assert {"Germanic", "zh"} <= set(texts)
+def test_gains_stand_in_the_row_of_their_name():
+    nan = float("nan")
+    figure = forest({"ours": {"a": (1, -1, 4), "b": (2, 1, 3)}, "theirs": {"b": (0.5, nan, nan)}}, "gains")
+    ours, theirs = figure.data
+    assert list(figure.layout.yaxis.ticktext) == ["a", "b"]
+    assert np.round(ours.y).tolist() == [0, 1] and np.round(theirs.y).tolist() == [1] and ours.y[1] != theirs.y[0]
+    assert list(ours.x) == [1, 2]
+    assert list(ours.error_x.array) == [3, 1] and list(ours.error_x.arrayminus) == [2, 1]
+    assert theirs.error_x.array is None
+    with pytest.raises(InputError, match="nothing to draw"):
+        forest({}, "gains")
 
 
 def test_the_sliders_adapt_again():

@@ -154,7 +154,7 @@ def shown(monitor):
 def test_the_monitor_shows_what_the_files_say_and_follows_them(folder):
     monitor = StudyMonitor(folder, RUNS)
     assert "2 of 6 runs finished" in monitor.words.value
-    assert json.loads(monitor.tiles.shown)["layout"]["title"]["text"] == "The runs of the study"
+    assert json.loads(monitor.tiles.wire.value)["layout"]["title"]["text"] == "The runs of the study"
     assert monitor.losses.layout.display == "" and len(monitor.second.data) == 1
     assert shown(monitor) == {"": ["fr", "de"], "Baseline": ["40.0", "40.0"], "Joint (hi)": ["60.0", "60.0"]}
     record(folder, RUNS[2], 20.0, 70.0)  # it has a checkpoint still

@@ -13,7 +13,9 @@ from test_trees import repeatable, trees
 from minimeta.errors import InputError
 from minimeta.otd import grow
 from minimeta.show import treeplots
-from minimeta.show.treeplots import dendrogram, dendrogram_data, heatmap, heatmap_data, side_by_side, similarities
+from minimeta.show.similarity import heatmap, heatmap_data, similarities
+from minimeta.show.style import COLOURS, SYMBOLS
+from minimeta.show.treeplots import dendrogram, dendrogram_data, side_by_side
 from minimeta.text.languages import FAMILIES, LANGUAGES, PHYLOGENY
 from minimeta.trees import TaskTree
 
@@ -192,6 +194,19 @@ def test_edges_join_each_node_to_its_parent():
     assert len(points) == len(data.x) - 1
 
 
+def test_the_nodes_of_a_tree_stand_at_their_inner_steps_whatever_its_lengths():
+    for tree in (PHYLOGENY, GROWN):
+        figure, data = treeplots.tree(tree, "title", {"en": "English", "a": "A"}), dendrogram_data(tree)
+        edges, inner, leaves = figure.data
+        paths = tree.paths()
+        assert dict(zip(leaves.text, leaves.x, strict=True)) == {
+            {"en": "English", "a": "A"}.get(leaf, leaf): len(path) - 1 for leaf, path in paths.items()
+        }
+        assert list(leaves.y) == [-i for i in range(len(paths))] and len(edges.x) == 4 * (len(data.names) - 1)
+        assert list(inner.text) == [data.names[i] for i in data.inner] and list(inner.y) == list(data.y[data.inner])
+        assert list(figure.layout.xaxis.ticktext) == [f"step {k + 1}" for k in range(tree.depth + 1)]
+
+
 def test_each_label_has_a_look_of_its_own_that_stays_while_the_tree_grows():
     figure = dendrogram(FAMILIES, BRANCH)
     shown = {trace.name: trace for trace in figure.data if trace.showlegend}
@@ -345,4 +360,4 @@ def test_what_cannot_be_drawn_is_said_in_one_sentence(draw, words):
 
 
 def test_symbols_and_colours_make_64_looks():
-    assert len(set(itertools.product(treeplots.SYMBOLS, treeplots.COLOURS))) == 64
+    assert len(set(itertools.product(SYMBOLS, COLOURS))) == 64

@@ -16,8 +16,9 @@ from minimeta.grouping import alone, everyone
 from minimeta.inner import Learner, adapt, query_losses, squared_error
 from minimeta.otd import OnlineTree, grow
 from minimeta.show import treewidgets
-from minimeta.show.treeplots import dendrogram_data, similarities
-from minimeta.show.treewidgets import OTDReplay, TreeExplorer, average_linkage, mean_similarity, with_omega
+from minimeta.show.similarity import average_linkage, mean_similarity, similarities, with_omega
+from minimeta.show.treeplots import dendrogram_data
+from minimeta.show.treewidgets import OTDReplay, TreeExplorer
 from minimeta.tasks import Episode, FourierRegression, balanced_tree, branching_curves
 from minimeta.trees import TaskTree
 
@@ -140,7 +141,7 @@ def test_another_data_set_brings_its_own_ends_and_colours():
 def test_a_plot_sends_the_figure_and_plotly_once_it_is_asked(monkeypatch):
     widget, _, _ = replay()
     widget.step.value = 5
-    sent = json.loads(widget.plot.shown)
+    sent = json.loads(widget.plot.wire.value)
     assert sent["layout"]["title"]["text"] == "The tree after 5 of 18 tasks"
     assert [trace["type"] for trace in sent["data"]] == ["scatter"] * len(widget.figure.data)
     answers = []

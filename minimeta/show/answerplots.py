@@ -1,6 +1,6 @@
-"""Pictures of answers: the scores of pairs of tokens, scores token by token, F1 by language, gains with intervals.
+"""Pictures of answers: the scores of pairs of tokens, scores token by token, F1 by language.
 
-As in `plots`, the data come first, then the drawing. Tokens and answers are data, not markup: they are shown as
+The data come first, then the drawing. Tokens and answers are data, not markup: they are shown as
 written. Tokens stand below each other, so that every script can be read, from left to right or not.
 """
 
@@ -18,11 +18,9 @@ from torch.nn.utils.rnn import pad_sequence
 from ..errors import InputError
 from ..inner import Learner
 from ..text.features import SpanFeatures
-from ..text.languages import LANGUAGES
-from ..text.metrics import exact_match, f1
+from ..text.metrics import METRICS, exact_match, f1
 from ..text.spans import LONGEST, best_spans, first_answer, training_window
-from .plots import COLOURS, DASHES, blank
-from .treeplots import SYMBOLS
+from .style import COLOURS, DASHES, LEGEND_ABOVE, SYMBOLS, blank, language_name, places
 
 RIGHT = "#009E73"
 """The colour of the right answer."""
@@ -65,7 +63,7 @@ def reading(features: SpanFeatures, learner: Learner, row: int, k: int = 5) -> R
     said, context, told = found[at], features.contexts[row], features.answers[row]
     span = int(first[at, 0]), int(last[at, 0])
     answer = said.text(context, *span)
-    language = features.corpus[row]["language"]
+    code = features.corpus[row]["language"]
     number = training_window(found)
     window, own = found[number], inside[number].nonzero().flatten().tolist()
     start = own[0] if own else 0  # the passage is one piece
@@ -73,8 +71,8 @@ def reading(features: SpanFeatures, learner: Learner, row: int, k: int = 5) -> R
         answer,
         (said.places[span[0]] or (0, 0))[:1] + (said.places[span[1]] or (0, 0))[1:],
         first_answer(told),
-        f1(answer, told["text"], language),
-        exact_match(answer, told["text"], language),
+        f1(answer, told["text"], code),
+        exact_match(answer, told["text"], code),
         tuple(window.text(context, token, token) for token in own),
         scores[number, own].double().numpy(),
         (window.start - start, window.end - start) if window.end else None,
@@ -120,14 +118,10 @@ def pair_scores(found: Reading, title: str) -> go.Figure:
     if not valid[i, j]:
         marker = {"symbol": "x", "size": 11, "color": COLOURS[3]}
         figure.add_scatter(x=[j], y=[i], mode="markers", marker=marker, name="the best pair of all: not valid")
-    ticks = {"tickvals": list(range(n)), "ticktext": [html.escape(token) for token in tokens], "showgrid": False}
-    ticks |= {"tickfont": {"size": 9}, "zeroline": False, "automargin": True}
-    figure.update_layout(
-        showlegend=True, legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "itemwidth": 30},
-        margin={"t": 80}, xaxis=ticks | {"tickangle": -90, "range": [-0.6, n - 0.4]},
-        yaxis=ticks | {"range": [n - 0.4, -0.6]},
-    )  # fmt: skip
-    return figure
+    axis, names = {"showgrid": False, "tickfont": {"size": 9}}, [html.escape(token) for token in tokens]
+    figure.update_layout(showlegend=True, legend=LEGEND_ABOVE | {"itemwidth": 30}, margin={"t": 80})
+    figure.update_xaxes(**places(names, -0.6, n - 0.4, tickangle=-90, **axis))
+    return figure.update_yaxes(**places(names, n - 0.4, -0.6, **axis))
 
 
 def token_scores(readings: Mapping[str, Reading], title: str) -> go.Figure:
@@ -158,26 +152,23 @@ def token_scores(readings: Mapping[str, Reading], title: str) -> go.Figure:
         shade = {"fillcolor": RIGHT, "opacity": 0.22, "line": {"width": 0}, "layer": "below"}
         figure.add_shape(type="rect", xref="paper", x0=0, x1=1, y0=first - 0.5, y1=last + 0.5, **shade)
         names[first : last + 1] = [f"<b>{name}</b>" for name in names[first : last + 1]]
-    ticks = {"tickvals": list(range(n)), "ticktext": names, "range": [n - 0.3, -0.7], "tickfont": {"size": 12}}
-    ticks |= {"ticklabelstandoff": 5}
     figure.update_layout(
-        showlegend=True, legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "traceorder": "reversed"},
-        margin={"t": 80}, yaxis=ticks | {"zeroline": False, "automargin": True}, xaxis={"domain": [0, 0.48]},
+        showlegend=True, legend=LEGEND_ABOVE | {"traceorder": "reversed"}, margin={"t": 80},
+        xaxis={"domain": [0, 0.48]},
         xaxis2={"domain": [0.52, 1], "title": {"text": "end score"}, "anchor": "y", "matches": "x"},
     )  # fmt: skip
-    return figure
+    return figure.update_yaxes(**places(names, n - 0.3, -0.7, tickfont={"size": 12}, ticklabelstandoff=5))
 
 
-def by_language(scores: Mapping[str, tuple[float, float]], title: str, known: str = "en") -> go.Figure:
-    """F1 and exact match (%) as bars for each language, by its code; `known` is the one that was trained on."""
-    names = [LANGUAGES[code].name for code in scores]
-    names = [f"<b>{name}</b>" if code == known else name for code, name in zip(scores, names, strict=True)]
+def by_language(scores: Mapping[str, Sequence[float]], title: str, known: str = "en") -> go.Figure:
+    """The metrics of question answering (%) as bars for each language; `known` is the one that was trained on."""
+    names = [f"<b>{language_name(code)}</b>" if code == known else language_name(code) for code in scores]
     lines = [3 if code == known else 0 for code in scores]
     figure = blank(title, "", "%", height=420)
-    for i, (name, colour) in enumerate((("F1", COLOURS[0]), ("exact match", COLOURS[5]))):
-        values = [pair[i] for pair in scores.values()]
+    for i, metric in enumerate(METRICS["qa"]):
+        values, colour = [each[i] for each in scores.values()], (COLOURS[0], *COLOURS[5:], *COLOURS[1:5])[i]
         figure.add_bar(
-            x=names, y=values, name=name, text=[f"{value:.0f}" for value in values], textposition="outside",
+            x=names, y=values, name=metric.title, text=[f"{value:.0f}" for value in values], textposition="outside",
             textangle=0, textfont={"size": 10}, cliponaxis=False,
             marker={"color": colour, "line": {"color": "#000000", "width": lines}},
         )  # fmt: skip
@@ -190,27 +181,3 @@ def by_language(scores: Mapping[str, tuple[float, float]], title: str, known: st
     legend = {"orientation": "h", "x": 1, "xanchor": "right", "y": 1, "yanchor": "top"}
     figure.update_layout(legend=legend, bargap=0.1, margin={"t": 70})
     return figure.update_yaxes(range=[0, 108])
-
-
-Gain = tuple[float, float, float]
-"""A difference in points and the ends of its interval, NaN where there is none."""
-
-
-def gains(found: Mapping[str, Mapping[str, Gain]], title: str) -> go.Figure:
-    """Differences in points, with 95 % intervals where they have one: `found[group][name]`, a row for each name."""
-    rows: Sequence[str] = list(dict.fromkeys(name for group in found.values() for name in group))
-    if not rows:
-        raise InputError("There is nothing to draw: no difference was given.")
-    figure = blank(title, "points", height=150 + len(rows) * (16 + 11 * len(found)))
-    for i, (group, values) in enumerate(found.items()):
-        gain, low, high = np.array(list(values.values()), float).reshape(-1, 3).T
-        ends = {"array": high - gain, "arrayminus": gain - low} if np.isfinite(low).any() else None
-        place = [rows.index(name) + 0.2 * (i - (len(found) - 1) / 2) for name in values]
-        marker = {"color": COLOURS[i % len(COLOURS)], "size": 9, "symbol": SYMBOLS[i % len(SYMBOLS)]}
-        figure.add_scatter(x=gain, y=place, error_x=ends, mode="markers", marker=marker, name=group)
-    figure.add_vline(0, line={"color": "#888888", "dash": "dot"})
-    figure.update_layout(
-        showlegend=True, legend={"orientation": "h", "yanchor": "bottom", "y": 1, "x": 0}, margin={"t": 85, "l": 10}
-    )
-    ticks = {"tickvals": list(range(len(rows))), "ticktext": rows, "range": [len(rows) - 0.4, -0.6]}
-    return figure.update_yaxes(**ticks, zeroline=False, automargin=True)

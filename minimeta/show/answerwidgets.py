@@ -16,15 +16,15 @@ import numpy as np
 
 from ..errors import InputError
 from ..inner import Learner
+from ..text.corpora import task_of
 from ..text.episodes import columns, rows_of
 from ..text.features import SpanFeatures
-from ..text.languages import LANGUAGES
-from ..text.metrics import row_scores
+from ..text.languages import ordered
+from ..text.metrics import METRICS, row_scores
 from ..text.spans import first_answer
 from .answerplots import RIGHT, Reading, reading, token_scores
-from .widgets import Plot
+from .style import Plot, beside, complaint, in_a_row, in_script, language_menu, language_name, menu, on_change, slider
 
-_WIDE = {"style": {"description_width": "95px"}, "layout": {"width": "380px"}}
 _ALL, _BETTER, _WORSE = "all questions", "those that became better", "those that became worse"
 _SAID = "background:rgba(230,159,0,0.45);border-radius:3px"
 _TOLD = f"border-bottom:3px solid {RIGHT}"
@@ -53,25 +53,19 @@ class AnswerExplorer(ipywidgets.VBox):
                 f"{', '.join(sorted(there)) or 'no language'}; begin with one of these languages."
             )
         self.features, self.learners, self.first = features, learners, next(iter(learners))
-        self.rows = {code: rows_of(features.corpus, code, split) for code in LANGUAGES if code in there}
+        self.rows = {code: rows_of(features.corpus, code, split) for code in ordered(there)}
         pairs = known["pair"][self.rows.get("en", [])]
         self.english = dict(zip(pairs, self.rows.get("en", []), strict=True))
         # A choice that comes back is at hand.
         self.answers, self.reading = lru_cache(maxsize=64)(self._answers), lru_cache(maxsize=64)(self._reading)
 
-        names = {f"{LANGUAGES[code].name} ({code})": code for code in self.rows}
-        self.language = ipywidgets.Dropdown(options=names, value=language, description="language", **_WIDE)
-        self.method = ipywidgets.Dropdown(options=list(learners), description="method", **_WIDE)
-        self.method.value = list(learners)[min(1, len(learners) - 1)]
-        self.which = ipywidgets.Dropdown(options=[_ALL, _BETTER, _WORSE], description="show", **_WIDE)
-        self.number = ipywidgets.IntSlider(value=1, min=1, max=1, description="question", **_WIDE)
-        self.live, self.text = ipywidgets.HTML(), ipywidgets.HTML()
-        self.plot = Plot()
-        for control in (self.language, self.method, self.which):
-            control.observe(lambda _: self._choose(), names="value")
-        self.number.observe(lambda _: self.draw(), names="value")
-        menus = (self.language, self.method), (self.which, self.number)
-        rows = [ipywidgets.HBox(row, layout={"flex_flow": "row wrap"}) for row in menus]
+        self.language = language_menu("language", self.rows, language)
+        self.method = menu("method", list(learners), list(learners)[:2][-1])
+        self.which, self.number = menu("show", [_ALL, _BETTER, _WORSE]), slider("question", 1, 1, 1)
+        self.live, self.text, self.plot = ipywidgets.HTML(), ipywidgets.HTML(), Plot()
+        on_change(self._choose, self.language, self.method, self.which)
+        on_change(self.draw, self.number)
+        rows = in_a_row(self.language, self.method), in_a_row(self.which, self.number)
         super().__init__([*rows, self.live, self.text, self.plot])
         self._choose()
 
@@ -83,7 +77,7 @@ class AnswerExplorer(ipywidgets.VBox):
             row = shown[self.number.value - 1]
             readings = {name: self.reading(name, row) for name in methods}
         except InputError as error:
-            self.text.value = f"<p style='line-height:1.6'><b>Nothing to show.</b> {html.escape(str(error))}</p>"
+            self.text.value = complaint("Nothing to show.", error)
             self.plot.layout.display = "none"
             return
         self.text.value = self._describe(row, readings, len(shown))
@@ -113,7 +107,7 @@ class AnswerExplorer(ipywidgets.VBox):
         kept = {_ALL: np.ones(len(after), bool), _BETTER: after > before, _WORSE: after < before}[self.which.value]
         if not kept.any():
             kind = self.which.value.removeprefix("those that ")
-            raise InputError(f"No question in {LANGUAGES[code].name} {kind} by {name}; show all questions.")
+            raise InputError(f"No question in {language_name(code)} {kind} by {name}; show all questions.")
         return [row for row, keep in zip(self.rows[code], kept, strict=True) if keep]
 
     def _learner(self, name: str, code: str) -> Learner:
@@ -121,14 +115,14 @@ class AnswerExplorer(ipywidgets.VBox):
         if isinstance(found, Learner):
             return found
         if code not in found:
-            trained = " or ".join(LANGUAGES[each].name for each in found)
+            trained = " or ".join(map(language_name, found))
             raise InputError(
                 f"{name} is trained for its target, here {trained}; choose that language, or another method."
             )
         return found[code]
 
     def _answers(self, name: str, code: str) -> np.ndarray:
-        """F1 and exact match of a method on all questions in a language, (2, rows)."""
+        """What a method's answers to all questions in a language count, (metrics, rows), see `row_scores`."""
         rows = self.rows[code]
         answers = self.features.predict(self._learner(name, code), rows)
         return row_scores(answers, [self.features.answers[row] for row in rows], code)
@@ -139,14 +133,15 @@ class AnswerExplorer(ipywidgets.VBox):
     def _summary(self, code: str) -> str:
         """How many of the questions in a language are answered, before and after, in words."""
         name, (before, after) = self.method.value, (self.answers(n, code) for n in (self.first, self.method.value))
-        parts = []
+        metrics, parts = METRICS[task_of(self.features.corpus)], []
         for each, scores in {self.first: before, name: after}.items():
-            overlap, exact = 100 * scores.mean(1)
-            parts.append(f"{html.escape(each)}: F1 <b>{overlap:.1f}</b>, exact match <b>{exact:.1f}</b>")
-        words = f"{LANGUAGES[code].name}, {len(before[0]):,} questions. {'; '.join(parts)}."
+            means = zip(metrics, 100 * scores.mean(1), strict=True)
+            said = ", ".join(f"{metric.title} <b>{mean:.1f}</b>" for metric, mean in means)
+            parts.append(f"{html.escape(each)}: {said}")
+        words = f"{language_name(code)}, {len(before[0]):,} questions. {'; '.join(parts)}."
         if name != self.first:
             better, worse = (after[0] > before[0]).sum(), (after[0] < before[0]).sum()
-            words += f" By F1, <b>{better}</b> became better, <b>{worse}</b> worse."
+            words += f" By {metrics[0].title}, <b>{better}</b> became better, <b>{worse}</b> worse."
         return f"<div style='line-height:1.6'>{words}</div>"
 
     def _describe(self, row: int, readings: Mapping[str, Reading], count: int) -> str:
@@ -161,12 +156,11 @@ class AnswerExplorer(ipywidgets.VBox):
             f"<div style='opacity:0.8'>Question {self.number.value} of {count}{kind}:</div>",
             f"<div style='margin:2px 0 6px;font-weight:bold'>{_words(asked['question'], code)}</div>",
         ]
-        blocks = [
-            f"<div style='flex:1 1 360px'><b>{html.escape(name)}</b>"
-            f"{_words(asked['context'], code, found.right, found.place)}{verdict(found)}</div>"
+        blocks = (
+            f"<b>{html.escape(name)}</b>{_words(asked['context'], code, found.right, found.place)}{verdict(found)}"
             for name, found in readings.items()
-        ]
-        parts.append(f"<div style='display:flex;flex-wrap:wrap;gap:8px 28px'>{''.join(blocks)}</div>")
+        )
+        parts.append(beside(blocks, 360))
         if english is not None and code != "en":
             other = self.features.corpus[english]
             words = _words(other["question"], "en") + _words(other["context"], "en", first_answer(other["answers"]))
@@ -201,10 +195,5 @@ def marked(context: str, right: tuple[int, int], said: tuple[int, int] = (0, 0))
 
 
 def _words(text: str, code: str, *places: tuple[int, int]) -> str:
-    """A text in the direction of its script, as HTML, with the marks of `marked` if places are given.
-
-    The direction is that of the language: an Arabic text that begins with a Latin name would be turned by "auto".
-    """
-    words = marked(text, *places) if places else html.escape(text)
-    way = "rtl" if LANGUAGES[code].script == "Arabic" else "ltr"
-    return f"<div dir='{way}' lang='{code}'>{words}</div>"
+    """A text in the direction of its script, as HTML, with the marks of `marked` if places are given."""
+    return in_script(marked(text, *places) if places else html.escape(text), code)

@@ -1,10 +1,14 @@
-"""Figures for the notebooks: the data first (`..._data`), then the drawing, so that either can be used alone."""
+"""Pictures of learning: adaptation step by step, training, and results by seed; and sliders to adapt by hand.
+
+Here as in all of `show`, the data come first (`..._data`), then the drawing, so that either can be used alone.
+"""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
 
+import ipywidgets
 import numpy as np
 import plotly.graph_objects as go
 import torch
@@ -17,26 +21,7 @@ from ..inner import Learner, adapt
 from ..outer import Report
 from ..tasks import Batch, Episode
 from ..trees import TaskTree
-
-# Okabe and Ito's colours: told apart by colour-blind readers too.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#666666", "#000000")
-DASHES = ("solid", "dash", "dot", "dashdot")
-
-
-def blank(title: str, x: str = "", y: str = "", height: int = 380) -> go.Figure:
-    """An empty figure in the house style: a white card, readable in light and dark themes."""
-    figure = go.Figure()
-    figure.update_layout(
-        template="plotly_white",
-        title={"text": title, "x": 0, "xref": "paper", "font": {"size": 15}},
-        xaxis_title=x,
-        yaxis_title=y,
-        height=height,
-        width=760,
-        margin={"l": 60, "r": 20, "t": 50, "b": 50},
-        legend={"itemsizing": "constant", "itemwidth": 60},
-    )
-    return figure
+from .style import COLOURS, DASHES, Plot, blank, on_change, smoothed
 
 
 def adaptation_data(
@@ -67,7 +52,7 @@ def adaptation(
     """One task's prediction after each inner step: `predictions` (steps + 1, points), support x and y, truth."""
     figure = blank("Adapting to one task, step by step", "x", "y")
     if truth is not None:
-        figure.add_scatter(x=grid, y=truth, name="truth", line={"color": "#999999", "width": 6}, opacity=0.5)
+        _add_truth(figure, grid, truth)
     last = len(predictions) - 1
     for k, curve in enumerate(predictions):
         shade = 0.25 + 0.75 * k / max(last, 1)
@@ -76,19 +61,25 @@ def adaptation(
             line = {"color": COLOURS[1], "dash": "dash"}
         name = "ω, before any step" if k == 0 else f"after step {k}"
         figure.add_scatter(x=grid, y=curve, name=name, line=line)
-    x, y = support
+    _add_support(figure, *support)
+    return figure
+
+
+def _add_truth(figure: go.Figure, grid: Tensor, truth: Tensor | np.ndarray) -> None:
+    figure.add_scatter(x=grid, y=truth, name="truth", line={"color": "#999999", "width": 6}, opacity=0.5)
+
+
+def _add_support(figure: go.Figure, x: Tensor, y: Tensor) -> None:
     marker = {"color": "#000000", "size": 9, "symbol": "x"}
     figure.add_scatter(x=x, y=y, name="support (shots)", mode="markers", marker=marker)
-    return figure
 
 
 def training(runs: Mapping[str, Sequence[Report]], smooth: int = 10) -> go.Figure:
     """The outer loss of each run at every outer step, averaged over the last `smooth` steps."""
     figure = blank("Meta-training", "outer step", "query loss (after the inner steps, if any)")
     for (name, reports), colour in zip(runs.items(), itertools.cycle(COLOURS), strict=False):
-        losses = np.array([report.outer_loss for report in reports])
-        mean = [losses[max(0, i + 1 - smooth) : i + 1].mean() for i in range(len(losses))]
-        figure.add_scatter(x=[r.step for r in reports], y=mean, name=name, line={"color": colour, "width": 2.5})
+        losses = smoothed([report.outer_loss for report in reports], smooth)
+        figure.add_scatter(x=[r.step for r in reports], y=losses, name=name, line={"color": colour, "width": 2.5})
     figure.update_layout(showlegend=True)
     figure.update_yaxes(rangemode="tozero")
     return figure
@@ -149,6 +140,16 @@ def family(tree: TaskTree, episode: Episode, grid: Tensor, curves: Tensor) -> go
     return figure
 
 
+def _branch_style(tree: TaskTree, tasks: Sequence[str]) -> tuple[list[str], list[str]]:
+    """A colour per branch below the root and a dash per branch below that, for each task."""
+    first, second = tree.clusters(2), tree.clusters(3)
+    colours, dashes = dict(zip(dict.fromkeys(first.values()), itertools.cycle(COLOURS), strict=False)), {}
+    for branch in colours:
+        twigs = dict.fromkeys(second[task] for task in tree.leaves if first[task] == branch)
+        dashes |= zip(twigs, itertools.cycle(DASHES), strict=False)
+    return [colours[first[task]] for task in tasks], [dashes[second[task]] for task in tasks]
+
+
 def pooled_steps(
     episode: Episode, grid: Tensor, predictions: Tensor, truth: Tensor, grouping: Grouping, title: str
 ) -> go.Figure:
@@ -157,37 +158,24 @@ def pooled_steps(
     `predictions` is (steps + 1, m, points), as from `adaptation_data`; `truth` is (m, points).
     """
     figure = blank(title, "x", "y", height=490)
-    last, labels, colours, counts = len(predictions) - 1, [0] * len(episode.tasks), {0: COLOURS[0]}, []
+    last, labels, colours, titles = len(predictions) - 1, [0] * len(episode.tasks), {0: COLOURS[0]}, []
     for k, curves in enumerate(predictions):
         if k:
             below, *_ = regroup(grouping, k, episode.tasks, labels)
             colours = _inherit(colours, labels, below)
             labels = below
-        counts.append(len(colours))
+        titles.append(f"{title}: step {k}, {len(colours)} cluster{'s' * (len(colours) > 1)}")
         for task, curve, true, label in zip(episode.tasks, curves, truth, labels, strict=True):
             dotted = {"color": colours[label], "width": 1.5, "dash": "dot"}
             figure.add_scatter(x=grid, y=true, name=f"{task}, truth", line=dotted, visible=k == last, showlegend=False)
             line = {"color": colours[label], "width": 3}
             figure.add_scatter(x=grid, y=curve, name=task, line=line, visible=k == last)
-    each = 2 * len(episode.tasks)
-    titles = [f"{title}: step {k}, {count} cluster{'s' * (count > 1)}" for k, count in enumerate(counts)]
-    steps = [
-        {
-            "method": "update",
-            "label": f"{k}",
-            "args": [
-                {"visible": [shown == k for shown in range(last + 1) for _ in range(each)]},
-                {"title.text": titles[k]},
-            ],
-        }
-        for k in range(last + 1)
-    ]
-    figure.update_layout(
-        sliders=[_slider(steps, last, "inner steps taken: ")],
-        title_text=titles[last],
-        legend_title="task",
-    )
-    return figure
+    steps = {}
+    for k, words in enumerate(titles):
+        visible = [shown == k for shown in range(last + 1) for _ in range(2 * len(labels))]
+        steps[f"{k}"] = {"visible": visible}, {"title.text": words}
+    _add_slider(figure, "inner steps taken: ", steps, last)
+    return figure.update_layout(title_text=titles[last], legend_title="task")
 
 
 def _inherit(colours: Mapping[int, str], labels: Sequence[int], below: Sequence[int]) -> dict[int, str]:
@@ -200,93 +188,95 @@ def _inherit(colours: Mapping[int, str], labels: Sequence[int], below: Sequence[
     return {child: kept.get(child) or next(unused) for child in dict.fromkeys(below)}
 
 
-def _slider(steps: list[dict], active: int, prefix: str) -> dict:
-    """A slider below the figure, clear of the axis title."""
-    return {"active": active, "steps": steps, "currentvalue": {"prefix": prefix}, "pad": {"t": 45}}
+def _add_slider(figure: go.Figure, prefix: str, steps: Mapping[str, Sequence[dict]], active: int) -> None:
+    """A slider below the figure, clear of the axis title; `steps[label]` is what a place updates (traces, layout)."""
+    each = [{"method": "update", "label": label, "args": args} for label, args in steps.items()]
+    slider = {"active": active, "steps": each, "currentvalue": {"prefix": prefix}, "pad": {"t": 45}}
+    figure.update_layout(sliders=[slider])
 
 
 def landscape(starts: Tensor, losses: Mapping[float, Sequence[float]]) -> go.Figure:
     """The loss after adaptation for each start, with a slider for the inner rate: `losses[rate]` (starts,)."""
-    figure = blank("Loss of both tasks after one inner step", "start ω = w", "loss after the step")
+    figure = blank("Loss of both tasks after one inner step", "start ω = w", "loss after the step", height=470)
     active = max(len(losses) - 2, 0)
     for values in losses.values():
-        figure.add_scatter(
-            x=starts, y=values, line={"color": "#999999", "width": 1}, showlegend=False, hoverinfo="skip"
-        )
+        line = {"color": "#999999", "width": 1}
+        figure.add_scatter(x=starts, y=values, line=line, showlegend=False, hoverinfo="skip")
+    steps = {}
     for i, (rate, values) in enumerate(losses.items()):
-        figure.add_scatter(
-            x=starts, y=values, name=f"α = {rate:g}", line={"color": COLOURS[0], "width": 3}, visible=i == active
-        )
-        lowest = int(np.argmin(values))
+        line, lowest = {"color": COLOURS[0], "width": 3}, int(np.argmin(values))
+        figure.add_scatter(x=starts, y=values, name=f"α = {rate:g}", line=line, visible=i == active)
         figure.add_scatter(
             x=[float(starts[lowest])], y=[values[lowest]], name="best start", mode="markers", visible=i == active,
             marker={"color": COLOURS[1], "size": 12, "symbol": "diamond"},
         )  # fmt: skip
-    grey = [True] * len(losses)
-    steps = [
-        {
-            "method": "update",
-            "label": f"{rate:g}",
-            "args": [{"visible": grey + [j // 2 == i for j in range(2 * len(losses))]}],
-        }
-        for i, rate in enumerate(losses)
-    ]
-    figure.update_layout(
-        sliders=[_slider(steps, active, "inner rate α = ")],
-        height=470,
-    )
-    figure.update_yaxes(range=[0, 5])
-    return figure
+        visible = [True] * len(losses) + [shown == i for shown in range(len(losses)) for _ in range(2)]
+        steps[f"{rate:g}"] = ({"visible": visible},)
+    _add_slider(figure, "inner rate α = ", steps, active)
+    return figure.update_yaxes(range=[0, 5])
 
 
-def tree_data(root: TaskTree) -> list[tuple[str, int, float, float | None, bool]]:
-    """For each node, parents first: its name, depth, height, its parent's height (None for the root), is it a leaf.
+_GRID = torch.linspace(-5, 5, 101)
+_RUN_AWAY = 1e4  # a squared error far beyond any wave's
 
-    Leaves stand at heights 0, -1, -2, ... and a node in the middle of its children.
+
+class SinusoidExplorer(ipywidgets.VBox):
+    """Adapt a sinusoid learner by hand: sliders for inner rate, inner steps, shots and the wave to adapt to.
+
+    `figure` shows the prediction of each learner before and after the steps; `learners` are given by name. A learner
+    whose steps run away is said to, and has no lines.
     """
-    nodes, order = list(root.nodes), {leaf: float(-i) for i, leaf in enumerate(root.leaves)}
-    height: dict[int, float] = {}
-    for node in reversed(nodes):
-        below = [height[id(child)] for child in node.children]
-        height[id(node)] = sum(below) / len(below) if below else order[node.name]
-    above: dict[int, tuple[int, float | None]] = {id(root): (0, None)}
-    for node in nodes:
-        above |= {id(child): (above[id(node)][0] + 1, height[id(node)]) for child in node.children}
-    return [(n.name, above[id(n)][0], height[id(n)], above[id(n)][1], not n.children) for n in nodes]
 
+    def __init__(self, learners: Mapping[str, Learner], seed: int = 0) -> None:
+        self.learners, self.seed = dict(learners), seed
+        wide = {"style": {"description_width": "90px"}, "layout": {"width": "420px"}, "continuous_update": True}
+        self.rate = ipywidgets.FloatLogSlider(
+            value=0.01, base=10, min=-3, max=-1, step=0.1, description="inner rate", **wide
+        )
+        self.steps = ipywidgets.IntSlider(value=5, min=0, max=20, description="inner steps", **wide)
+        self.shots = ipywidgets.IntSlider(value=10, min=1, max=20, description="shots", **wide)
+        self.wave = ipywidgets.IntSlider(value=0, min=0, max=20, description="wave", **wide)
+        self.error, self.plot = ipywidgets.HTML(), Plot()
+        sliders = self.rate, self.steps, self.shots, self.wave
+        on_change(self.draw, *sliders)
+        super().__init__([*sliders, self.error, self.plot])
+        self.draw()
 
-def tree(root: TaskTree, title: str, names: Mapping[str, str] | None = None) -> go.Figure:
-    """A tree from left to right, the root at step 1; `names` gives what to write beside a leaf."""
-    rows = tree_data(root)
-    figure = blank(title, height=max(320, 26 * len(root.leaves) + 110))
-    xs: list[float | None] = []
-    ys: list[float | None] = []
-    for _, depth, y, parent, _ in rows:
-        if parent is not None:
-            xs += [depth - 1, depth - 1, depth, None]
-            ys += [parent, y, y, None]
-    figure.add_scatter(x=xs, y=ys, mode="lines", line={"color": "#888888"}, hoverinfo="skip", showlegend=False)
-    for leaf, position, colour in ((False, "top left", COLOURS[1]), (True, "middle right", COLOURS[0])):
-        chosen = [row for row in rows if row[4] == leaf]
-        labels = [(names or {}).get(row[0], row[0]) if leaf else row[0] for row in chosen]
-        figure.add_scatter(
-            x=[row[1] for row in chosen], y=[row[2] for row in chosen], text=labels, mode="markers+text",
-            textposition=position, marker={"color": colour, "size": 8}, showlegend=False, hoverinfo="text",
-        )  # fmt: skip
-    depth = root.depth
-    ticks = [f"step {k + 1}" for k in range(depth + 1)]
-    figure.update_xaxes(tickvals=list(range(depth + 1)), ticktext=ticks, range=[-0.5, depth + 1.1], showgrid=False)
-    figure.update_yaxes(visible=False)
-    figure.update_xaxes(zeroline=False)
-    return figure
+    def episode(self) -> tuple[Episode, np.ndarray]:
+        """The chosen wave with the chosen number of shots, and its true values on the grid."""
+        rng = np.random.default_rng((self.seed, self.wave.value))
+        amplitude, phase = rng.uniform(0.1, 5.0), rng.uniform(0.0, np.pi)
+        x = torch.from_numpy(rng.uniform(-5, 5, 20)[: self.shots.value]).float()[None, :, None]
+        batch = {"x": x, "y": amplitude * torch.sin(x + phase)}
+        return Episode(("wave",), (batch,), batch), amplitude * np.sin(_GRID.numpy() + phase)
 
+    def curves(self, learner: Learner, episode: Episode) -> np.ndarray | None:
+        """The predictions on the grid before and after the inner steps, or None if a loss was not finite."""
+        try:
+            steps = (0, self.steps.value)
+            both = [adapted_curves(learner, episode, _GRID, None, k, self.rate.value) for k in steps]
+        except InputError:
+            return None
+        return torch.cat(both).double().numpy()
 
-def _branch_style(tree: TaskTree, tasks: Sequence[str]) -> tuple[list[str], list[str]]:
-    """A colour per branch below the root and a dash per branch below that, for each task."""
-    first, second = tree.clusters(2), tree.clusters(3)
-    colours = {node: COLOURS[i % len(COLOURS)] for i, node in enumerate(dict.fromkeys(first.values()))}
-    dashes = {}
-    for task in tree.leaves:
-        used = [dashes[n] for n in dashes if n in {second[t] for t in tree.leaves if first[t] == first[task]}]
-        dashes.setdefault(second[task], DASHES[len(used) % len(DASHES)])
-    return [colours[first[task]] for task in tasks], [dashes[second[task]] for task in tasks]
+    def draw(self) -> None:
+        """Adapt with the sliders' settings and update the figure and the errors below the sliders."""
+        episode, truth = self.episode()
+        figure, words = blank("Adapting to a new wave", "x", "y"), []
+        figure.update_yaxes(range=[-6.5, 6.5])
+        figure.update_layout(uirevision="kept")  # what a reader zoomed, or hid in the legend, stays so
+        _add_truth(figure, _GRID, truth)
+        for (name, learner), colour in zip(self.learners.items(), itertools.cycle(COLOURS), strict=False):
+            curves = self.curves(learner, episode)
+            error = np.inf if curves is None else np.square(curves - truth).mean(1)
+            if not np.max(error) <= _RUN_AWAY:  # NaN too
+                words.append(f"{name}: the steps ran away, lower the inner rate")
+                curves = (None, None)
+            else:
+                words.append(f"{name}: squared error {error[0]:.2f} before, <b>{error[1]:.2f}</b> after")
+            looks = {"ω": {"color": colour, "dash": "dash"}, "adapted": {"color": colour, "width": 3}}
+            for (when, line), curve in zip(looks.items(), curves, strict=True):
+                figure.add_scatter(x=_GRID, y=curve, name=f"{name}, {when}", line=line)
+        _add_support(figure, *(episode.support[0][axis].flatten() for axis in "xy"))
+        self.figure = self.plot.show(figure)
+        self.error.value = "<br>".join(words)

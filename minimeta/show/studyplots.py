@@ -21,9 +21,9 @@ from ..errors import InputError
 from ..studies.checkpoints import header
 from ..studies.comparisons import Results, cell_of, records_of, scores, shared
 from ..studies.methods import METHODS, Cell
-from ..text.languages import all_but
+from ..text.languages import all_but, ordered
 from ..text.metrics import metric_of
-from .plots import COLOURS, blank
+from .style import COLOURS, LEGEND_ABOVE, blank, places, smoothed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,14 +104,11 @@ def seconds_left(found: Sequence[State], workers: int = 1) -> float | None:
     for each in found:
         if each.state != FINISHED:
             same = [other for other in done if other.cell.method == each.cell.method]
-            alike = [other for other in done if _trains(other) == _trains(each)]
+            trains = METHODS[each.cell.method].trains
+            alike = [other for other in done if METHODS[other.cell.method].trains == trains]
             share = 1 - each.step / each.steps if each.steps else 1.0
             total += share * float(np.mean([other.seconds for other in same or alike or done]))
     return total / workers
-
-
-def _trains(state: State) -> bool:
-    return METHODS[state.cell.method].trains
 
 
 def words(found: Sequence[State], workers: int = 1) -> str:
@@ -164,8 +161,7 @@ def tiles(found: Sequence[State], title: str = "The runs of the study") -> go.Fi
     """A tile for each run: what is trained in rows; in columns the seeds, by target where runs are for one target."""
     figure = blank(title)
     rows = list(dict.fromkeys(row(each.cell) for each in found))
-    targets = ["", *all_but()]
-    targets += [code for code in dict.fromkeys(column(each.cell) for each in found) if code not in targets]
+    targets = ["", *ordered(filter(None, (column(each.cell) for each in found)))]
     columns = sorted({(targets.index(column(each.cell)), each.seed) for each in found})
     at = {(targets[target], seed): place for place, (target, seed) in enumerate(columns)}
     wide = len(columns) <= 6  # room for words in a tile
@@ -179,23 +175,20 @@ def tiles(found: Sequence[State], title: str = "The runs of the study") -> go.Fi
             hovertext=[f"{label(each)}: {_said(each)}" for each in part], hoverinfo="text",
         )  # fmt: skip
     for target, code in enumerate(targets):  # the name of a target stands above its seeds
-        places = [place for place, (own, _) in enumerate(columns) if own == target]
-        if code and places:
-            figure.add_annotation(x=np.mean(places), y=-0.6, yanchor="bottom", text=f"→ {code}", showarrow=False)
+        own = [place for place, (whose, _) in enumerate(columns) if whose == target]
+        if code:
+            figure.add_annotation(x=np.mean(own), y=-0.6, yanchor="bottom", text=f"→ {code}", showarrow=False)
     above = 0.6 + 0.7 * (len(columns) > 0 and columns[-1][0] > 0)
     figure.update_layout(
         barmode="overlay", height=125 + 30 * max(len(rows), 1) + 20 * (above > 1), showlegend=True,
         width=max(760, 300 + 20 * len(columns)), margin={"l": 10, "t": 75, "b": 30},
-        legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "xanchor": "left"},
+        legend=LEGEND_ABOVE | {"xanchor": "left"},
     )  # fmt: skip
     figure.update_xaxes(
         tickvals=list(range(len(columns))), ticktext=[f"seed {seed}" if wide else str(seed) for _, seed in columns],
         range=[-0.55, max(len(columns), 1) - 0.45], showgrid=False, zeroline=False,
     )  # fmt: skip
-    return figure.update_yaxes(
-        tickvals=list(range(len(rows))), ticktext=rows, range=[max(len(rows), 1) - 0.4, -above], showgrid=False,
-        zeroline=False, automargin=True,
-    )  # fmt: skip
+    return figure.update_yaxes(**places(rows, max(len(rows), 1) - 0.4, -above), showgrid=False)
 
 
 def label(each: State) -> str:
@@ -218,12 +211,8 @@ def outer_losses(found: Sequence[State], smooth: int = 10) -> go.Figure:
     figure = blank("Outer losses of what is going on", "outer step", "query loss")
     going = [each for each in found if each.state == BEGUN]
     for each, colour in zip(going, itertools.cycle(COLOURS), strict=False):
-        losses = np.array(each.losses)
-        mean = [losses[max(0, i + 1 - smooth) : i + 1].mean() for i in range(len(losses))]
-        figure.add_scatter(
-            x=list(range(1, len(mean) + 1)), y=mean, mode="lines", name=label(each),
-            line={"color": colour, "width": 2.5},
-        )  # fmt: skip
+        steps, line = list(range(1, len(each.losses) + 1)), {"color": colour, "width": 2.5}
+        figure.add_scatter(x=steps, y=smoothed(each.losses, smooth), mode="lines", name=label(each), line=line)
     if going:
         figure.update_xaxes(range=[0, max(each.steps for each in going)])
     else:

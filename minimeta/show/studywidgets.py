@@ -12,16 +12,19 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import ipywidgets
 
 from ..errors import InputError
 from ..studies.comparisons import records_of
+from ..studies.report import number
 from ..studies.study import Run
 from . import studyplots
-from .plots import blank
-from .widgets import Plot
+from .style import Plot, blank, button, complaint, in_a_row, table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class StudyMonitor(ipywidgets.VBox):
@@ -46,15 +49,13 @@ class StudyMonitor(ipywidgets.VBox):
         self.process: subprocess.Popen | None = None
         self.said: IO[bytes] | None = None  # what the process complains about
         self._task: asyncio.Task | None = None
-        self.start_button = _button("Start the study", "play", lambda: self.launch())
-        self.stop_button = _button("Stop it", "stop", lambda: self.stop())
-        self.watch_button = _button("Watch", "eye", lambda: self.watch())
-        self.pause_button = _button("Pause", "pause", lambda: self.pause())
-        self.refresh_button = _button("Refresh", "refresh", lambda: self.refresh())
+        self.start_button = button("Start the study", "play", self.launch)
+        self.stop_button = button("Stop it", "stop", self.stop)
+        self.watch_button = button("Watch", "eye", self.watch)
+        self.pause_button = button("Pause", "pause", self.pause)
+        self.refresh_button = button("Refresh", "refresh", self.refresh)
         own = [self.start_button, self.stop_button] if self.command else []
-        buttons = ipywidgets.HBox(
-            [*own, self.watch_button, self.pause_button, self.refresh_button], layout={"flex_flow": "row wrap"}
-        )
+        buttons = in_a_row(*own, self.watch_button, self.pause_button, self.refresh_button)
         self.words, self.scores = ipywidgets.HTML(), ipywidgets.HTML()
         self.tiles, self.losses = Plot(), Plot()
         super().__init__([buttons, self.words, self.tiles, self.losses, self.scores])
@@ -66,7 +67,7 @@ class StudyMonitor(ipywidgets.VBox):
             self.states = studyplots.states(self.folder, self.runs)
             tables = studyplots.scores_data(self.folder)
         except InputError as error:  # study.json is damaged
-            self.words.value = f"<p><b>Cannot be read:</b> {html.escape(str(error))}</p>"
+            self.words.value = complaint("Cannot be read:", error)
             return
         odd = "".join(f"<br><b>Cannot be read:</b> {html.escape(each)}" for each in records_of(self.folder)[1])
         self.words.value = f"<p>{html.escape(self._words())}{odd}</p>"
@@ -90,7 +91,8 @@ class StudyMonitor(ipywidgets.VBox):
         if not self.command:
             raise InputError("This monitor has no command to start; it only watches. Start the study yourself.")
         if not self.running:
-            self._close()
+            if self.said is not None:
+                self.said.close()
             self.said = tempfile.TemporaryFile()
             # A session of its own: an interrupt of the kernel is not one of the study.
             self.process = subprocess.Popen(
@@ -132,29 +134,27 @@ class StudyMonitor(ipywidgets.VBox):
 
         `await` it in a cell; raises InputError after so many seconds, and if the process failed.
         """
-        clock = asyncio.get_running_loop().time
-        end = clock() + seconds
-        while True:
-            self.refresh()
-            if not self.running if self.process else self._complete():
-                break
-            if clock() > end:
-                raise InputError(
-                    f"The study was not finished after {seconds:g} s: {studyplots.words(self.states, self.workers)} "
-                    "It goes on if its process does; look again later."
-                )
-            await asyncio.sleep(self.every)
+        self.refresh()
+        try:
+            await asyncio.wait_for(self._done(), seconds)
+        except TimeoutError:
+            raise InputError(
+                f"The study was not finished after {seconds:g} s: {studyplots.words(self.states, self.workers)} "
+                "It goes on if its process does; look again later."
+            ) from None
         if self._failed():
             raise InputError(self._words())
 
     async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(self.every)
-            self.refresh()
-            if not self.running and (self.process is not None or self._complete()):
-                break
+        await self._done()
         self._task = None
         self._buttons()
+
+    async def _done(self) -> None:
+        """Refresh until the process has ended or, without one, all runs are finished."""
+        while self.running if self.process else not self._complete():
+            await asyncio.sleep(self.every)
+            self.refresh()
 
     def _complete(self) -> bool:
         return bool(self.states) and all(each.state == studyplots.FINISHED for each in self.states)
@@ -180,26 +180,10 @@ class StudyMonitor(ipywidgets.VBox):
         self.start_button.disabled, self.stop_button.disabled = self.running, not self.running
         self.watch_button.disabled, self.pause_button.disabled = watching, not watching
 
-    def _close(self) -> None:
-        if self.said is not None:
-            self.said.close()
 
-
-def _button(words: str, icon: str, act: object) -> ipywidgets.Button:
-    button = ipywidgets.Button(description=words, icon=icon, layout={"width": "max-content"})
-    button.on_click(lambda _: act())
-    return button
-
-
-_CELL = "style='text-align:end;padding:2px 10px;border-bottom:1px solid #888888'"
-
-
-def _table(kind: str, scores: object) -> str:
+def _table(kind: str, scores: pd.DataFrame) -> str:
     """The scores of one kind of test as HTML."""
-    heads = "".join(f"<th {_CELL}>{html.escape(str(name))}</th>" for name in ("", *scores.columns))
-    lines = [f"<tr>{heads}</tr>"]
-    for name, values in scores.iterrows():
-        cells = [html.escape(str(name)), *("" if value != value else f"{value:.1f}" for value in values)]
-        lines.append("<tr>" + "".join(f"<td {_CELL}>{cell}</td>" for cell in cells) + "</tr>")
     said = f"<b>Scores so far, in %, {html.escape(kind)}</b> (mean over the seeds that are finished)"
-    return f"<p>{said}</p><div style='overflow-x:auto'><table>{''.join(lines)}</table></div>"
+    lines = ([html.escape(name), *(number(value, ".1f", "") for value in values)] for name, values in scores.iterrows())
+    shown = table(["", *scores.columns], lines, "text-align:end;padding:2px 10px;border-bottom:1px solid #888888")
+    return f"<p>{said}</p><div style='overflow-x:auto'>{shown}</div>"

@@ -18,8 +18,9 @@ from ..files import whole_file
 from ..studies.papers import settings, table
 from ..studies.report import ASKED, blocks, matrix, number, scale, title
 from ..text.languages import ordered
-from .episodeplots import transfer_map
-from .plots import COLOURS, blank
+from . import style
+from .style import COLOURS
+from .transfer import transfer_map
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,11 +62,11 @@ def gains(data: pd.DataFrame, heading: str, encoder: str = "mBERT") -> go.Figure
         figure.add_scatter(
             x=part["gain"], y=places + 0.14, name="ours, 95 % interval", mode="markers", legendgroup="ours",
             showlegend=i == 0, marker={"size": 8, "color": COLOURS[0]},
-            error_x={"array": part["high"] - part["gain"], "arrayminus": part["gain"] - part["low"], "thickness": 1.5},
+            error_x=style.error_bars(part["gain"], part["low"], part["high"]) | {"thickness": 1.5},
             customdata=targets, hovertemplate="%{customdata}: ours %{x:+.2f}<extra></extra>", **at,
         )  # fmt: skip
-    style = blank(f"{heading}, difference in points").layout
-    figure.update_layout(template=style.template, title=style.title)
+    usual = style.blank(f"{heading}, difference in points").layout
+    figure.update_layout(template=usual.template, title=usual.title)
     height = 150 + lines * (80 + 24 * len(targets))
     figure.update_layout(
         height=height,
@@ -172,7 +173,7 @@ def _scores(part: pd.DataFrame) -> list[str]:
         ]
         for row in wide["paper"].index
     ]
-    return ["<h3>Scores in %</h3>", _html(["", *targets], rows)]
+    return ["<h3>Scores in %</h3>", _table(["", *targets], rows)]
 
 
 def _spread(sd: float) -> str:
@@ -197,7 +198,7 @@ def _differences(part: pd.DataFrame) -> list[str]:
         rows.append([f"{escape(row)} − {escape(over)}", *cells])
     counts = part.groupby("target")["rows"].max()
     head = [code + (f"<br><small>{counts[code]:,} rows</small>" if counts[code] else "") for code in targets]
-    return ["<h3>Differences in points</h3>", _html(["", *head, "seeds"], rows)] if rows else []
+    return ["<h3>Differences in points</h3>", _table(["", *head, "seeds"], rows)] if rows else []
 
 
 def _settings(name: str, scale: str) -> Iterable[str]:
@@ -208,7 +209,7 @@ def _settings(name: str, scale: str) -> Iterable[str]:
             here = [] if scale == "full" else [escape(each.here)]
             source = f'<span class="words">{escape(each.origin)}</span>'
             rows.append([escape(each.title), escape(each.full), *here, source])
-        yield _html(["", "full scale", *([] if scale == "full" else [f"here ({scale})"]), "source"], rows)
+        yield _table(["", "full scale", *([] if scale == "full" else [f"here ({scale})"]), "source"], rows)
 
 
 def _both(paper: float | None, ours: float, form: str, after: str = "") -> str:
@@ -217,7 +218,6 @@ def _both(paper: float | None, ours: float, form: str, after: str = "") -> str:
     return ("" if paper is None else f'<span class="paper">{printed}</span><br>') + f"<b>{found}</b>{after}"
 
 
-def _html(head: list[str], rows: list[list[str]]) -> str:
-    lines = ["<tr>" + "".join(f"<th>{cell}</th>" for cell in head) + "</tr>"]
-    lines += ["<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows]
-    return '<div class="wide"><table>' + "\n".join(lines) + "</table></div>"
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    """A table that can be wider than the page."""
+    return f'<div class="wide">{style.table(head, rows)}</div>'

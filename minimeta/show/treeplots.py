@@ -1,12 +1,11 @@
-"""Pictures of task trees: a dendrogram, two trees side by side, and similarities in the order of a tree's leaves.
+"""Pictures of task trees: a dendrogram, its nodes at the inner steps, and two trees side by side.
 
-As in `plots`, the data come first (`..._data`), then the drawing. `customdata` of a drawn node is its position in
-`TaskTree.nodes`, so that a click leads back to it. Names are data, not markup: a leaf `<b>x</b>` is shown as written.
+The data come first, then the drawing. `customdata` of a drawn node is its position in `TaskTree.nodes`, so that a
+click leads back to it. Names are data, not markup: a leaf `<b>x</b>` is shown as written.
 """
 
 from __future__ import annotations
 
-import html
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -16,10 +15,9 @@ import plotly.graph_objects as go
 
 from ..errors import InputError, some
 from ..trees import TaskTree
-from .plots import COLOURS, blank
+from .style import COLOURS, SYMBOLS, blank, plain
 
 _ROW = 9  # height in pixels that a written name needs
-SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "hourglass")
 _SCALES = {"ω": "ω, mean pairwise cosine similarity", "length": "length from the root", "depth": "edges from the root"}
 
 
@@ -33,6 +31,11 @@ class Dendrogram(NamedTuple):
     parents: np.ndarray  # (n,) position of the parent, -1 for the root
     leaves: np.ndarray  # positions of the leaves, in the order of `TaskTree.leaves`
     scale: str  # what x is: "ω", "length" or "depth"
+
+    @property
+    def inner(self) -> np.ndarray:
+        """Positions of the nodes that are no leaves."""
+        return np.setdiff1d(np.arange(len(self.names)), self.leaves)
 
 
 def dendrogram_data(root: TaskTree, order: Mapping[str, float] | None = None) -> Dendrogram:
@@ -86,33 +89,58 @@ def dendrogram(
     labels: Mapping[str, object] | None = None,
     title: str = "Task tree",
     notes: Sequence[str] | None = None,
+    rings: Sequence[int] = (),
 ) -> go.Figure:
     """A tree from left to right, the leaves with a colour (beyond 8 labels also a shape) per label.
 
     `labels` gives each leaf's label; the colours follow its order, so a growing tree keeps them if it is given all
     labels from the start. `notes`, one per node in the order of `TaskTree.nodes`, are shown on hover below name,
-    size and ω. With more than 100 leaves there is no room for names: the labels stand in their place.
+    size and ω; `rings` are positions of nodes to mark, the first in black, the second in grey. With more than 100
+    leaves there is no room for names: the labels stand in their place.
     """
     data, (label_of, looks) = dendrogram_data(root), _looks(root, labels)
     hover, row = _hover(data, label_of, notes), _row(len(data.leaves))
     figure = blank(title, _SCALES[data.scale], height=110 + round(max(200, row * len(data.leaves))))
     traces = _tree_traces(data, hover, row)
+    if len(rings):
+        marker = {"symbol": "circle-open", "size": 17, "color": ["#000000", "#999999"], "line": {"width": 3}}
+        at = {"x": data.x[rings], "y": data.y[rings], "marker": marker}
+        traces.insert(0, _QUIET | at | {"mode": "markers"})
     for label, look in looks.items():
         spots = [i for i in data.leaves if label_of[data.names[i]] == label]
         marker = look | {"size": _marker(row)}
-        traces.append(_nodes(data, spots, hover, marker, name=_text(label), showlegend=labels is not None))
+        traces.append(_nodes(data, spots, hover, marker, name=plain(label), showlegend=labels is not None))
     figure.add_traces(traces)
-    ticks = _ticks(data.y[data.leaves], root.leaves, row)
+    ticks = names_along(data.y[data.leaves], root.leaves, row)
     if labels is not None and row < _ROW:
         runs = [list(run) for _, run in itertools.groupby(data.leaves, lambda i: label_of[data.names[i]])]
         tall = [run for run in runs if len(run) * row >= 12]
-        ticks = _ticks([data.y[run].mean() for run in tall], [label_of[data.names[run[0]]] for run in tall], row=12)
+        shown = [label_of[data.names[run[0]]] for run in tall]
+        ticks = names_along([data.y[run].mean() for run in tall], shown, row=12)
     figure.update_layout(
         legend={"x": -0.02, "xanchor": "right", "itemwidth": 30},  # on the left, for names are on the right
         xaxis=_across(data),
         yaxis=ticks | {"side": "right", "range": [0.3 - len(data.leaves), 0.7], "showgrid": False, "zeroline": False},
     )
     return figure
+
+
+def tree(root: TaskTree, title: str, names: Mapping[str, str] | None = None) -> go.Figure:
+    """A tree from left to right, a node where its inner step is, the root at step 1; `names` renames leaves."""
+    data = dendrogram_data(root.rename(names or {}))
+    depth, steps = np.zeros(len(data.x)), root.depth + 1
+    for i, parent in enumerate(data.parents[1:], 1):
+        depth[i] = depth[parent] + 1
+    figure = blank(title, height=max(320, 26 * len(data.leaves) + 110))
+    figure.add_trace(_edges(data._replace(x=depth)))
+    for spots, position, colour in ((data.inner, "top left", COLOURS[1]), (data.leaves, "middle right", COLOURS[0])):
+        figure.add_scatter(
+            x=depth[spots], y=data.y[spots], text=[data.names[i] for i in spots], mode="markers+text",
+            textposition=position, marker={"color": colour, "size": 8}, showlegend=False, hoverinfo="text",
+        )  # fmt: skip
+    ticks = {"tickvals": list(range(steps)), "ticktext": [f"step {k + 1}" for k in range(steps)]}
+    figure.update_xaxes(range=[-0.5, steps + 0.1], showgrid=False, zeroline=False, **ticks)
+    return figure.update_yaxes(visible=False)
 
 
 def side_by_side(
@@ -131,7 +159,7 @@ def side_by_side(
     label_of, looks = _looks(left, labels)
     if labels is not None:
         both = zip(names, (left, right), strict=True)
-        said += "; purity " + ", ".join(f"{tree.purity(label_of):.2f} ({_text(name)})" for name, tree in both)
+        said += "; purity " + ", ".join(f"{each.purity(label_of):.2f} ({plain(name)})" for name, each in both)
     two, n = dendrogram_data(right), len(left.leaves)
     for _ in range(2):  # each turns towards the other
         one = dendrogram_data(left, _ranks(two))
@@ -147,9 +175,9 @@ def side_by_side(
         traces += _tree_traces(data, hover, row, axis)
         shown = [looks[label_of[data.names[i]]] for i in spots]
         marker = {key: [look[key] for look in shown] for key in ("color", "symbol")} | {"size": _marker(row)}
-        traces.append(_nodes(data, spots, hover, marker, name=_text(name), xaxis=axis, showlegend=False))
+        traces.append(_nodes(data, spots, hover, marker, name=plain(name), xaxis=axis, showlegend=False))
         if row >= _ROW:
-            texts = {"mode": "text", "text": [_text(data.names[i], 14) for i in spots], "textfont_size": _font(row)}
+            texts = {"mode": "text", "text": [plain(data.names[i], 14) for i in spots], "textfont_size": _font(row)}
             more = {"textposition": f"middle {place}", "hoverinfo": "skip", "showlegend": False}
             traces.append({"x": [x] * n, "y": data.y[spots], "xaxis": "x2", **texts, **more})
     start, end = _ranks(one), _ranks(two)
@@ -158,12 +186,12 @@ def side_by_side(
         traces.append({
             "x": [inset, 1 - inset, None] * len(leaves), "y": [y for f in leaves for y in (-start[f], -end[f], None)],
             "xaxis": "x2", "mode": "lines+markers", "line": {"width": 1.2, "color": look["color"]}, "opacity": 0.7,
-            "marker": look | {"size": 0.7 * _marker(row)}, "name": _text(label), "showlegend": labels is not None,
-            "hovertext": [_text(leaf, 60) for leaf in leaves for _ in range(3)], "hoverinfo": "text",
+            "marker": look | {"size": 0.7 * _marker(row)}, "name": plain(label), "showlegend": labels is not None,
+            "hovertext": [plain(leaf, 60) for leaf in leaves for _ in range(3)], "hoverinfo": "text",
         })  # fmt: skip
     figure.add_traces(traces)
     axes = [
-        _across(data) | {"side": "top", "title": {"text": f"{_text(name)}: {data.scale}", "font": {"size": 12}}}
+        _across(data) | {"side": "top", "title": {"text": f"{plain(name)}: {data.scale}", "font": {"size": 12}}}
         for data, name in ((one, names[0]), (two, names[1]))
     ]
     figure.update_layout(
@@ -179,75 +207,14 @@ def side_by_side(
     return figure
 
 
-def similarities(vectors: Sequence[Sequence[float]] | np.ndarray) -> np.ndarray:
-    """The cosine similarities (n, n) of `vectors` (n, d); raises InputError if one is zero or not finite."""
-    rows = np.asarray(vectors, float)
-    if rows.ndim != 2 or not np.isfinite(rows).all() or not (norms := np.linalg.norm(rows, axis=1)).all():
-        raise InputError("Similarities need vectors (n, d) of finite numbers, none of them all zeros.")
-    rows = rows / norms[:, None]
-    return rows @ rows.T
-
-
-def heatmap_data(root: TaskTree, matrix: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, dict[int, list[int]]]:
-    """The matrix (n, n) in the order of the tree's leaves, and where the subtrees of levels 1 and 2 meet.
-
-    `names` (n,) are the leaves of the matrix's rows. A boundary i lies before leaf i; two leaves with the same parent
-    have none between them. Raises InputError if names and leaves differ, or the matrix is not (n, n) or not finite.
-    """
-    n, values, meet = len(root.leaves), np.asarray(matrix, float), {1: [], 2: []}
-    if sorted(names) != sorted(root.leaves):
-        odd = sorted(set(names) ^ set(root.leaves)) or sorted(names)
-        raise InputError(f"The similarities need one row for each leaf of the tree; {some(odd)} does not fit.")
-    if values.shape != (n, n) or not np.isfinite(values).all():
-        raise InputError(f"Expected {n} × {n} finite similarities, one per pair of leaves; got shape {values.shape}.")
-    row = {name: i for i, name in enumerate(names)}
-    order = [row[leaf] for leaf in root.leaves]
-    for i, (a, b) in enumerate(itertools.pairwise(root.paths().values()), 1):
-        shared = sum(x == y for x, y in zip(a, b, strict=False))  # nodes above both leaves
-        if shared in meet and max(len(a), len(b)) > shared + 1:
-            meet[shared].append(i)
-    return values[np.ix_(order, order)], meet
-
-
-def heatmap(
-    root: TaskTree, matrix: np.ndarray, names: Sequence[str], title: str = "Similarity of the tasks"
-) -> go.Figure:
-    """Similarities (n, n), as from `similarities`, in the order of the tree's leaves; `names` (n,) are its rows.
-
-    Blue is below 0, orange above; full colour is the largest value off the diagonal. Dark lines part the subtrees
-    of level 1, grey ones those of level 2.
-    """
-    values, meet = heatmap_data(root, matrix, names)
-    n = len(values)
-    off = np.abs(values[~np.eye(n, dtype=bool)])
-    most = float(off.max()) if off.any() else 1.0
-    figure = blank(title, height=700)
-    figure.add_heatmap(
-        z=values, zmin=-most, zmax=most, colorscale=[[0, COLOURS[0]], [0.5, "#FFFFFF"], [1, COLOURS[1]]],
-        hovertemplate="%{x}<br>%{y}<br>similarity %{z:.2f}<extra></extra>", colorbar={"title": {"text": "similarity"}},
-    )  # fmt: skip
-    for level, line in ((2, {"color": "#777777", "width": 0.8}), (1, {"color": "#000000", "width": 1.5})):
-        xs = [x for i in meet[level] for x in (i - 0.5, i - 0.5, None, -0.5, n - 0.5, None)]
-        ys = [y for i in meet[level] for y in (-0.5, n - 0.5, None, i - 0.5, i - 0.5, None)]
-        figure.add_scatter(x=xs, y=ys, mode="lines", line=line, hoverinfo="skip", showlegend=False)
-    axis = {"range": [-0.5, n - 0.5], "showgrid": False, "zeroline": False, "constrain": "domain"}
-    axis |= _ticks(np.arange(n), root.leaves, 540 / n)
-    upright = max(map(len, root.leaves)) * 0.6 * 12 > 540 / n
-    figure.update_layout(
-        xaxis=axis | {"tickangle": -90 if upright else 0}, yaxis=axis | {"range": [n - 0.5, -0.5], "scaleanchor": "x"}
-    )
-    return figure
-
-
 def _looks(root: TaskTree, labels: Mapping[str, object] | None) -> tuple[dict[str, str], dict[str, dict]]:
     """The label of each leaf as text ("" without labels), and the marker of each label."""
     missing = [leaf for leaf in root.leaves if labels is not None and leaf not in labels]
     if missing:
         raise InputError(f"The picture needs a label for every leaf; {some(missing)} has none.")
     label_of = {leaf: str(label) for leaf, label in (labels or dict.fromkeys(root.leaves, "")).items()}
-    marks = enumerate(dict.fromkeys(label_of.values()))
-    k = len(COLOURS)
-    return label_of, {m: {"color": COLOURS[i % k], "symbol": SYMBOLS[i // k % len(SYMBOLS)]} for i, m in marks}
+    marks = itertools.cycle({"color": colour, "symbol": symbol} for symbol in SYMBOLS for colour in COLOURS)
+    return label_of, dict(zip(dict.fromkeys(label_of.values()), marks, strict=False))
 
 
 def _hover(data: Dendrogram, label_of: Mapping[str, str], notes: Sequence[str] | None) -> list[str]:
@@ -257,27 +224,34 @@ def _hover(data: Dendrogram, label_of: Mapping[str, str], notes: Sequence[str] |
     label_at = {i: label_of[data.names[i]] for i in data.leaves}
     texts = []
     for i, (name, x, size) in enumerate(zip(data.names, data.x, data.sizes, strict=True)):
-        leaves, place = (
-            f"{size} {'leaf' if size == 1 else 'leaves'}",
-            f"{x:.0f}" if data.scale == "depth" else f"{x:.2f}",
-        )
-        lines = [_text(name, 60) or "inner node", _text(label_at.get(i, "")), leaves, f"{data.scale} {place}"]
-        texts.append("<br>".join(filter(None, [*lines, _text(notes[i], 200) if notes else ""])))
+        place = f"{data.scale} {x:.0f}" if data.scale == "depth" else f"{data.scale} {x:.2f}"
+        leaves = "1 leaf" if size == 1 else f"{size} leaves"
+        lines = plain(name, 60) or "inner node", plain(label_at.get(i, "")), leaves, place
+        texts.append("<br>".join(filter(None, [*lines, plain(notes[i], 200) if notes else ""])))
     return texts
 
 
 def _tree_traces(data: Dendrogram, hover: list[str], row: float, axis: str = "x") -> list[dict]:
     """Dotted lines on which the eye finds the name of a leaf, edges, and inner nodes: one trace each."""
-    x, y, up = data.x, data.y, data.parents[1:]
+    x, y = data.x, data.y
     ends = data.leaves[~np.isclose(x[data.leaves], x.max())]
     far, gap = np.full(len(x), _across(data)["range"][1]), np.full(len(x), np.nan)
     guides = np.c_[x, far, gap][ends], np.c_[y, y, gap][ends]
-    edges = np.c_[x[up], x[up], x[1:], gap[1:]], np.c_[y[up], y[1:], y[1:], gap[1:]]
-    drawn = ((guides, {"color": "#CCCCCC", "width": 1, "dash": "dot"}), (edges, {"color": "#888888", "width": 1.2}))
-    line = {"mode": "lines", "hoverinfo": "skip", "showlegend": False, "xaxis": axis}
-    traces = [line | {"x": xs.ravel(), "y": ys.ravel(), "line": style} for (xs, ys), style in drawn]
-    inner, marker = np.setdiff1d(np.arange(len(x)), data.leaves), {"color": "#444444", "size": 0.8 * _marker(row)}
-    return [*traces, _nodes(data, inner, hover, marker, name="inner nodes", xaxis=axis, showlegend=False)]
+    dotted = {"x": guides[0].ravel(), "y": guides[1].ravel(), "line": {"color": "#CCCCCC", "width": 1, "dash": "dot"}}
+    traces = [dotted | _QUIET, _edges(data, width=1.2)]
+    marker = {"color": "#444444", "size": 0.8 * _marker(row)}
+    inner = _nodes(data, data.inner, hover, marker, name="inner nodes", showlegend=False)
+    return [trace | {"xaxis": axis} for trace in (*traces, inner)]
+
+
+_QUIET = {"mode": "lines", "hoverinfo": "skip", "showlegend": False}
+
+
+def _edges(data: Dendrogram, **line: float) -> dict:
+    """The trace of all edges, each from its parent down or up, and then across."""
+    x, y, up, gap = data.x, data.y, data.parents[1:], np.full(len(data.x) - 1, np.nan)
+    xs, ys = np.c_[x[up], x[up], x[1:], gap], np.c_[y[up], y[1:], y[1:], gap]
+    return _QUIET | {"x": xs.ravel(), "y": ys.ravel(), "line": {"color": "#888888", **line}}
 
 
 def _nodes(data: Dendrogram, spots: Sequence[int], hover: list[str], marker: dict, **more: object) -> dict:
@@ -312,14 +286,8 @@ def _across(data: Dendrogram) -> dict:
     return {"range": [low - pad, high + pad], "showgrid": False, "zeroline": False} | whole
 
 
-def _ticks(places: Sequence[float] | np.ndarray, names: Sequence[str], row: float) -> dict:
+def names_along(places: Sequence[float] | np.ndarray, names: Sequence[str], row: float) -> dict:
     """Names along an axis, hidden if they would overlap; the hover of a heat map finds them either way."""
-    texts = {"tickvals": places, "ticktext": [_text(name) for name in names], "tickfont": {"size": _font(row)}}
+    texts = {"tickvals": places, "ticktext": [plain(name) for name in names], "tickfont": {"size": _font(row)}}
     distance = {"ticks": "outside", "ticklen": 4, "tickcolor": "#FFFFFF"}
     return {**texts, **distance, "showticklabels": row >= _ROW, "automargin": True}
-
-
-def _text(name: str, limit: int = 28) -> str:
-    """A name as plotly shows it to the letter: cut if it is long, without markup, entities or formulas."""
-    name = name if len(name) <= limit else name[: limit - 1] + "…"
-    return html.escape(name, quote=False).replace("$", "&#36;")

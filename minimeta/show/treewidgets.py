@@ -15,8 +15,6 @@ from typing import Any
 
 import ipywidgets
 import numpy as np
-import plotly.graph_objects as go
-from scipy.cluster.hierarchy import linkage
 
 from ..errors import InputError, some
 from ..grouping import alone, everyone
@@ -24,17 +22,15 @@ from ..inner import Learner
 from ..nodes import Event, NodeInfo
 from ..otd import RULES, XI, OnlineTree, grow
 from ..outer import evaluate
-from ..sketch import task_gradients
 from ..tasks import Episode
 from ..trees import TaskTree
-from .plots import COLOURS
-from .treeplots import dendrogram, dendrogram_data, heatmap, side_by_side, similarities
-from .widgets import Plot
+from .similarity import average_linkage, gradients, heatmap, mean_similarity, similarities, with_omega
+from .style import COLOURS, Plot, in_a_row, menu, on_change, slider, table
+from .treeplots import dendrogram, side_by_side
 
 Labels = Mapping[str, str]
 _LEARNED, _AVERAGE, _RANDOM = "learned (OTD)", "average linkage", "random tree"
 _PATIENCE = 0.2  # seconds that a click may take
-_WIDE = {"style": {"description_width": "95px"}, "layout": {"width": "380px"}}
 _PLACES = {
     "sibling": "<b>It joins the children here.</b>",
     "pair": "<b>It makes a pair with this task, below a new node.</b>",
@@ -81,10 +77,9 @@ class OTDReplay(ipywidgets.VBox):
             grow(vectors, names, depth, xi)[0].tree().purity(labels[name])
         # A setting that comes back is at hand; the oldest ones make room while a slider is dragged.
         self._run = lru_cache(maxsize=8)(self._begin)
-        self.data_set, self.rule = _menu("data", list(data)), _menu("rule", RULES)
-        self.order = ipywidgets.IntSlider(value=0, max=20, description="order", **_WIDE)
+        self.data_set, self.rule = menu("data", list(data)), menu("rule", RULES)
+        self.order, self.step = slider("order", 0, 0, 20), slider("tasks", 1, 1, self.count)
         self.xi, self.depth = _sliders(depth, xi)
-        self.step = ipywidgets.IntSlider(value=1, min=1, max=self.count, description="tasks", **_WIDE)
         self.play = ipywidgets.Play(value=1, min=1, max=self.count, interval=900)
         ipywidgets.link((self.step, "value"), (self.play, "value"))
         self.back, self.forward = (
@@ -94,12 +89,10 @@ class OTDReplay(ipywidgets.VBox):
         self.back.on_click(lambda _: self._move(-1))
         self.forward.on_click(lambda _: self._move(1))
         self.live, self.words, self.plot = ipywidgets.HTML(), ipywidgets.HTML(), Plot()
-        self.data_set.observe(lambda _: self._choose(), names="value")
-        for control in (self.rule, self.order, self.xi, self.depth, self.step):
-            control.observe(lambda _: self.draw(), names="value")
-        rows = (self.data_set, self.rule), (self.order, self.step), (self.xi, self.depth)
-        rows = [ipywidgets.HBox(row) for row in (*rows, (self.play, self.back, self.forward))]
-        super().__init__([*rows, self.live, self.plot, self.words])
+        on_change(self._choose, self.data_set)
+        on_change(self.draw, self.rule, self.order, self.xi, self.depth, self.step)
+        rows = in_a_row(self.data_set, self.rule), in_a_row(self.order, self.step), in_a_row(self.xi, self.depth)
+        super().__init__([*rows, in_a_row(self.play, self.back, self.forward), self.live, self.plot, self.words])
         self._choose()
 
     @property
@@ -124,16 +117,13 @@ class OTDReplay(ipywidgets.VBox):
         labels = {name: self.labels[self.data_set.value][name] for name in self.data[self.data_set.value][1]}
         at = {node.name: i for i, node in enumerate(nodes)}
         notes, title = [f"node {node.id}" for node in nodes], f"The tree after {step} of {self.count} tasks"
-        figure = dendrogram(tree, labels, title, notes)
-        _ring(figure, tree, [at[name] for name in (event.name, event.moved) if name])
+        figure = dendrogram(tree, labels, title, notes, [at[name] for name in (event.name, event.moved) if name])
         figure.layout.height = self._height
         self.figure = self.plot.show(figure)
-        height = (
-            f"{tree.depth}</b> of at most D = {most}" if tree.depth <= most else f"{tree.depth}, above D = {most}</b>"
-        )
+        bound = f"</b> of at most D = {most}" if tree.depth <= most else f", above D = {most}</b>"
         self.live.value = (
-            f"purity <b>{tree.purity(labels):.2f}</b> · ω of the root <b>{nodes[0].omega:.2f}</b> · height <b>{height}"
-            f" · <b>{len(nodes)}</b> nodes"
+            f"purity <b>{tree.purity(labels):.2f}</b> · ω of the root <b>{nodes[0].omega:.2f}</b> · height "
+            f"<b>{tree.depth}{bound} · <b>{len(nodes)}</b> nodes"
         )
         self.words.value = explain(event, self.state(step - 1)[1] if step > 1 else [], self.rule.value)
 
@@ -214,11 +204,11 @@ class TreeExplorer(ipywidgets.VBox):
         names = [_LEARNED, _AVERAGE, *self.trees, _RANDOM]
         if not labels or len(set(names)) < len(names):
             raise InputError("The explorer needs labels of at least one kind, and trees under names of their own.")
-        for kind in labels:
-            whole.purity(labels[kind])
+        for of in labels.values():
+            whole.purity(of)
         for tree in self.trees.values():
             whole.robinson_foulds(tree)
-        self.gradients = _gradients(learner, episode)
+        self.gradients = gradients(learner, episode)
         self.matrix = similarities(self.gradients)
         self._before, self._own = (self._step(self.tasks, steps, pooled=False) for steps in (0, 1))
         start = time.perf_counter()
@@ -226,18 +216,17 @@ class TreeExplorer(ipywidgets.VBox):
         self._quick = _PATIENCE * len(self.tasks) / (time.perf_counter() - start)  # so many tasks need no button
         self.trees[_AVERAGE] = average_linkage(self.gradients, self.tasks)
 
-        self.shown, self.other = _menu("tree", names), _menu("compare with", names, _AVERAGE)
-        self.colour, self.below = _menu("colour by", list(labels)), _menu("below", ("two trees", "heat map"))
+        self.shown, self.other = menu("tree", names), menu("compare with", names, _AVERAGE)
+        self.colour, self.below = menu("colour by", list(labels)), menu("below", ("two trees", "heat map"))
         self.xi, self.depth = _sliders(3, XI)
         self.live, self.details = ipywidgets.HTML(), ipywidgets.HTML()
         self.plot, self.second_plot = Plot(self.select), Plot()
         self.run = ipywidgets.Button(description="Take the pooled step")
         self.run.on_click(lambda _: self._draw_selected(patient=True))
-        for control in (self.shown, self.other, self.colour, self.below, self.xi, self.depth):
-            control.observe(lambda _: self.draw(), names="value")
-        rows = (self.shown, self.colour), (self.xi, self.depth), (self.below, self.other)
-        rows = [ipywidgets.HBox(row) for row in rows]
-        super().__init__([*rows[:2], self.live, self.plot, self.details, self.run, rows[2], self.second_plot])
+        on_change(self.draw, self.shown, self.other, self.colour, self.below, self.xi, self.depth)
+        above = in_a_row(self.shown, self.colour), in_a_row(self.xi, self.depth), self.live, self.plot
+        below = in_a_row(self.below, self.other), self.second_plot
+        super().__init__([*above, self.details, self.run, *below])
         self.draw()
 
     def tree_of(self, name: str) -> TaskTree:
@@ -278,8 +267,7 @@ class TreeExplorer(ipywidgets.VBox):
         # The nodes that hold all these tasks are a path; its last one is the lowest.
         node = max(i for i, found in enumerate(nodes) if held <= set(found.leaves))
         tasks = tuple(sorted(nodes[node].leaves, key=self.tasks.index))
-        figure = dendrogram(self.tree, self.labels[self.colour.value], "Click a node")
-        _ring(figure, self.tree, [node])
+        figure = dendrogram(self.tree, self.labels[self.colour.value], "Click a node", rings=[node])
         self.figure = self.plot.show(figure)
         now = patient or tasks in self._pooled or len(tasks) <= self._quick
         self.run.layout.display = "none" if now else ""
@@ -315,83 +303,27 @@ class TreeExplorer(ipywidgets.VBox):
             return f"<p>{html.escape(str(error))}</p>"
         rows = [self.tasks.index(task) for task in tasks]
         losses = np.stack([self._before[rows], pooled, self._own[rows]], axis=1)
-        cells = [f"<th>{head} <span style='color:{colour}'>■</span></th>" for head, colour in heads.items()]
-        lines = [f"<th>query loss</th>{''.join(cells)}<th style='width:200px'></th>"]
+        head = ["query loss", *(f"{name} <span style='color:{colour}'>■</span>" for name, colour in heads.items()), ""]
+        lines = []
         for name, values in [(f"mean of {len(tasks)}", losses.mean(0)), *zip(tasks, losses, strict=True)]:
             bars = "".join(
                 f"<div style='height:4px;width:{100 * value / losses.max():.1f}%;background:{colour}'></div>"
                 for value, colour in zip(values, heads.values(), strict=True)
             )
-            numbers = "".join(f"<td style='text-align:right'>{value:.3f}</td>" for value in values)
-            lines.append(f"<td>{html.escape(name)}</td>{numbers}<td>{bars}</td>")
-        table = "".join(f"<tr>{line}</tr>" for line in lines)
-        return f"<div style='max-height:320px;overflow:auto'><table>{table}</table></div>"
+            lines.append([html.escape(name), *(f"{value:.3f}" for value in values), bars])
+        shown = table(head, lines, ("", *("text-align:right",) * len(heads), "width:200px"))
+        return f"<div style='max-height:320px;overflow:auto'>{shown}</div>"
 
     def _step(self, tasks: tuple[str, ...], steps: int, pooled: bool) -> np.ndarray:
         """The mean query loss of each task, (m,), after `steps` inner steps, pooled over all of them or alone."""
         rows = [self.tasks.index(task) for task in tasks]
-        batches = (self.episode.support[0], self.episode.query)
+        batches = self.episode.support[0], self.episode.query
         support, query = ({name: value[rows] for name, value in batch.items()} for batch in batches)
-        grouping = everyone() if pooled else alone()
-        found = evaluate(self.learner, [Episode(tasks, (support,), query)], grouping, steps, self.rate)
-        return next(found).losses.mean(1).double().cpu().numpy()
-
-
-def average_linkage(vectors: np.ndarray, names: Sequence[str]) -> TaskTree:
-    """scipy's average linkage over the cosine distances of `vectors` (n, d), n ≥ 2, as a binary tree."""
-    nodes = [TaskTree(name) for name in names]
-    for left, right, *_ in linkage(vectors, "average", metric="cosine"):
-        nodes.append(TaskTree("", (nodes[int(left)], nodes[int(right)])))
-    return nodes[-1]
-
-
-def mean_similarity(matrix: np.ndarray, rows: Sequence[int]) -> float:
-    """ω: the mean of the similarities (n, n) over all pairs of `rows`; 1 for a single one."""
-    k, inside = len(rows), matrix[np.ix_(rows, rows)]
-    return float(inside.sum() - inside.trace()) / (k * (k - 1)) if k > 1 else 1.0
-
-
-def with_omega(root: TaskTree, matrix: np.ndarray, names: Sequence[str]) -> TaskTree:
-    """The same tree with the lengths of `OnlineTree.tree`: ω(child) − ω(parent), and ω(root) at the root.
-
-    `matrix` (n, n) are the similarities of `names`. Where a child agrees less than its parent, its edge is negative.
-    """
-    row, nodes = {name: i for i, name in enumerate(names)}, list(root.nodes)
-    omega = {id(node): mean_similarity(matrix, [row[leaf] for leaf in node.leaves]) for node in nodes}
-    above = {id(child): omega[id(node)] for node in nodes for child in node.children}
-    made: dict[int, TaskTree] = {}
-    for node in reversed(nodes):
-        length, kids = omega[id(node)] - above.get(id(node), 0.0), tuple(made.pop(id(kid)) for kid in node.children)
-        made[id(node)] = TaskTree(node.name, kids, length, omega=node is root)
-    return made[id(root)]
-
-
-def _gradients(learner: Learner, episode: Episode) -> np.ndarray:
-    """The gradient of each task's support loss at ω, (m, size), in eval mode."""
-    theta = {name: p.unsqueeze(0) for name, p in learner.named_parameters() if p.requires_grad}
-    training = learner.training
-    try:
-        return task_gradients(learner.eval(), theta, [0] * len(episode.tasks), episode.support[0])
-    finally:
-        learner.train(training)
-
-
-def _menu(description: str, options: Sequence[str], value: str | None = None) -> ipywidgets.Dropdown:
-    return ipywidgets.Dropdown(options=options, value=value or options[0], description=description, **_WIDE)
+        part, grouping = Episode(tasks, (support,), query), everyone() if pooled else alone()
+        (found,) = evaluate(self.learner, [part], grouping, steps, self.rate)
+        return found.losses.mean(1).double().cpu().numpy()
 
 
 def _sliders(depth: int, xi: float) -> tuple[ipywidgets.FloatSlider, ipywidgets.IntSlider]:
     """Sliders for ξ and D that begin at these values."""
-    return (
-        ipywidgets.FloatSlider(value=xi, min=0, max=max(3.0, xi), step=0.05, description="ξ", **_WIDE),
-        ipywidgets.IntSlider(value=depth, min=1, max=max(6, depth), description="depth D", **_WIDE),
-    )
-
-
-def _ring(figure: go.Figure, root: TaskTree, spots: Sequence[int]) -> None:
-    """Rings around the nodes at `spots`, the first black, the second grey, as the figure's first trace."""
-    data = dendrogram_data(root)
-    marker = {"symbol": "circle-open", "size": 17, "color": ["#000000", "#999999"], "line": {"width": 3}}
-    look = {"mode": "markers", "marker": marker, "hoverinfo": "skip", "showlegend": False}
-    figure.add_scatter(x=data.x[spots], y=data.y[spots], **look)
-    figure.data = (figure.data[-1], *figure.data[:-1])
+    return slider("ξ", xi, 0, max(3.0, xi), 0.05), slider("depth D", depth, 1, max(6, depth))

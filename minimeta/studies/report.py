@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def number(value: float | None, form: str) -> str:
+def number(value: float | None, form: str, missing: str = "–") -> str:
     """A number, or a dash where there is none."""
-    return "–" if value is None or np.isnan(value) else format(value, form)
+    return missing if value is None or np.isnan(value) else format(value, form)
 
 
 def _difference(start: str, row: Any, about: str, width: int = 6) -> str:

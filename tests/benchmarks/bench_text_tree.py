@@ -15,7 +15,7 @@ import torch
 
 from minimeta.files import data_directory
 from minimeta.otd import grow
-from minimeta.show.treewidgets import average_linkage
+from minimeta.show.similarity import average_linkage
 from minimeta.sketch import task_gradients
 from minimeta.text import corpora, encoders
 from minimeta.text.languages import FAMILIES, LANGUAGES

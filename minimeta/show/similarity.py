@@ -1,0 +1,117 @@
+"""Similarities of tasks, and trees by them: average linkage, the ω of a tree's nodes, and a heat map in its order."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+from scipy.cluster.hierarchy import linkage
+
+from ..errors import InputError, some
+from ..inner import Learner
+from ..sketch import task_gradients
+from ..tasks import Episode
+from ..trees import TaskTree
+from .style import COLOURS, blank
+from .treeplots import names_along
+
+
+def gradients(learner: Learner, episode: Episode) -> np.ndarray:
+    """The gradient of each task's support loss at ω, (m, size), in eval mode."""
+    theta = {name: p.unsqueeze(0) for name, p in learner.named_parameters() if p.requires_grad}
+    training = learner.training
+    try:
+        return task_gradients(learner.eval(), theta, [0] * len(episode.tasks), episode.support[0])
+    finally:
+        learner.train(training)
+
+
+def similarities(vectors: Sequence[Sequence[float]] | np.ndarray) -> np.ndarray:
+    """The cosine similarities (n, n) of `vectors` (n, d); raises InputError if one is zero or not finite."""
+    rows = np.asarray(vectors, float)
+    if rows.ndim != 2 or not np.isfinite(rows).all() or not (norms := np.linalg.norm(rows, axis=1)).all():
+        raise InputError("Similarities need vectors (n, d) of finite numbers, none of them all zeros.")
+    rows = rows / norms[:, None]
+    return rows @ rows.T
+
+
+def average_linkage(vectors: np.ndarray, names: Sequence[str]) -> TaskTree:
+    """scipy's average linkage over the cosine distances of `vectors` (n, d), n ≥ 2, as a binary tree."""
+    nodes = [TaskTree(name) for name in names]
+    for left, right, *_ in linkage(vectors, "average", metric="cosine"):
+        nodes.append(TaskTree("", (nodes[int(left)], nodes[int(right)])))
+    return nodes[-1]
+
+
+def mean_similarity(matrix: np.ndarray, rows: Sequence[int]) -> float:
+    """ω: the mean of the similarities (n, n) over all pairs of `rows`; 1 for a single one."""
+    k, inside = len(rows), matrix[np.ix_(rows, rows)]
+    return float(inside.sum() - inside.trace()) / (k * (k - 1)) if k > 1 else 1.0
+
+
+def with_omega(root: TaskTree, matrix: np.ndarray, names: Sequence[str]) -> TaskTree:
+    """The same tree with the lengths of `OnlineTree.tree`: ω(child) − ω(parent), and ω(root) at the root.
+
+    `matrix` (n, n) are the similarities of `names`. Where a child agrees less than its parent, its edge is negative.
+    """
+    row, nodes = {name: i for i, name in enumerate(names)}, list(root.nodes)
+    omega = {id(node): mean_similarity(matrix, [row[leaf] for leaf in node.leaves]) for node in nodes}
+    above = {id(child): omega[id(node)] for node in nodes for child in node.children}
+    made: dict[int, TaskTree] = {}
+    for node in reversed(nodes):
+        length, kids = omega[id(node)] - above.get(id(node), 0.0), tuple(made.pop(id(kid)) for kid in node.children)
+        made[id(node)] = TaskTree(node.name, kids, length, omega=node is root)
+    return made[id(root)]
+
+
+def heatmap_data(root: TaskTree, matrix: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, dict[int, list[int]]]:
+    """The matrix (n, n) in the order of the tree's leaves, and where the subtrees of levels 1 and 2 meet.
+
+    `names` (n,) are the leaves of the matrix's rows. A boundary i lies before leaf i; two leaves with the same parent
+    have none between them. Raises InputError if names and leaves differ, or the matrix is not (n, n) or not finite.
+    """
+    n, values, meet = len(root.leaves), np.asarray(matrix, float), {1: [], 2: []}
+    if sorted(names) != sorted(root.leaves):
+        odd = sorted(set(names) ^ set(root.leaves)) or sorted(names)
+        raise InputError(f"The similarities need one row for each leaf of the tree; {some(odd)} does not fit.")
+    if values.shape != (n, n) or not np.isfinite(values).all():
+        raise InputError(f"Expected {n} × {n} finite similarities, one per pair of leaves; got shape {values.shape}.")
+    row = {name: i for i, name in enumerate(names)}
+    order = [row[leaf] for leaf in root.leaves]
+    for i, (a, b) in enumerate(itertools.pairwise(root.paths().values()), 1):
+        shared = sum(x == y for x, y in zip(a, b, strict=False))  # nodes above both leaves
+        if shared in meet and max(len(a), len(b)) > shared + 1:
+            meet[shared].append(i)
+    return values[np.ix_(order, order)], meet
+
+
+def heatmap(
+    root: TaskTree, matrix: np.ndarray, names: Sequence[str], title: str = "Similarity of the tasks"
+) -> go.Figure:
+    """Similarities (n, n), as from `similarities`, in the order of the tree's leaves; `names` (n,) are its rows.
+
+    Blue is below 0, orange above; full colour is the largest value off the diagonal. Dark lines part the subtrees
+    of level 1, grey ones those of level 2.
+    """
+    values, meet = heatmap_data(root, matrix, names)
+    n = len(values)
+    off = np.abs(values[~np.eye(n, dtype=bool)])
+    most = float(off.max()) if off.any() else 1.0
+    figure = blank(title, height=700)
+    figure.add_heatmap(
+        z=values, zmin=-most, zmax=most, colorscale=[[0, COLOURS[0]], [0.5, "#FFFFFF"], [1, COLOURS[1]]],
+        hovertemplate="%{x}<br>%{y}<br>similarity %{z:.2f}<extra></extra>", colorbar={"title": {"text": "similarity"}},
+    )  # fmt: skip
+    for level, line in ((2, {"color": "#777777", "width": 0.8}), (1, {"color": "#000000", "width": 1.5})):
+        xs = [x for i in meet[level] for x in (i - 0.5, i - 0.5, None, -0.5, n - 0.5, None)]
+        ys = [y for i in meet[level] for y in (-0.5, n - 0.5, None, i - 0.5, i - 0.5, None)]
+        figure.add_scatter(x=xs, y=ys, mode="lines", line=line, hoverinfo="skip", showlegend=False)
+    axis = {"range": [-0.5, n - 0.5], "showgrid": False, "zeroline": False, "constrain": "domain"}
+    axis |= names_along(np.arange(n), root.leaves, 540 / n)
+    upright = max(map(len, root.leaves)) * 0.6 * 12 > 540 / n
+    figure.update_layout(
+        xaxis=axis | {"tickangle": -90 if upright else 0}, yaxis=axis | {"range": [n - 0.5, -0.5], "scaleanchor": "x"}
+    )
+    return figure

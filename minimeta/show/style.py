@@ -1,0 +1,230 @@
+"""What all figures and widgets share: palette, words and numbers, tables, intervals, controls, and `Plot`.
+
+What they show is data, not markup: names, sentences and labels are shown as written.
+"""
+
+from __future__ import annotations
+
+import html
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import anywidget
+import ipywidgets
+import numpy as np
+import plotly.graph_objects as go
+import traitlets
+from plotly.offline import get_plotlyjs
+
+from ..errors import InputError
+from ..text.languages import LANGUAGES
+
+# Okabe and Ito's colours: told apart by colour-blind readers too.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#666666", "#000000")
+DASHES = ("solid", "dash", "dot", "dashdot")
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "hourglass")
+
+
+def blank(title: str, x: str = "", y: str = "", height: int = 380) -> go.Figure:
+    """An empty figure in the house style: a white card, readable in light and dark themes."""
+    figure = go.Figure()
+    figure.update_layout(
+        template="plotly_white",
+        title={"text": title, "x": 0, "xref": "paper", "font": {"size": 15}},
+        xaxis_title=x,
+        yaxis_title=y,
+        height=height,
+        width=760,
+        margin={"l": 60, "r": 20, "t": 50, "b": 50},
+        legend={"itemsizing": "constant", "itemwidth": 60},
+    )
+    return figure
+
+
+LEGEND_ABOVE = {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom"}
+
+
+def places(names: Sequence[str], start: float, end: float, **more: Any) -> dict[str, Any]:
+    """An axis from `start` to `end` with names at 0, 1, 2, ..."""
+    ticks = {"tickvals": list(range(len(names))), "ticktext": list(names), "range": [start, end]}
+    return {**ticks, "zeroline": False, "automargin": True, **more}
+
+
+# Words and numbers
+
+
+def plain(name: str, limit: int = 28) -> str:
+    """A name as plotly shows it to the letter: cut if it is long, without markup, entities or formulas."""
+    name = name if len(name) <= limit else name[: limit - 1] + "…"
+    return html.escape(name, quote=False).replace("$", "&#36;")
+
+
+def smoothed(values: Sequence[float], over: int) -> list[float]:
+    """The mean of each value with those before it, `over` values at most."""
+    return [np.mean(values[max(0, i + 1 - over) : i + 1]) for i in range(len(values))]
+
+
+def language_name(code: str) -> str:
+    """The name of a language; its code, if it is not among LANGUAGES."""
+    return LANGUAGES[code].name if code in LANGUAGES else code
+
+
+def in_script(markup: str, code: str, css: str = "") -> str:
+    """A text in a language, as HTML, in the direction of its script.
+
+    Not in that of its first letter (`dir="auto"`), which would turn an Arabic text that begins with a Latin name.
+    """
+    way = "rtl" if code in LANGUAGES and LANGUAGES[code].script == "Arabic" else "ltr"
+    return f"<div dir='{way}' lang='{code}'{_style(css)}>{markup}</div>"
+
+
+def complaint(what: str, error: object) -> str:
+    """Why there is nothing to show, as HTML."""
+    return f"<p style='line-height:1.6'><b>{what}</b> {html.escape(str(error))}</p>"
+
+
+# Tables and intervals
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]], css: str | Sequence[str] = "", whole: str = "") -> str:
+    """Cells, which are HTML, as a table; `css` is that of all cells, or of each column, `whole` that of the table."""
+
+    def line(cells: Iterable[str], tag: str) -> str:
+        each = itertools.repeat(css) if isinstance(css, str) else css
+        return "".join(f"<{tag}{_style(look)}>{cell}</{tag}>" for cell, look in zip(cells, each, strict=False))
+
+    lines = [line(head, "th"), *(line(row, "td") for row in rows)]
+    return f"<table{_style(whole)}>" + "".join(f"<tr>{each}</tr>" for each in lines) + "</table>"
+
+
+def beside(parts: Iterable[str], width: int) -> str:
+    """Pieces of HTML side by side, below each other where there is no room for two of this width (pixels)."""
+    boxes = "".join(f"<div style='flex:1 1 {width}px'>{part}</div>" for part in parts)
+    return f"<div style='display:flex;flex-wrap:wrap;gap:8px 24px'>{boxes}</div>"
+
+
+def _style(css: str) -> str:
+    return f" style='{css}'" if css else ""
+
+
+def error_bars(gain: np.ndarray, low: np.ndarray, high: np.ndarray) -> dict[str, np.ndarray]:
+    """Plotly's bars for intervals from `low` to `high` around `gain`, all (n,)."""
+    return {"array": high - gain, "arrayminus": gain - low}
+
+
+Gain = tuple[float, float, float]
+"""A difference in points and the ends of its interval, NaN where there is none."""
+
+
+def forest(found: Mapping[str, Mapping[str, Gain]], title: str) -> go.Figure:
+    """Differences in points, with 95 % intervals where they have one: `found[group][name]`, a row for each name."""
+    rows = list(dict.fromkeys(name for group in found.values() for name in group))
+    if not rows:
+        raise InputError("There is nothing to draw: no difference was given.")
+    figure = blank(title, "points", height=150 + len(rows) * (16 + 11 * len(found)))
+    for i, (group, values) in enumerate(found.items()):
+        gain, low, high = np.array(list(values.values()), float).reshape(-1, 3).T
+        place = [rows.index(name) + 0.2 * (i - (len(found) - 1) / 2) for name in values]
+        marker = {"color": COLOURS[i % len(COLOURS)], "size": 9, "symbol": SYMBOLS[i % len(SYMBOLS)]}
+        bars = error_bars(gain, low, high) if np.isfinite(low).any() else None
+        figure.add_scatter(x=gain, y=place, error_x=bars, mode="markers", marker=marker, name=group)
+    figure.add_vline(0, line={"color": "#888888", "dash": "dot"})
+    figure.update_layout(showlegend=True, legend=LEGEND_ABOVE, margin={"t": 85, "l": 10})
+    return figure.update_yaxes(**places(rows, len(rows) - 0.4, -0.6))
+
+
+# Widgets
+
+WIDE = {"style": {"description_width": "95px"}, "layout": {"width": "380px"}}
+"""How wide a control is, and its description."""
+
+
+def menu(description: str, options: Sequence[str] | Mapping[str, Any], value: Any = None) -> ipywidgets.Dropdown:
+    """Something to choose from; without a value, it begins with the first one."""
+    chosen = {} if value is None else {"value": value}
+    return ipywidgets.Dropdown(options=options, description=description, **chosen, **WIDE)
+
+
+def language_menu(description: str, codes: Iterable[str], value: str) -> ipywidgets.Dropdown:
+    """Languages to choose from, by name and code."""
+    return menu(description, {f"{language_name(code)} ({code})": code for code in codes}, value)
+
+
+def slider(
+    description: str, value: float, low: float, high: float, step: float = 1
+) -> ipywidgets.IntSlider | ipywidgets.FloatSlider:
+    """A number to choose; a whole one, if `step` is."""
+    kind = ipywidgets.IntSlider if isinstance(step, int) else ipywidgets.FloatSlider
+    return kind(value=value, min=low, max=high, step=step, description=description, **WIDE)
+
+
+def button(words: str, icon: str, act: Callable[[], object]) -> ipywidgets.Button:
+    """A button as wide as its words; a press calls `act`."""
+    made = ipywidgets.Button(description=words, icon=icon, layout={"width": "max-content"})
+    made.on_click(lambda _: act())
+    return made
+
+
+def in_a_row(*widgets: ipywidgets.Widget) -> ipywidgets.HBox:
+    """Widgets in a row, below each other where there is no room."""
+    return ipywidgets.HBox(widgets, layout={"flex_flow": "row wrap"})
+
+
+def on_change(act: Callable[[], object], *controls: ipywidgets.Widget) -> None:
+    """Call `act` when one of the controls has another value."""
+    for control in controls:
+        control.observe(lambda _: act(), names="value")
+
+
+class Plot(anywidget.AnyWidget):
+    """A plotly figure that is drawn in place, outlives a reload of the page, and tells `clicked` which node was hit.
+
+    All plots of a page share one plotly.js, which comes from the kernel. An anywidget that needs more than two seconds
+    to start is deaf from then on: nothing that the kernel sends arrives. A page that is loading, on a busy machine, can
+    be that slow. So the figure and plotly.js come through `wire`, a plain widget that is never shown and has no such
+    limit. (And so plotly's own FigureWidget, an anywidget with 5 MB of code for each figure, is not used here.)
+    """
+
+    _esm = """
+    const load = wire => globalThis.minimetaPlotly ??= new Promise(done => {
+        wire.on("msg:custom", (_, [source]) => {
+            const module = {exports: {}};
+            new Function("module", new TextDecoder().decode(source))(module);
+            done(module.exports);
+        });
+        wire.on("comm_live_update", () => delete globalThis.minimetaPlotly);  // its kernel is gone: ask the next one
+        wire.send({want: "plotly.js"});
+    });
+    async function render({model, el}) {
+        const wire = await model.widget_manager.get_model(model.get("wire").replace("IPY_MODEL_", ""));
+        const plotly = await load(wire), plot = el.appendChild(document.createElement("div"));
+        const draw = () => {
+            const {data, layout} = JSON.parse(wire.get("value"));
+            return plotly.react(plot, data, layout, {displaylogo: false});
+        };
+        await draw();
+        wire.on("change:value", draw);
+        plot.on("plotly_click", ({points}) => wire.send({node: points[0].customdata}));
+        return () => wire.off("change:value", draw);
+    }
+    export default {render};
+    """
+    wire = traitlets.Instance(ipywidgets.HTML).tag(sync=True, **ipywidgets.widget_serialization)
+
+    def __init__(self, clicked: Callable[[int], None] = lambda node: None) -> None:
+        super().__init__(wire=ipywidgets.HTML(go.Figure().to_json()))
+        self.clicked = clicked
+        self.wire.on_msg(self.hear)
+
+    def hear(self, _: Any, message: Mapping[str, Any], __: Any = None) -> None:
+        """Answer the browser: it wants plotly.js, or somebody clicked a point (a node, if it has a position)."""
+        if "want" in message:
+            self.wire.send({}, [get_plotlyjs().encode()])
+        elif message.get("node") is not None:
+            self.clicked(message["node"])
+
+    def show(self, figure: go.Figure) -> go.Figure:
+        """Draw this figure in the place of the one before; returns it."""
+        self.wire.value = figure.to_json()
+        return figure
