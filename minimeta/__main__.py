@@ -51,12 +51,8 @@ def _finetune(options: argparse.Namespace) -> None:
     from .text import corpora, finetune, identity
 
     encoder = options.encoder or data_directory() / "tiny-encoder"
-    if options.data:
-        corpus = {"nli": corpora.multinli, "qa": corpora.squad}[options.task](options.data, [options.split])
-    elif options.task == "nli":
-        corpus = corpora.mini_nli(["en"], [options.split])
-    else:
-        corpus = corpora.mini_qa(["en"], [options.split], corpora.MANY_PASSAGES)
+    english = corpora.corpus_of(options.task, options.data, stage_two=True)
+    corpus = english.rows(options.data, splits=options.split)
     if options.rows is not None:
         if not 1 <= options.rows <= len(corpus):
             raise InputError(f"--rows is {options.rows}; there are {len(corpus)} rows to draw from.")

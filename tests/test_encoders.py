@@ -24,7 +24,7 @@ KINDS = ("bert", "xlm-roberta")
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
-    return corpora.xnli(small_world.write_xnli(tmp_path_factory.mktemp("xnli")), splits=("dev",))
+    return corpora.CORPORA["XNLI"].rows(small_world.write_xnli(tmp_path_factory.mktemp("xnli")), splits=("dev",))
 
 
 @pytest.fixture(scope="module")

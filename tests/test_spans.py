@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from minimeta.files import data_directory
 from minimeta.text import corpora
-from minimeta.text.languages import LANGUAGES
+from minimeta.text.languages import XNLI
 from minimeta.text.metrics import answer_tokens, exact_match, f1
 from minimeta.text.spans import (
     LONGEST,
@@ -258,7 +258,7 @@ def lost(corpus, tokenizer, max_length):
 def test_answers_of_mini_qa_stay_what_they_are(tokenizer):
     """All but 4 in Thai, where a token holds the end of the answer and the first letter of the next word."""
     found = lost(corpora.mini_qa(splits=["test"]), tokenizer, 256)
-    assert found == {code: (800, 4 if code == "th" else 0) for code in LANGUAGES}
+    assert found == {code: (800, 4 if code == "th" else 0) for code in XNLI}
 
 
 # Among all 4,199: 98.3 % (ar) to 99.9 % (en) stay. In German and Arabic an answer is more often a part of a word.
@@ -268,7 +268,7 @@ LOST = {"en": 1, "es": 4, "de": 7, "ar": 9, "vi": 2, "zh": 1, "hi": 3}
 def test_answers_of_the_real_mlqa_stay_what_they_are(tokenizer):
     if not (REAL / "MLQA_V1.zip").is_file():
         pytest.skip("the real MLQA_V1.zip is not in shared/real beside this checkout")
-    corpus = corpora.mlqa(REAL, splits=["dev"])
+    corpus = corpora.CORPORA["MLQA"].rows(REAL, splits=["dev"])
     found = lost(corpus.select(random.Random(0).sample(range(len(corpus)), 2000)), tokenizer, 384)
     assert set(found) == set(LOST) and sum(count for count, _ in found.values()) == 2000
     for language, (_, missing) in found.items():
@@ -284,7 +284,7 @@ REPEATED = {"ar": (71, 24), "de": (50, 27), "en": (176, 81), "es": (50, 20), "hi
 def test_answers_that_stand_more_than_once_in_the_real_mlqa_are_learned_at_their_place(tokenizer):
     if not (REAL / "MLQA_V1.zip").is_file():
         pytest.skip("the real MLQA_V1.zip is not in shared/real beside this checkout")
-    rows = corpora.mlqa(REAL, splits="dev").to_list()
+    rows = corpora.CORPORA["MLQA"].rows(REAL, splits="dev").to_list()
     again = [row for row in rows if row["context"].count(row["answers"]["text"][0]) > 1]
     others = [row for row in again if row["context"].find(row["answers"]["text"][0]) < first_answer(row["answers"])[0]]
     counts = [Counter(row["language"] for row in part) for part in (again, others)]
@@ -300,7 +300,7 @@ def test_answers_that_stand_more_than_once_in_the_real_mlqa_are_learned_at_their
 def test_answers_of_the_real_squad_stay_what_they_are(tokenizer):
     if not (REAL / "squad.zip").is_file():
         pytest.skip("the real squad.zip is not in shared/real beside this checkout")
-    corpus = corpora.squad(REAL, ["dev"])
+    corpus = corpora.CORPORA["SQuAD"].rows(REAL, splits=["dev"])
     some = random.Random(0).sample(range(len(corpus)), 1000)
     ((count, missing),) = lost(corpus.select(some), tokenizer, 384).values()
     assert count == 1000 and missing <= 8  # there are 8 among all 10,570

@@ -113,7 +113,7 @@ def test_word_vectors_bring_translations_together():
 def test_finetune_trains_and_keeps_the_precision(tmp_path, dtype):
     encoder = small_world.write_encoder(tmp_path / "encoder", classifier=False)
     AutoModel.from_pretrained(encoder, dtype=dtype).save_pretrained(encoder)
-    corpus = corpora.multinli(small_world.write_multinli(tmp_path), ("dev_matched",))
+    corpus = corpora.CORPORA["MultiNLI"].rows(small_world.write_multinli(tmp_path), splits="dev_matched")
     finetune.nli(encoder, corpus, tmp_path / "out", finetune.Settings(epochs=2, rate=1e-2))
     before, after = (safetensors.torch.load_file(path / "model.safetensors") for path in (encoder, tmp_path / "out"))
     after = {name.removeprefix("bert."): value for name, value in after.items()}
@@ -126,7 +126,7 @@ def test_finetune_trains_and_keeps_the_precision(tmp_path, dtype):
 def test_finetuning_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
     """Bit for bit, also if the last checkpoint was not written to its end."""
     encoder = small_world.write_encoder(tmp_path / "encoder", classifier=False)
-    corpus = corpora.multinli(small_world.write_multinli(tmp_path), ("dev_matched",))
+    corpus = corpora.CORPORA["MultiNLI"].rows(small_world.write_multinli(tmp_path), splits="dev_matched")
     settings = finetune.Settings(epochs=3, rate=1e-2, batch_size=4)
     finetune.nli(encoder, corpus, tmp_path / "whole", settings)
     steps = -(-len(corpus) // 4) * 3
@@ -154,7 +154,7 @@ def test_finetuning_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
 
 def test_finetuning_a_part_and_with_frozen_word_vectors(tmp_path, capsys):
     encoder = small_world.write_encoder(tmp_path / "encoder", classifier=False)
-    corpus = corpora.multinli(small_world.write_multinli(tmp_path), ("dev_matched",))
+    corpus = corpora.CORPORA["MultiNLI"].rows(small_world.write_multinli(tmp_path), splits="dev_matched")
     finetune.nli(encoder, corpus, tmp_path / "out", finetune.Settings(2, 1e-2, 4, freeze_embeddings=True, bf16=True))
     before, after = (safetensors.torch.load_file(path / "model.safetensors") for path in (encoder, tmp_path / "out"))
     words = "embeddings.word_embeddings.weight"
@@ -190,7 +190,7 @@ def test_fine_tuning_in_bf16_loses_no_update(tmp_path, monkeypatch):
 
     monkeypatch.setattr(transformers.Trainer, "train", watched)
     encoder = small_world.write_encoder(tmp_path / "encoder")
-    corpus = corpora.multinli(small_world.write_multinli(tmp_path), ("dev_matched",))
+    corpus = corpora.CORPORA["MultiNLI"].rows(small_world.write_multinli(tmp_path), splits="dev_matched")
     finetune.nli(encoder, corpus, tmp_path / "out", finetune.Settings(1, 3e-7, 9, freeze_embeddings=True, bf16=True))
     assert dtypes == {torch.float32}
     before, after = (safetensors.torch.load_file(path / "model.safetensors") for path in (encoder, tmp_path / "out"))
@@ -204,7 +204,7 @@ def test_paths_of_home_are_understood(tmp_path, monkeypatch):
     """All of them before the training, which may take days, and none of them as a folder that is called `~`."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(small_world.write_encoder(tmp_path / "encoder").parent)
-    corpus = corpora.multinli(small_world.write_multinli(tmp_path), ("dev_matched",)).select(range(4))
+    corpus = corpora.CORPORA["MultiNLI"].rows(small_world.write_multinli(tmp_path), splits="dev_matched").select(range(4))
     settings = finetune.Settings(1, 1e-3)
     finetune.nli("~/encoder", corpus, "~/out", settings, checkpoints="~/kept")
     assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {"encoder", "out", "kept"}

@@ -31,8 +31,8 @@ parser.add_argument("encoder")
 parser.add_argument("--data", required=True)
 options = parser.parse_args()
 _, tokenizer = load(options.encoder, task="qa")
-real = {code: part for code, part in corpora.mlqa(options.data, splits=["dev"]).to_pandas().groupby("language")}
-real["SQuAD"] = corpora.squad(options.data, ["dev"]).to_pandas()
+real = {code: part for code, part in corpora.CORPORA["MLQA"].rows(options.data, splits=["dev"]).to_pandas().groupby("language")}
+real["SQuAD"] = corpora.CORPORA["SQuAD"].rows(options.data, splits=["dev"]).to_pandas()
 lines, examples, total = [], {}, Counter()
 for name, part in real.items():
     language = part["language"].iloc[0]

@@ -1,0 +1,200 @@
+"""The official archives: each reader yields the rows of a corpus, or says in one sentence what is wrong with a file.
+
+A reader is called with the corpus's entry in `corpora.CORPORA`, the path that was given, the languages (None: those
+that are there) and the splits; what rows hold is said in `corpora`. A path is the archive, the directory that it
+unpacks to, or one that holds either (see `files.archived`). Raises InputError if the archive is missing or damaged,
+lacks what was named, or is not in its official layout.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import unicodedata
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import InputError, some
+from ..files import archived
+from .languages import check
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from .corpora import Corpus
+
+Row = dict[str, Any]
+_FILLED = ("sentence1", "sentence2", "genre", "promptID", "pairID")
+_NO_GOLD = "-"  # MultiNLI's mark for a pair on which its annotators did not agree
+
+
+def xnli(corpus: Corpus, path: Path, languages: Sequence[str] | None, splits: Sequence[str]) -> Iterator[Row]:
+    """XNLI: a table for each split, with all its languages."""
+    for split in splits:
+        where = f"{corpus.name}'s {split} split in {path}"
+        table = read_table(path, corpus.archive, f"xnli.{split}.tsv", where, ("language",))
+        if languages is not None:
+            check(languages, sorted(set(table["language"])), where)
+            table = table[table["language"].isin(languages)]
+        yield from pairs(table, split, corpus.classes, where)
+
+
+def multinli(corpus: Corpus, path: Path, languages: Sequence[str] | None, splits: Sequence[str]) -> Iterator[Row]:
+    """MultiNLI: `train`, `dev_matched` and `dev_mismatched`; pairs without a gold label go."""
+    for split in splits:
+        where = f"{corpus.name}'s {split} split in {path}"
+        table = read_table(path, corpus.archive, f"multinli_1.0_{split}.jsonl", where)
+        table = table[table["gold_label"] != _NO_GOLD].assign(language=corpus.languages[0])
+        yield from pairs(table, split, corpus.classes, where)
+
+
+def squad(corpus: Corpus, path: Path, languages: Sequence[str] | None, splits: Sequence[str]) -> Iterator[Row]:
+    """SQuAD 1.1: `train` and `dev`."""
+    for split in splits:
+        yield from questions(path, corpus.archive, f"{split}-v1.1.json", corpus.languages[0], split)
+
+
+def mlqa(corpus: Corpus, path: Path, languages: Sequence[str] | None, splits: Sequence[str]) -> Iterator[Row]:
+    """MLQA: a file for each split and language; questions are asked in the language of their passage."""
+    rows: list[Row] = []
+    for split in splits:
+        names = {code: f"{split}/{split}-context-{code}-question-{code}.json" for code in languages or corpus.languages}
+        if languages is None:
+            names = {code: name for code, name in names.items() if archived(path, corpus.archive, name) is not None}
+        if not names:
+            raise InputError(f"{path} has no {split} split of {corpus.name}; get the whole archive.")
+        for code, name in names.items():
+            rows += questions(path, corpus.archive, name, code, split)
+    # A question exists in several languages, a passage may have several questions.
+    whole = _joined([row["pair"] for row in rows], [row["passage_id"] for row in rows])
+    return (row | {"passage_id": name} for row, name in zip(rows, whole, strict=True))
+
+
+def read_table(path: Path, folder: str, name: str, where: str, more: Sequence[str] = ()) -> pd.DataFrame:
+    """A file of an NLI archive, .jsonl or .tsv, with the columns that `pairs` needs and `more`."""
+    import pandas as pd
+
+    content = _whole(path, folder, name)
+    try:
+        if name.endswith(".jsonl"):
+            # Not by pandas, which drops half a character without a word.
+            table = pd.DataFrame([json.loads(line) for line in content.splitlines() if line.strip()], dtype=object)
+        else:
+            table = pd.read_csv(io.BytesIO(content), sep="\t", quoting=3, keep_default_na=False, dtype=str)
+    except (ValueError, pd.errors.ParserError) as error:
+        raise _unreadable(path, name, str(error)) from None
+    needed = ["gold_label", *_FILLED, *more]
+    lacking = sorted(set(needed) - set(table.columns))
+    if lacking:
+        raise InputError(f"{where} lacks the column {some(lacking)}; it must have the official layout.")
+    return table[needed]
+
+
+def pairs(table: pd.DataFrame, split: str, classes: Sequence[str], where: str) -> Iterator[Row]:
+    """The rows of a table with the columns of XNLI: language, gold_label, sentence1, sentence2, and so on."""
+    for number, row in enumerate(table.to_dict("records"), 1):
+        for found in map(row.get, _FILLED):
+            if found is None or found != found or (isinstance(found, str) and not found.strip()):  # nan is not itself
+                raise InputError(f"{where} breaks off in row {number}; get the archive again.")
+        label, here = str(row["gold_label"]), f"Row {number} of {where}"
+        if label not in classes:
+            raise InputError(f"{where} has the label {label!r}; the labels are {', '.join(classes)}.")
+        yield {
+            "language": row["language"],
+            "genre": _text(row["genre"], here),
+            "split": split,
+            "premise": _text(row["sentence1"], here),
+            "hypothesis": _text(row["sentence2"], here),
+            "label": classes.index(label),
+            "pair": f"{split}/{_text(str(row['pairID']), here)}",
+            "premise_id": f"{split}/{_text(str(row['promptID']), here)}",
+        }
+
+
+def questions(path: Path, folder: str, name: str, language: str, split: str) -> Iterator[Row]:
+    """The questions of a file in SQuAD's layout, every answer looked up in its passage."""
+    content = _whole(path, folder, name)
+    try:
+        asked = [
+            (number, paragraph["context"], question["id"], question["question"], question["answers"])
+            for number, paragraph in enumerate(
+                paragraph for article in json.loads(content)["data"] for paragraph in article["paragraphs"]
+            )
+            for question in paragraph["qas"]
+        ]
+        places = [[(told["text"], told["answer_start"]) for told in answers] for *_, answers in asked]
+    except (ValueError, KeyError, TypeError) as error:
+        raise _unreadable(path, name, f"{type(error).__name__}: {error}") from None
+    unanswered = []
+    for (number, context, identity, question, _), answers in zip(asked, places, strict=True):
+        where = f"Question {identity!r} of {name} in {path}"
+        for text in (str(identity), context, *(text for text, _ in answers)):
+            _text(text, where)
+        for text, start in answers:
+            there = context[max(start, 0) : start + len(text)] if isinstance(start, int) else "nothing"
+            if text != there or start < 0:
+                raise InputError(
+                    f"The answer {text!r} to question {identity} of {name} in {path} does not stand at {start} in its "
+                    f"passage, there is {there!r}; get the archive again."
+                )
+        told = [(text, start) for text, start in answers if text.strip()]
+        if not told:
+            unanswered.append(identity)
+            continue
+        yield {
+            "language": language,
+            "genre": "wikipedia",
+            "split": split,
+            "pair": f"{split}/{identity}",
+            "passage_id": f"{split}/{language}/{number}",
+            "context": context,
+            "question": _text(question, where),
+            "answers": {"text": [text for text, _ in told], "answer_start": [start for _, start in told]},
+        }
+    if unanswered:
+        warnings.warn(
+            f"{len(unanswered)} of {len(asked)} questions of {name} have no answer and were left out; the first is "
+            f"{unanswered[0]}.",
+            stacklevel=2,
+        )
+
+
+def _joined(pairs: Sequence[str], passages: Sequence[str]) -> list[str]:
+    """A name for each row, the same for rows that are joined by a chain of equal pairs and equal passages."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    (names, pair), (_, passage) = (np.unique(values, return_inverse=True) for values in (pairs, passages))
+    size = len(names) + len(passage)
+    graph = coo_array((np.ones(len(pair)), (pair, passage + len(names))), shape=(size, size))
+    part = connected_components(graph, directed=False)[1][pair]
+    first = np.unique(part, return_index=True)[1]
+    return [pairs[place] for place in first[part]]
+
+
+def _whole(path: Path, folder: str, name: str) -> bytes:
+    """A file that the archive must have."""
+    content = archived(path, folder, name)
+    if content is None:
+        raise InputError(f"{path} has no {name}; this split is missing there, get the whole archive.")
+    return content
+
+
+def _unreadable(path: Path, name: str, reason: str) -> InputError:
+    return InputError(f"{name} in {path} cannot be read ({reason.splitlines()[0]}); get the archive again.")
+
+
+def _text(text: Any, where: str) -> str:
+    """A text of an archive, in NFC; raises InputError for what is no text or cannot be written as UTF-8."""
+    if not isinstance(text, str):
+        raise InputError(f"{where} has {text!r} where a text should be; get the archive again.")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        half = text[error.start : error.end]
+        raise InputError(f"{where} has half a character, {half!r}, in a text; get the archive again.") from None
+    return unicodedata.normalize("NFC", text)
