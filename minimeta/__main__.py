@@ -67,7 +67,6 @@ def _finetune(options: argparse.Namespace) -> None:
         bf16=options.bf16,
         **given,
     )
-    train = getattr(finetune, options.task)
     checkpoints = Path(f"{Path(options.out)}.unfinished")  # beside it, also where it was typed with a / at its end
     if _first_process():
         made_of = _hashes(Path(encoder)) or {"name": encoder}
@@ -75,7 +74,7 @@ def _finetune(options: argparse.Namespace) -> None:
     try:
         _make(
             options,
-            lambda out: train(encoder, corpus, out, settings, options.seed, checkpoints),
+            lambda out: finetune.train(encoder, corpus, out, settings, options.seed, checkpoints),
             4 if options.data else 1,
         )
     except InputError:

@@ -11,10 +11,13 @@ from pathlib import Path
 
 import pytest
 import small_world
+import torch
 
 from minimeta.errors import InputError
-from minimeta.text import corpora
+from minimeta.text import corpora, encoders, finetune, languages, readers
 from minimeta.text.corpora import CORPORA
+from minimeta.text.episodes import rows_of, sampler
+from minimeta.text.metrics import metric_of
 
 REAL = Path(__file__).parents[2] / "shared" / "real"
 xnli = CORPORA["XNLI"].rows
@@ -226,6 +229,88 @@ def test_hold_out_takes_the_share_that_is_asked_for(corpus, share, premises):
     assert len({row["premise_id"] for row in found if row["split"] == "held-out"}) == premises
 
 
+# Another corpus
+
+
+PARAPHRASES = ("different", "paraphrase")
+
+
+def paraphrases(corpus, path, languages, splits):
+    """A table for each language and split, in the layout of PAWS-X."""
+    for split in splits:
+        for code in languages or corpus.languages:
+            where = f"{corpus.name}'s {split} split in {path}"
+            columns = ("id", "sentence1", "sentence2", "label")
+            table = readers.read_table(path, corpus.archive, f"{code}/{split}.tsv", where, columns)
+            names = [corpus.classes[int(number)] for number in table["label"]]
+            both = {"pairID": table["id"], "promptID": table["id"]}
+            table = table.assign(language=code, genre="wikipedia", gold_label=names, **both)
+            yield from readers.pairs(table, split, corpus.classes, where)
+
+
+@pytest.fixture
+def paws(tmp_path, monkeypatch):
+    """An archive with two classes and a language that XNLI has not, all of it known by one entry and one line."""
+    korean = languages.Language("ko", "Korean", "한국어", "Hangul", "Koreanic")
+    monkeypatch.setitem(languages.LANGUAGES, "ko", korean)
+    entry = corpora.Corpus("PAWS-X", "nli", "x-final", ("en", "de", "ko"), PARAPHRASES, paraphrases)
+    monkeypatch.setitem(CORPORA, entry.name, entry)
+    with zipfile.ZipFile(tmp_path / "x-final.zip", "w") as opened:
+        for split, count in (("dev", 40), ("test", 10)):
+            for shift, code in enumerate(entry.languages):
+                lines = [
+                    f"{n}\t{small_world.word('en', n + shift)}.\t{small_world.word('en', 3 * n)}.\t{n % 2}"
+                    for n in range(count)
+                ]
+                opened.writestr(f"x-final/{code}/{split}.tsv", "\n".join(["id\tsentence1\tsentence2\tlabel", *lines]))
+    return tmp_path / "x-final.zip"
+
+
+def test_a_corpus_with_two_classes_and_another_language_is_one_entry(paws, tmp_path):
+    for place in (paws, tmp_path):
+        assert corpora.corpus_of("nli", place).name == "PAWS-X"
+    corpus = corpora.nli(paws)
+    assert corpora.classes_of(corpus) == corpora.classes_of(corpus.select(range(2))) == PARAPHRASES
+    assert Counter(corpus["split"]) == {"dev": 3 * 32, "held-out": 3 * 8, "test": 3 * 10}
+    draw = sampler(corpus, query="ko", support="en", shots=4, queries=6, target="de")
+    episode = draw(0)
+    for batch, each in ((*episode.support, 2), (episode.query, 3)):
+        assert Counter(corpus[batch["row"].flatten().tolist()]["label"]) == {0: each, 1: each}
+    small_world.complaint(lambda: corpora.nli(paws, ["fr"]), "PAWS-X has no fr; it has en, de, ko")
+
+
+def test_the_classes_of_a_corpus_are_those_of_its_encoder(paws, tmp_path):
+    """Rows of a checkpoint's classifier are put in the corpus's order, and scores are of what it calls its classes."""
+    corpus = corpora.nli(paws)
+    rows = rows_of(corpus, "ko", "test")
+    outputs = {}
+    for names in (PARAPHRASES, PARAPHRASES[::-1]):
+        directory = small_world.write_encoder(tmp_path / names[0], labels=names)
+        encoder = encoders.nli(directory, classes=corpora.classes_of(corpus))
+        batch = encoder.features(corpus)[torch.tensor([rows])]
+        with torch.no_grad():
+            outputs[names] = encoder.learner.outputs({name: value[0] for name, value in batch.items()})
+        assert outputs[names].shape == (10, 2)
+    one, other = outputs.values()
+    assert torch.allclose(one, other.flip(1), atol=1e-6)  # the same weights with their names exchanged
+    predicted, right = one.argmax(1).tolist(), corpus[rows]["label"]
+    expected = sum(map(int.__eq__, predicted, right)) / len(right) * 100
+    assert metric_of("nli").score(predicted, right, "ko") == pytest.approx(expected)
+
+    small_world.complaint(lambda: encoders.nli(directory), "tells 2 classes apart", "needs 3")
+    three = encoders.nli(small_world.write_encoder(tmp_path / "three"))
+    small_world.complaint(lambda: three.features(corpus), "entailment, neutral", "different, paraphrase")
+
+
+def test_fine_tuning_learns_the_classes_of_the_corpus(paws, tmp_path):
+    corpus = corpora.nli(paws, ["en"], ["dev"])
+    start = small_world.write_encoder(tmp_path / "start", classifier=False)
+    finetune.train(start, corpus, tmp_path / "out", finetune.Settings(1, 1e-3))
+    said = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert said["id2label"] == {"0": "different", "1": "paraphrase"}
+    assert encoders.nli(tmp_path / "out", classes=PARAPHRASES).classes == PARAPHRASES
+
+
 # Without a network
 
 
@@ -428,8 +513,8 @@ def test_real_xnli_is_in_nfc(real_xnli):
 def test_real_xnli_is_balanced_and_parallel(real_xnli):
     assert set(real_xnli.groupby(["split", "language", "label"]).size()["dev"]) == {830}
     assert set(real_xnli.groupby(["split", "language", "label"]).size()["test"]) == {1670}
-    for split, languages in (("dev", 15), ("test", 8)):
-        assert set(real_xnli[real_xnli["split"] == split].groupby("pair")["language"].nunique()) == {languages}
+    for split, count in (("dev", 15), ("test", 8)):
+        assert set(real_xnli[real_xnli["split"] == split].groupby("pair")["language"].nunique()) == {count}
     assert real_xnli.groupby("pair")["label"].nunique().max() == 1
     assert set(real_xnli.groupby(["language", "premise_id"]).size()) == {3}
 

@@ -451,7 +451,7 @@ def test_a_fine_tuned_encoder_keeps_its_tokenizer(tmp_path, task):
     directory = small_world.write_encoder(tmp_path / "e", "xlm-roberta", classifier=False)
     made = written_tokenizer(directory, "xlm-roberta")
     rows = {"nli": corpora.mini_nli, "qa": corpora.mini_qa}[task](["en"], ["dev"]).select(range(4))
-    getattr(finetune, task)(directory, rows, tmp_path / "out", finetune.Settings(1, 1e-3, max_length=50))
+    finetune.train(directory, rows, tmp_path / "out", finetune.Settings(1, 1e-3, max_length=50))
     tokenizer = getattr(encoders, task)(tmp_path / "out").tokenizer
     assert [tokenizer(text)["input_ids"] for text in TEXTS] == [made.encode(text).ids for text in TEXTS]
 

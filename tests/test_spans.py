@@ -15,12 +15,11 @@ from hypothesis import strategies as st
 from minimeta.files import data_directory
 from minimeta.text import corpora
 from minimeta.text.languages import XNLI
-from minimeta.text.metrics import answer_tokens, exact_match, f1
+from minimeta.text.metrics import answer_tokens
 from minimeta.text.spans import (
     LONGEST,
     QUESTION,
     Window,
-    best_possible,
     best_spans,
     first_answer,
     training_window,
@@ -189,45 +188,6 @@ def test_the_window_to_learn_from_is_the_first_of_equals():
 
     assert training_window([window(0, 0), window(1, 1), window(4, 6), window(4, 6), window(0, 0)]) == 2
     assert training_window([window(2, 9), window(2, 8)]) == 1
-
-
-# The best that can be read off
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=60, deadline=None)
-@given(case=cases(), longest=st.integers(1, 6))
-def test_the_best_possible_answer_is_that_of_a_search_through_all_spans(kind, case, longest):
-    question, passage, (first, last), max_length, stride = case
-    context, places = spread(passage)
-    start, end = places[first][0], places[last][1]
-    for cut in (0, 1):  # an answer of whole tokens, and one that ends inside a token
-        answers = [context[start : end - cut]]
-        found = one(kind, " ".join(question), context, (start, end - cut), max_length, stride)
-        said = best_possible(found, context, answers, "en", longest)
-        spans = {
-            context[window.places[i][0] : window.places[j][1]]
-            for window in found
-            for i, j in itertools.combinations_with_replacement(shown(window), 2)
-            if j - i < longest
-        }
-        assert said in spans
-        assert f1(said, answers, "en") == max(f1(span, answers, "en") for span in spans)
-        assert exact_match(said, answers, "en") == max(exact_match(span, answers, "en") for span in spans)
-
-
-def test_the_best_possible_answer_is_short_of_what_tokens_and_length_forbid():
-    context, ((start, _), (_, end), *_) = spread(words(9))
-    (window,) = one("bert", "aad", context)
-    assert best_possible([window], context, [context[start:end]], "en") == context[start:end]
-    inside = context[start : end - 1]  # ends inside a token: the first word alone has the higher F1
-    assert best_possible([window], context, [inside], "en") == words(1)[0]
-    assert best_possible([window], context, [context], "en", longest=5) in {
-        " ".join(words(5, first=i)) for i in range(5)
-    }
-    assert best_possible([window], context, ["nothing of this"], "en") in context
-    (empty,) = one("bert", "aad", "")
-    assert best_possible([empty], "", ["gan"], "en") == ""
 
 
 # Whole corpora

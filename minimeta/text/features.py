@@ -9,7 +9,6 @@ import hashlib
 import shutil
 import time
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,50 +22,16 @@ from ..files import expanded, whole_file
 from ..inner import Learner
 from ..tasks import Batch
 from ..threads import threads_for
-from .episodes import columns
-from .spans import Window, best_possible, best_spans, first_answer, training_window, windows
+from .episodes import columns, rows_of
+from .spans import Window, best_spans, first_answer, training_window, windows
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
+    from .encoders import Encoder
+
 _TOGETHER, _STEP = 8, 16  # rows in a batch of the trunk, and the tokens that its lengths are a multiple of
 _SCORED = 32  # windows that are scored together
-
-
-@dataclass(frozen=True)
-class Encoder:
-    """An encoder ready for episodes: `learner` holds what is adapted, `trunk` what is not (None: nothing).
-
-    `task` is a key of TASKS. `features(corpus)` turns row numbers of a corpus into the batches that the learner takes.
-    """
-
-    name: str
-    task: str
-    learner: Learner
-    trunk: nn.Module | None
-    tokenizer: Any
-    max_length: int
-    token_types: int
-    bf16: bool = False
-
-    @property
-    def width(self) -> int:
-        """The numbers in a hidden state, H."""
-        return self.trunk.embeddings.word_embeddings.embedding_dim
-
-    def to(self, device: str) -> Encoder:
-        """Move the encoder to a device, in place."""
-        self.learner.to(device)
-        if self.trunk is not None:
-            self.trunk.to(device)
-        return self
-
-    def features(self, corpus: Dataset, cache: str | Path | None = None) -> Features:
-        """The rows of `corpus` as batches; computed when first asked for and kept.
-
-        With `cache`, a directory, the trunk's output is read from there as far as `Features.keep` has written it.
-        """
-        return (PairFeatures if self.task == "nli" else SpanFeatures)(self, corpus, cache)
 
 
 class Features:
@@ -113,10 +78,11 @@ class Features:
                 "trunk that is not adapted."
             )
         self.cache.mkdir(parents=True, exist_ok=True)
-        inside = (self._block(block) for block in dict.fromkeys(blocks))
+        inside = (self._keys(rows_of(self.corpus, *block)) for block in dict.fromkeys(blocks))
         missing = {path: keys for keys in inside if keys and not (path := self._path(keys)).exists()}
         tokens = sum(len(ids) for keys in missing.values() for ids in self._tokens(keys)[0])
-        size = tokens * self.encoder.width * (2 if self.encoder.bf16 else 4)
+        width = self.encoder.trunk.embeddings.word_embeddings.embedding_dim
+        size = tokens * width * (2 if self.encoder.bf16 else 4)
         free = shutil.disk_usage(self.cache).free
         examples = sum(map(len, missing.values()))
         say(f"Trunk features of {examples:,} examples ({tokens:,} tokens): {size / 1e9:.2f} GB in {self.cache}")
@@ -149,7 +115,7 @@ class Features:
         for block in dict.fromkeys(zip(known["language"][rows], known["split"][rows], strict=True)):
             if block not in self._looked:
                 self._looked.add(block)
-                path = self._path(inside := self._block(block))
+                path = self._path(inside := self._keys(rows_of(self.corpus, *block)))
                 if path.exists():
                     self._open(path, inside)
 
@@ -176,7 +142,7 @@ class Features:
     def _path(self, keys: Sequence[Any]) -> Path:
         """A file name that tells what the trunk's output depends on: its weights, the tokens, how it is computed."""
         made = self._trunk_hash.copy()
-        for ids, types in zip(*self._typed(keys), strict=True):
+        for ids, types in zip(*self._tokens(keys), strict=True):
             made.update(np.array([len(ids), *ids, *types], np.int32).tobytes())
         language, split = (columns(self.corpus)[name][_row(keys[0])] for name in ("language", "split"))
         return self.cache / f"{language}-{split}-{made.hexdigest()[:16]}.safetensors"
@@ -190,29 +156,16 @@ class Features:
             made.update(value.cpu().numpy().tobytes())
         return made
 
-    def _block(self, block: tuple[str, str]) -> list[Any]:
-        """The keys of all examples of a (language, split)."""
-        known = columns(self.corpus)
-        rows = known.index[(known["language"] == block[0]) & (known["split"] == block[1])].tolist()
-        return self._keys(rows)
-
     def _keys(self, rows: Sequence[int]) -> list[Any]:
         """The keys of all examples that rows of the corpus give."""
         raise NotImplementedError
-
-    def _typed(self, keys: Sequence[Any]) -> tuple[list[list[int]], list[list[int]]]:
-        """Token ids and token types of examples, the types 0 if the encoder does not tell them apart."""
-        tokens, types = self._tokens(keys)
-        if not types or self.encoder.token_types == 1:
-            types = [[0] * len(ids) for ids in tokens]
-        return tokens, types
 
     def _compute(self, keys: Sequence[Hashable]) -> None:
         if not keys:
             return
         items = [
             {"input_ids": torch.tensor(ids), "token_type_ids": torch.tensor(types)}
-            for ids, types in zip(*self._typed(keys), strict=True)
+            for ids, types in zip(*self._tokens(keys), strict=True)
         ]
         if self.encoder.trunk is None:
             self.rows.update(zip(keys, items, strict=True))
@@ -269,7 +222,8 @@ class PairFeatures(Features):
             truncation="longest_first",
             max_length=self.encoder.max_length,
         )
-        return tokens["input_ids"], tokens.get("token_type_ids") or []
+        ids = tokens["input_ids"]
+        return ids, tokens.get("token_type_ids") or [[0] * len(each) for each in ids]
 
 
 class SpanFeatures(Features):
@@ -328,14 +282,6 @@ class SpanFeatures(Features):
                 if row not in best or value > best[row][0]:
                     best[row] = (value, window.text(self.contexts[row], i, j))
         return [best[row][1] for row in rows]
-
-    def best_possible(self, rows: Sequence[int]) -> list[str]:
-        """The best answer to each of these rows that any learner could give, as text: see `spans.best_possible`."""
-        known = columns(self.corpus)["language"]
-        return [
-            best_possible(found, self.contexts[row], self.answers[row]["text"], known[row])
-            for row, found in self.windows(rows).items()
-        ]
 
     def _keys(self, rows: Sequence[int]) -> list[tuple[int, int]]:
         return [(row, number) for row, found in self.windows(rows).items() for number in range(len(found))]

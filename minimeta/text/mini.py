@@ -1,4 +1,4 @@
-"""Mini-NLI and mini-QA, the project's own corpora: hand-written phrases, labels by rule, rows parallel in all languages.
+"""Mini-NLI and mini-QA, our own corpora: hand-written phrases, labels by rule, rows parallel in all languages.
 
 They are made from the tables in `data/mini` whenever they are asked for. Rows are those of `corpora`; splits are
 `train`, `dev` and `test`.
@@ -23,9 +23,7 @@ PASSAGES = {"train": 60, "dev": 20, "test": 40}
 """The passages of mini-QA for each language and genre, with two questions each."""
 
 
-def nli(
-    corpus: Corpus, data: None, languages: Sequence[str] | None, splits: Sequence[str]
-) -> Iterator[dict[str, Any]]:
+def nli(corpus: Corpus, data: None, languages: Sequence[str] | None, splits: Sequence[str]) -> Iterator[dict[str, Any]]:
     """The rows of mini-NLI."""
     for split in _known(splits):
         drawn = [found for genre in claims.GENRES for found in claims.nli(genre, split, SIZES[split])]

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 _FILLED = ("sentence1", "sentence2", "genre", "promptID", "pairID")
+PAIR = ("gold_label", *_FILLED)
+"""The columns of XNLI and MultiNLI that are read."""
+
 _NO_GOLD = "-"  # MultiNLI's mark for a pair on which its annotators did not agree
 
 
@@ -36,7 +39,7 @@ def xnli(corpus: Corpus, path: Path, languages: Sequence[str] | None, splits: Se
     """XNLI: a table for each split, with all its languages."""
     for split in splits:
         where = f"{corpus.name}'s {split} split in {path}"
-        table = read_table(path, corpus.archive, f"xnli.{split}.tsv", where, ("language",))
+        table = read_table(path, corpus.archive, f"xnli.{split}.tsv", where, ("language", *PAIR))
         if languages is not None:
             check(languages, sorted(set(table["language"])), where)
             table = table[table["language"].isin(languages)]
@@ -47,7 +50,7 @@ def multinli(corpus: Corpus, path: Path, languages: Sequence[str] | None, splits
     """MultiNLI: `train`, `dev_matched` and `dev_mismatched`; pairs without a gold label go."""
     for split in splits:
         where = f"{corpus.name}'s {split} split in {path}"
-        table = read_table(path, corpus.archive, f"multinli_1.0_{split}.jsonl", where)
+        table = read_table(path, corpus.archive, f"multinli_1.0_{split}.jsonl", where, PAIR)
         table = table[table["gold_label"] != _NO_GOLD].assign(language=corpus.languages[0])
         yield from pairs(table, split, corpus.classes, where)
 
@@ -74,8 +77,8 @@ def mlqa(corpus: Corpus, path: Path, languages: Sequence[str] | None, splits: Se
     return (row | {"passage_id": name} for row, name in zip(rows, whole, strict=True))
 
 
-def read_table(path: Path, folder: str, name: str, where: str, more: Sequence[str] = ()) -> pd.DataFrame:
-    """A file of an NLI archive, .jsonl or .tsv, with the columns that `pairs` needs and `more`."""
+def read_table(path: Path, folder: str, name: str, where: str, columns: Sequence[str]) -> pd.DataFrame:
+    """The columns of a file of an archive, .jsonl or .tsv; `where` names it in an error."""
     import pandas as pd
 
     content = _whole(path, folder, name)
@@ -87,15 +90,14 @@ def read_table(path: Path, folder: str, name: str, where: str, more: Sequence[st
             table = pd.read_csv(io.BytesIO(content), sep="\t", quoting=3, keep_default_na=False, dtype=str)
     except (ValueError, pd.errors.ParserError) as error:
         raise _unreadable(path, name, str(error)) from None
-    needed = ["gold_label", *_FILLED, *more]
-    lacking = sorted(set(needed) - set(table.columns))
+    lacking = sorted(set(columns) - set(table.columns))
     if lacking:
         raise InputError(f"{where} lacks the column {some(lacking)}; it must have the official layout.")
-    return table[needed]
+    return table[list(columns)]
 
 
 def pairs(table: pd.DataFrame, split: str, classes: Sequence[str], where: str) -> Iterator[Row]:
-    """The rows of a table with the columns of XNLI: language, gold_label, sentence1, sentence2, and so on."""
+    """The rows of a table with a column `language` and those of PAIR; labels are positions in `classes`."""
     for number, row in enumerate(table.to_dict("records"), 1):
         for found in map(row.get, _FILLED):
             if found is None or found != found or (isinstance(found, str) and not found.strip()):  # nan is not itself
