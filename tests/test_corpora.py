@@ -235,17 +235,15 @@ def test_hold_out_takes_the_share_that_is_asked_for(corpus, share, premises):
 PARAPHRASES = ("different", "paraphrase")
 
 
-def paraphrases(corpus, path, languages, splits):
+def paraphrases(source, languages, splits):
     """A table for each language and split, in the layout of PAWS-X."""
     for split in splits:
-        for code in languages or corpus.languages:
-            where = f"{corpus.name}'s {split} split in {path}"
-            columns = ("id", "sentence1", "sentence2", "label")
-            table = readers.read_table(path, corpus.archive, f"{code}/{split}.tsv", where, columns)
-            names = [corpus.classes[int(number)] for number in table["label"]]
+        for code in languages or source.languages:
+            table = source.table(f"{code}/{split}.tsv", split, ("id", "sentence1", "sentence2", "label"))
+            names = [source.classes[int(number)] for number in table["label"]]
             both = {"pairID": table["id"], "promptID": table["id"]}
             table = table.assign(language=code, genre="wikipedia", gold_label=names, **both)
-            yield from readers.pairs(table, split, corpus.classes, where)
+            yield from readers.pairs(source, table, split)
 
 
 @pytest.fixture

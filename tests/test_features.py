@@ -42,7 +42,7 @@ def test_a_cache_gives_the_same_bits_without_the_trunk(tmp_path, corpus, directo
     rows = torch.tensor([rows_of(corpus, "de")[:5], rows_of(corpus, "fr")[3:8]])
     expected = plain[rows]
     writer.keep(BLOCKS, said.append)
-    tokens = sum(len(writer._tokens([row])[0][0]) for code, _ in BLOCKS for row in rows_of(corpus, code))
+    tokens = sum(len(writer._tokens([(row, 0)])[0][0]) for code, _ in BLOCKS for row in rows_of(corpus, code))
     assert f"{tokens:,} tokens" in said[0] and str(tmp_path) in said[0]
     files = sorted(path.name for path in tmp_path.iterdir())
     assert [name[:6] for name in files] == ["de-dev", "fr-dev"]

@@ -567,7 +567,7 @@ def test_what_is_adapted(directory):
     assert all(p.requires_grad for p in head.learner.parameters())
     assert not any(p.requires_grad for p in head.trunk.parameters()) and whole.trunk is None
     assert all(p.requires_grad for p in whole.learner.parameters())
-    assert (head.task, head.max_length) == ("qa", 64)
+    assert (head.classes, head.max_length) == ((), 64)
 
 
 def test_a_trained_span_model_gives_no_warning(directory):
@@ -599,7 +599,7 @@ def scored(encoder, corpus):
 
 def test_a_span_model_is_no_nli_classifier(directory):
     with pytest.warns(UserWarning, match="was not trained for NLI"):
-        assert encoders.nli(directory).task == "nli"
+        assert encoders.nli(directory).classes == corpora.LABELS
 
 
 def test_span_vectors_of_another_number(directories, tmp_path):

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 LABELS = ("entailment", "neutral", "contradiction")
 """The classes of the papers' NLI."""
 
+SPLITS = ("dev", "test")
+"""What is read where no split is named."""
+
 
 @dataclass(frozen=True)
 class Task:
@@ -68,9 +71,9 @@ class Corpus:
     """A corpus: all that is known of it, in one place.
 
     `archive` is the name of its official archive without .zip ("" for the project's own), `languages` those that it
-    has, `classes` the names of its labels in their order (none for spans). `reader(corpus, path, languages, splits)`
-    yields its rows (see `readers`; without `languages`, in all that are there). `printed`: the papers score it, so that
-    their figures may stand beside ours. `stage_two`: encoders are fine-tuned on it, and no episode is drawn from it.
+    has, `classes` the names of its labels in their order (none for spans). `reader(source, languages, splits)` yields
+    its rows, see `readers`. `printed`: the papers score it, so that their figures may stand beside ours. `stage_two`:
+    encoders are fine-tuned on it, and no episode is drawn from it.
     """
 
     name: str
@@ -83,23 +86,21 @@ class Corpus:
     stage_two: bool = False
 
     def rows(
-        self,
-        data: str | Path | None = None,
-        languages: Sequence[str] | None = None,
-        splits: str | Sequence[str] = ("dev", "test"),
+        self, data: str | Path | None = None, languages: Sequence[str] | None = None, splits: Sequence[str] = SPLITS
     ) -> Dataset:
-        """Its rows in the splits (one may be named by itself), from `data`, its archive, if it is not our own.
+        """Its rows, from `data`, its archive, if it is not our own; a language or split may be named by itself.
 
         Without `languages`, in all that a split has. Raises InputError for what it has not, and for an archive that
         cannot be used.
         """
         from datasets import ClassLabel, Dataset, Features, Value
 
-        wanted, named = self._languages(languages), _splits(splits)
-        rows = list(self.reader(self, None if data is None else Path(data), wanted, named))
+        wanted, splits = self._named(languages), _each(splits, "split")
+        source = readers.Source(self.name, self.archive, self.languages, self.classes, Path(data or ""))
+        rows = list(self.reader(source, wanted, splits))
         if not rows:
             raise InputError(
-                f"{self.name} has no row of {', '.join(named)} that can be used in {data}; get the whole archive, "
+                f"{self.name} has no row of {', '.join(splits)} that can be used in {data}; get the whole archive, "
                 "with its answers, or name other splits."
             )
         features = None
@@ -108,41 +109,35 @@ class Corpus:
         return Dataset.from_list(rows, features=features)
 
     def read(
-        self,
-        data: str | Path | None = None,
-        languages: Sequence[str] | None = None,
-        splits: str | Sequence[str] = ("dev", "test"),
+        self, data: str | Path | None = None, languages: Sequence[str] | None = None, splits: Sequence[str] = SPLITS
     ) -> Dataset:
         """Its rows for episodes and scores, see `rows`, a fifth of the dev rows held out, see `hold_out`.
 
         If there are no test rows that can be used, half of the dev rows become test rows, the same ones in all
         languages: then no language's test row is another one's dev row.
         """
-        wanted, named = self._languages(languages), _splits(splits)
+        wanted, splits = self._named(languages), _each(splits, "split")
         # Of an archive all languages are read, so that a row is in the same split whatever languages are asked for.
-        corpus = self.rows(data, None if self.archive else wanted, named)
-        if "test" in named and "test" not in corpus.unique("split"):
+        corpus = self.rows(data, None if self.archive else wanted, splits)
+        if "test" in splits and "test" not in corpus.unique("split"):
             corpus = hold_out(corpus, share=0.5, name="test")
-        if self.archive and wanted is not None:
-            there, split = np.array(corpus["language"]), np.array(corpus["split"])
-            for name in named:
-                check(wanted, sorted(set(there[split == name])), f"{self.name}'s {name} split in {data}")
-            return hold_out(corpus).select(np.flatnonzero(np.isin(there, wanted)))
-        return hold_out(corpus)
+        if not self.archive or wanted is None:
+            return hold_out(corpus)
+        there, split = np.array(corpus["language"]), np.array(corpus["split"])
+        for name in splits:
+            check(wanted, sorted(set(there[split == name])), f"{self.name}'s {name} split in {data}")
+        return hold_out(corpus).select(np.flatnonzero(np.isin(there, wanted)))
 
-    def _languages(self, named: Sequence[str] | None) -> tuple[str, ...] | None:
-        """The languages that were named (one may be named by itself), each once; None stays None."""
-        if named is None:
+    def _named(self, languages: Sequence[str] | None) -> tuple[str, ...] | None:
+        if languages is None:
             return None
-        if not named:
-            raise InputError(f"No language was named; the languages are {', '.join(self.languages)}.")
-        return tuple(dict.fromkeys(check(named, self.languages, self.name)))
+        return check(_each(languages, "language", self.languages), self.languages, self.name)
 
 
-def _splits(named: str | Sequence[str]) -> tuple[str, ...]:
-    """The splits that were named (one may be named by itself), each once."""
+def _each(named: Sequence[str], what: str, known: Sequence[str] = ("train", "dev", "test")) -> tuple[str, ...]:
+    """What was named, each once; raises InputError for nothing."""
     if not named:
-        raise InputError("No split was named; there are train, dev and test.")
+        raise InputError(f"No {what} was named; there are {', '.join(known)}.")
     return tuple(dict.fromkeys((named,) if isinstance(named, str) else named))
 
 
@@ -180,30 +175,26 @@ def corpus_of(task: str, data: str | Path | None = None, stage_two: bool = False
 
 
 def nli(
-    data: str | Path | None = None,
-    languages: Sequence[str] | None = None,
-    splits: str | Sequence[str] = ("dev", "test"),
+    data: str | Path | None = None, languages: Sequence[str] | None = None, splits: Sequence[str] = SPLITS
 ) -> Dataset:
     """The NLI corpus for episodes: mini-NLI, or the one that lies at `data` (XNLI); see `Corpus.read`."""
     return corpus_of("nli", data).read(data, languages, splits)
 
 
 def qa(
-    data: str | Path | None = None,
-    languages: Sequence[str] | None = None,
-    splits: str | Sequence[str] = ("dev", "test"),
+    data: str | Path | None = None, languages: Sequence[str] | None = None, splits: Sequence[str] = SPLITS
 ) -> Dataset:
     """The corpus of question answering for episodes: mini-QA, or the one at `data` (MLQA); see `Corpus.read`."""
     return corpus_of("qa", data).read(data, languages, splits)
 
 
-def mini_nli(languages: Sequence[str] | None = None, splits: str | Sequence[str] = ("dev", "test")) -> Dataset:
+def mini_nli(languages: Sequence[str] | None = None, splits: Sequence[str] = SPLITS) -> Dataset:
     """Mini-NLI, the project's own corpus, without held-out rows: see `mini`."""
     return CORPORA["mini-NLI"].rows(None, languages, splits)
 
 
 def mini_qa(
-    languages: Sequence[str] | None = None, splits: str | Sequence[str] = ("dev", "test"), passages: int | None = None
+    languages: Sequence[str] | None = None, splits: Sequence[str] = SPLITS, passages: int | None = None
 ) -> Dataset:
     """Mini-QA, the project's own question answering, without held-out rows: see `mini.qa`."""
     corpus = CORPORA["mini-QA"]

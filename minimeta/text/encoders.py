@@ -9,9 +9,8 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -19,12 +18,9 @@ from torch import nn
 from ..errors import InputError
 from ..files import expanded
 from ..inner import Learner, cross_entropy
-from .corpora import LABELS, TASKS, classes_of
-from .features import Features, PairFeatures, SpanFeatures
+from .corpora import LABELS, TASKS
+from .features import Encoder
 from .heads import Bf16, Head, SpanHead, Trunk, Whole, span_loss
-
-if TYPE_CHECKING:
-    from datasets import Dataset
 
 ARCHITECTURES = ("bert", "xlm-roberta")
 _TOKENIZERS = ("tokenizer.json", "vocab.txt", "sentencepiece.bpe.model")
@@ -42,46 +38,6 @@ _BERT_OPTIONS = {
     "tokenize_chinese_chars": "handle_chinese_chars",
 }
 """Options of tokenizer_config.json and what tokenizer.json calls them, for tokenizers in BERT's manner."""
-
-
-@dataclass(frozen=True)
-class Encoder:
-    """An encoder ready for episodes: `learner` holds what is adapted, `trunk` what is not (None: nothing).
-
-    `classes` are the names of what it tells apart, in the order of its logits; without them it finds answers.
-    `features(corpus)` turns row numbers of a corpus into the batches that the learner takes.
-    """
-
-    name: str
-    classes: tuple[str, ...]
-    learner: Learner
-    trunk: nn.Module | None
-    tokenizer: Any
-    max_length: int
-    bf16: bool = False
-
-    @property
-    def task(self) -> str:
-        """What it was loaded for: a key of TASKS."""
-        return "nli" if self.classes else "qa"
-
-    def to(self, device: str) -> Encoder:
-        """Move the encoder to a device, in place."""
-        self.learner.to(device)
-        if self.trunk is not None:
-            self.trunk.to(device)
-        return self
-
-    def features(self, corpus: Dataset, cache: str | Path | None = None) -> Features:
-        """The rows of `corpus` as batches; computed when first asked for and kept.
-
-        With `cache`, a directory, the trunk's output is read from there as far as `Features.keep` has written it.
-        Raises InputError if the corpus has other classes than the encoder.
-        """
-        if (theirs := classes_of(corpus)) != self.classes:
-            ours, theirs = (", ".join(classes) or "places of answers" for classes in (self.classes, theirs))
-            raise InputError(f"{self.name} was loaded for {ours}, the corpus has {theirs}; load an encoder for these.")
-        return (PairFeatures if self.classes else SpanFeatures)(self, corpus, cache)
 
 
 def nli(

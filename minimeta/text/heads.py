@@ -7,10 +7,13 @@ an end score.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from ..inner import cross_entropy
+from ..tasks import Batch
 
 
 class Head(nn.Module):
@@ -109,3 +112,17 @@ class Bf16(nn.Module):
 def _additive(mask: Tensor, dtype: torch.dtype) -> Tensor:
     """The mask (n, T) as a term to add to attention scores, (n, 1, 1, T)."""
     return (1 - mask.to(dtype))[:, None, None, :] * torch.finfo(dtype).min
+
+
+def padded(items: Sequence[dict[str, Tensor]], length: int | None = None) -> Batch:
+    """Examples (T_i, ...) as one batch (n, T, ...), in the order in which an encoder's modules take their inputs.
+
+    That is the first tensor, the attention mask, the rest. T is `length` (of ids), or else that of the longest example.
+    """
+    batch = {name: nn.utils.rnn.pad_sequence([item[name] for item in items], batch_first=True) for name in items[0]}
+    if length:
+        batch = {name: nn.functional.pad(value, (0, length - value.shape[1])) for name, value in batch.items()}
+    first = next(iter(batch))
+    lengths = torch.tensor([len(item[first]) for item in items])
+    mask = (torch.arange(batch[first].shape[1]) < lengths[:, None]).long()
+    return {first: batch.pop(first), "mask": mask} | batch

@@ -15,9 +15,8 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from .encoders import Encoder
 from .episodes import columns
-from .features import Features
+from .features import Encoder, Features
 
 _KEYS = ("model_type", "hidden_act", "layer_norm_eps", "num_attention_heads", "pad_token_id", "max_position_embeddings")
 _found: WeakKeyDictionary[Features, dict[str, str]] = WeakKeyDictionary()  # hashes that are known, by what they are of

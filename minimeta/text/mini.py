@@ -7,14 +7,11 @@ They are made from the tables in `data/mini` whenever they are asked for. Rows a
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from . import claims
 from .phrases import table
-
-if TYPE_CHECKING:
-    from .corpora import Corpus
+from .readers import Row, Source
 
 SIZES = {"train": 5, "dev": 1, "test": 2}
 """The size of each split of mini-NLI, see `claims.nli`: 720, 144 and 288 rows for each language and genre."""
@@ -23,7 +20,7 @@ PASSAGES = {"train": 60, "dev": 20, "test": 40}
 """The passages of mini-QA for each language and genre, with two questions each."""
 
 
-def nli(corpus: Corpus, data: None, languages: Sequence[str] | None, splits: Sequence[str]) -> Iterator[dict[str, Any]]:
+def nli(source: Source, languages: Sequence[str] | None, splits: Sequence[str]) -> Iterator[Row]:
     """The rows of mini-NLI."""
     for split in _known(splits):
         drawn = [found for genre in claims.GENRES for found in claims.nli(genre, split, SIZES[split])]
@@ -31,8 +28,8 @@ def nli(corpus: Corpus, data: None, languages: Sequence[str] | None, splits: Seq
         for premise, _ in drawn:
             names.setdefault(premise, f"{split}/{len(names) + 1}")
         rows = [(premise, hypothesis) for premise, hypotheses in drawn for hypothesis in hypotheses]
-        labels = [corpus.classes.index(claims.label(*row)) for row in rows]
-        for code in languages or corpus.languages:
+        labels = [source.classes.index(claims.label(*row)) for row in rows]
+        for code in languages or source.languages:
             texts = {claim: table(code).statement(claim).text for row in rows for claim in row}
             for number, ((premise, hypothesis), label) in enumerate(zip(rows, labels, strict=True), 1):
                 yield {
@@ -48,12 +45,8 @@ def nli(corpus: Corpus, data: None, languages: Sequence[str] | None, splits: Seq
 
 
 def qa(
-    corpus: Corpus,
-    data: None,
-    languages: Sequence[str] | None,
-    splits: Sequence[str],
-    passages: int | None = None,
-) -> Iterator[dict[str, Any]]:
+    source: Source, languages: Sequence[str] | None, splits: Sequence[str], passages: int | None = None
+) -> Iterator[Row]:
     """The rows of mini-QA: passages of mini-NLI's phrases, "who" and "where" questions.
 
     There are `passages` for each language, genre and split (None: PASSAGES), the same ones in all languages.
@@ -64,7 +57,7 @@ def qa(
         for genre in claims.GENRES
         for number, (said, asked) in enumerate(claims.passages(genre, split, passages or PASSAGES[split]))
     ]
-    for code in languages or corpus.languages:
+    for code in languages or source.languages:
         for split, genre, number, said, asked in drawn:
             context, sentences = table(code).passage(said)
             for word, part in (("who", "subject"), ("where", "place")):

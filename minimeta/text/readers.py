@@ -1,9 +1,7 @@
 """The official archives: each reader yields the rows of a corpus, or says in one sentence what is wrong with a file.
 
-A reader is called with the corpus's entry in `corpora.CORPORA`, the path that was given, the languages (None: those
-that are there) and the splits; what rows hold is said in `corpora`. A path is the archive, the directory that it
-unpacks to, or one that holds either (see `files.archived`). Raises InputError if the archive is missing or damaged,
-lacks what was named, or is not in its official layout.
+A reader is called with a Source, the languages (None: those that are there) and the splits; what its rows hold is said
+in `corpora`. It raises InputError if the archive is missing or damaged, lacks what was named, or has another layout.
 """
 
 from __future__ import annotations
@@ -13,6 +11,7 @@ import json
 import unicodedata
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +24,6 @@ from .languages import check
 if TYPE_CHECKING:
     import pandas as pd
 
-    from .corpora import Corpus
-
 Row = dict[str, Any]
 _FILLED = ("sentence1", "sentence2", "genre", "promptID", "pairID")
 PAIR = ("gold_label", *_FILLED)
@@ -35,69 +32,99 @@ PAIR = ("gold_label", *_FILLED)
 _NO_GOLD = "-"  # MultiNLI's mark for a pair on which its annotators did not agree
 
 
-def xnli(corpus: Corpus, path: Path, languages: Sequence[str] | None, splits: Sequence[str]) -> Iterator[Row]:
+@dataclass(frozen=True)
+class Source:
+    """What a reader reads: its corpus's name, archive, languages and classes, and the path that was given.
+
+    The path is the archive, the directory that it unpacks to, or one that holds either (see `files.archived`).
+    """
+
+    name: str
+    archive: str
+    languages: tuple[str, ...]
+    classes: tuple[str, ...]
+    path: Path
+
+    def where(self, split: str) -> str:
+        """A split in an error."""
+        return f"{self.name}'s {split} split in {self.path}"
+
+    def has(self, name: str) -> bool:
+        """Whether the archive has a file."""
+        return archived(self.path, self.archive, name) is not None
+
+    def file(self, name: str) -> bytes:
+        """A file that the archive must have."""
+        content = archived(self.path, self.archive, name)
+        if content is None:
+            raise InputError(f"{self.path} has no {name}; this split is missing there, get the whole archive.")
+        return content
+
+    def unreadable(self, name: str, reason: str) -> InputError:
+        """The error for a file that is not in its layout."""
+        return InputError(f"{name} in {self.path} cannot be read ({reason.splitlines()[0]}); get the archive again.")
+
+    def table(self, name: str, split: str, columns: Sequence[str]) -> pd.DataFrame:
+        """The columns of a file with a split, .jsonl or .tsv."""
+        import pandas as pd
+
+        content = self.file(name)
+        try:
+            if name.endswith(".jsonl"):
+                # Not by pandas, which drops half a character without a word.
+                table = pd.DataFrame([json.loads(line) for line in content.splitlines() if line.strip()], dtype=object)
+            else:
+                table = pd.read_csv(io.BytesIO(content), sep="\t", quoting=3, keep_default_na=False, dtype=str)
+        except (ValueError, pd.errors.ParserError) as error:
+            raise self.unreadable(name, str(error)) from None
+        if lacking := sorted(set(columns) - set(table.columns)):
+            raise InputError(f"{self.where(split)} lacks the column {some(lacking)}; it must have the official layout.")
+        return table[list(columns)]
+
+
+def xnli(source: Source, languages: Sequence[str] | None, splits: Sequence[str]) -> Iterator[Row]:
     """XNLI: a table for each split, with all its languages."""
     for split in splits:
-        where = f"{corpus.name}'s {split} split in {path}"
-        table = read_table(path, corpus.archive, f"xnli.{split}.tsv", where, ("language", *PAIR))
+        table = source.table(f"xnli.{split}.tsv", split, ("language", *PAIR))
         if languages is not None:
-            check(languages, sorted(set(table["language"])), where)
+            check(languages, sorted(set(table["language"])), source.where(split))
             table = table[table["language"].isin(languages)]
-        yield from pairs(table, split, corpus.classes, where)
+        yield from pairs(source, table, split)
 
 
-def multinli(corpus: Corpus, path: Path, languages: Sequence[str] | None, splits: Sequence[str]) -> Iterator[Row]:
+def multinli(source: Source, languages: Sequence[str] | None, splits: Sequence[str]) -> Iterator[Row]:
     """MultiNLI: `train`, `dev_matched` and `dev_mismatched`; pairs without a gold label go."""
     for split in splits:
-        where = f"{corpus.name}'s {split} split in {path}"
-        table = read_table(path, corpus.archive, f"multinli_1.0_{split}.jsonl", where, PAIR)
-        table = table[table["gold_label"] != _NO_GOLD].assign(language=corpus.languages[0])
-        yield from pairs(table, split, corpus.classes, where)
+        table = source.table(f"multinli_1.0_{split}.jsonl", split, PAIR)
+        yield from pairs(source, table[table["gold_label"] != _NO_GOLD].assign(language=source.languages[0]), split)
 
 
-def squad(corpus: Corpus, path: Path, languages: Sequence[str] | None, splits: Sequence[str]) -> Iterator[Row]:
+def squad(source: Source, languages: Sequence[str] | None, splits: Sequence[str]) -> Iterator[Row]:
     """SQuAD 1.1: `train` and `dev`."""
     for split in splits:
-        yield from questions(path, corpus.archive, f"{split}-v1.1.json", corpus.languages[0], split)
+        yield from questions(source, f"{split}-v1.1.json", source.languages[0], split)
 
 
-def mlqa(corpus: Corpus, path: Path, languages: Sequence[str] | None, splits: Sequence[str]) -> Iterator[Row]:
+def mlqa(source: Source, languages: Sequence[str] | None, splits: Sequence[str]) -> Iterator[Row]:
     """MLQA: a file for each split and language; questions are asked in the language of their passage."""
     rows: list[Row] = []
     for split in splits:
-        names = {code: f"{split}/{split}-context-{code}-question-{code}.json" for code in languages or corpus.languages}
-        if languages is None:
-            names = {code: name for code, name in names.items() if archived(path, corpus.archive, name) is not None}
-        if not names:
-            raise InputError(f"{path} has no {split} split of {corpus.name}; get the whole archive.")
-        for code, name in names.items():
-            rows += questions(path, corpus.archive, name, code, split)
+        there = False
+        for code in languages or source.languages:
+            name = f"{split}/{split}-context-{code}-question-{code}.json"
+            if languages is not None or source.has(name):
+                there = True
+                rows += questions(source, name, code, split)
+        if not there:
+            raise InputError(f"{source.path} has no {split} split of {source.name}; get the whole archive.")
     # A question exists in several languages, a passage may have several questions.
     whole = _joined([row["pair"] for row in rows], [row["passage_id"] for row in rows])
     return (row | {"passage_id": name} for row, name in zip(rows, whole, strict=True))
 
 
-def read_table(path: Path, folder: str, name: str, where: str, columns: Sequence[str]) -> pd.DataFrame:
-    """The columns of a file of an archive, .jsonl or .tsv; `where` names it in an error."""
-    import pandas as pd
-
-    content = _whole(path, folder, name)
-    try:
-        if name.endswith(".jsonl"):
-            # Not by pandas, which drops half a character without a word.
-            table = pd.DataFrame([json.loads(line) for line in content.splitlines() if line.strip()], dtype=object)
-        else:
-            table = pd.read_csv(io.BytesIO(content), sep="\t", quoting=3, keep_default_na=False, dtype=str)
-    except (ValueError, pd.errors.ParserError) as error:
-        raise _unreadable(path, name, str(error)) from None
-    lacking = sorted(set(columns) - set(table.columns))
-    if lacking:
-        raise InputError(f"{where} lacks the column {some(lacking)}; it must have the official layout.")
-    return table[list(columns)]
-
-
-def pairs(table: pd.DataFrame, split: str, classes: Sequence[str], where: str) -> Iterator[Row]:
-    """The rows of a table with a column `language` and those of PAIR; labels are positions in `classes`."""
+def pairs(source: Source, table: pd.DataFrame, split: str) -> Iterator[Row]:
+    """The rows of a table with a column `language` and those of PAIR; labels become positions in the classes."""
+    where, classes = source.where(split), source.classes
     for number, row in enumerate(table.to_dict("records"), 1):
         for found in map(row.get, _FILLED):
             if found is None or found != found or (isinstance(found, str) and not found.strip()):  # nan is not itself
@@ -117,9 +144,9 @@ def pairs(table: pd.DataFrame, split: str, classes: Sequence[str], where: str) -
         }
 
 
-def questions(path: Path, folder: str, name: str, language: str, split: str) -> Iterator[Row]:
+def questions(source: Source, name: str, language: str, split: str) -> Iterator[Row]:
     """The questions of a file in SQuAD's layout, every answer looked up in its passage."""
-    content = _whole(path, folder, name)
+    content = source.file(name)
     try:
         asked = [
             (number, paragraph["context"], question["id"], question["question"], question["answers"])
@@ -130,18 +157,18 @@ def questions(path: Path, folder: str, name: str, language: str, split: str) -> 
         ]
         places = [[(told["text"], told["answer_start"]) for told in answers] for *_, answers in asked]
     except (ValueError, KeyError, TypeError) as error:
-        raise _unreadable(path, name, f"{type(error).__name__}: {error}") from None
+        raise source.unreadable(name, f"{type(error).__name__}: {error}") from None
     unanswered = []
     for (number, context, identity, question, _), answers in zip(asked, places, strict=True):
-        where = f"Question {identity!r} of {name} in {path}"
+        where = f"Question {identity!r} of {name} in {source.path}"
         for text in (str(identity), context, *(text for text, _ in answers)):
             _text(text, where)
         for text, start in answers:
             there = context[max(start, 0) : start + len(text)] if isinstance(start, int) else "nothing"
             if text != there or start < 0:
                 raise InputError(
-                    f"The answer {text!r} to question {identity} of {name} in {path} does not stand at {start} in its "
-                    f"passage, there is {there!r}; get the archive again."
+                    f"The answer {text!r} to question {identity} of {name} in {source.path} does not stand at {start} "
+                    f"in its passage, there is {there!r}; get the archive again."
                 )
         told = [(text, start) for text, start in answers if text.strip()]
         if not told:
@@ -176,18 +203,6 @@ def _joined(pairs: Sequence[str], passages: Sequence[str]) -> list[str]:
     part = connected_components(graph, directed=False)[1][pair]
     first = np.unique(part, return_index=True)[1]
     return [pairs[place] for place in first[part]]
-
-
-def _whole(path: Path, folder: str, name: str) -> bytes:
-    """A file that the archive must have."""
-    content = archived(path, folder, name)
-    if content is None:
-        raise InputError(f"{path} has no {name}; this split is missing there, get the whole archive.")
-    return content
-
-
-def _unreadable(path: Path, name: str, reason: str) -> InputError:
-    return InputError(f"{name} in {path} cannot be read ({reason.splitlines()[0]}); get the archive again.")
 
 
 def _text(text: Any, where: str) -> str:
