@@ -12,18 +12,19 @@ vocabularies were made. Contexts and answers are what they are, since answers ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import InputError
 from ..files import expanded
-from . import mini, readers
+from . import mini
 from .languages import XNLI, check
+from .readers import PAIR, Row, Source, joined, pairs, questions
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -72,8 +73,8 @@ class Corpus:
 
     `archive` is the name of its official archive without .zip ("" for the project's own), `languages` those that it
     has, `classes` the names of its labels in their order (none for spans). `reader(source, languages, splits)` yields
-    its rows, see `readers`. `printed`: the papers score it, so that their figures may stand beside ours. `stage_two`:
-    encoders are fine-tuned on it, and no episode is drawn from it.
+    its rows, without languages those of all that are there. `printed`: the papers score it, so that their figures may
+    stand beside ours. `stage_two`: encoders are fine-tuned on it, and no episode is drawn from it.
     """
 
     name: str
@@ -81,7 +82,7 @@ class Corpus:
     archive: str
     languages: tuple[str, ...]
     classes: tuple[str, ...]
-    reader: Callable[..., Iterable[dict[str, Any]]]
+    reader: Callable[..., Iterable[Row]]
     printed: bool = False
     stage_two: bool = False
 
@@ -96,7 +97,7 @@ class Corpus:
         from datasets import ClassLabel, Dataset, Features, Value
 
         wanted, splits = self._named(languages), _each(splits, "split")
-        source = readers.Source(self.name, self.archive, self.languages, self.classes, Path(data or ""))
+        source = Source(self.name, self.archive, self.languages, self.classes, Path(data or ""))
         rows = list(self.reader(source, wanted, splits))
         if not rows:
             raise InputError(
@@ -141,20 +142,61 @@ def _each(named: Sequence[str], what: str, known: Sequence[str] = ("train", "dev
     return tuple(dict.fromkeys((named,) if isinstance(named, str) else named))
 
 
+def xnli(source: Source, languages: Sequence[str] | None, splits: Sequence[str]) -> Iterator[Row]:
+    """XNLI: a table for each split, with all its languages."""
+    for split in splits:
+        table = source.table(f"xnli.{split}.tsv", split, ("language", *PAIR))
+        if languages is not None:
+            check(languages, sorted(set(table["language"])), source.where(split))
+            table = table[table["language"].isin(languages)]
+        yield from pairs(source, table, split)
+
+
+def multinli(source: Source, languages: Sequence[str] | None, splits: Sequence[str]) -> Iterator[Row]:
+    """MultiNLI: `train`, `dev_matched` and `dev_mismatched`; pairs without a gold label go."""
+    for split in splits:
+        table = source.table(f"multinli_1.0_{split}.jsonl", split, PAIR)
+        table = table[table["gold_label"] != "-"]  # its annotators did not agree
+        yield from pairs(source, table.assign(language=source.languages[0]), split)
+
+
+def squad(source: Source, languages: Sequence[str] | None, splits: Sequence[str]) -> Iterator[Row]:
+    """SQuAD 1.1: `train` and `dev`."""
+    for split in splits:
+        yield from questions(source, f"{split}-v1.1.json", source.languages[0], split)
+
+
+def mlqa(source: Source, languages: Sequence[str] | None, splits: Sequence[str]) -> Iterator[Row]:
+    """MLQA: a file for each split and language; questions are asked in the language of their passage."""
+    rows: list[Row] = []
+    for split in splits:
+        there = False
+        for code in languages or source.languages:
+            name = f"{split}/{split}-context-{code}-question-{code}.json"
+            if languages is not None or source.has(name):
+                there = True
+                rows += questions(source, name, code, split)
+        if not there:
+            raise InputError(f"{source.path} has no {split} split of {source.name}; get the whole archive.")
+    # A question exists in several languages, a passage may have several questions.
+    whole = joined([row["pair"] for row in rows], [row["passage_id"] for row in rows])
+    return (row | {"passage_id": name} for row, name in zip(rows, whole, strict=True))
+
+
 CORPORA = {
     corpus.name: corpus
     for corpus in (
         Corpus("mini-NLI", "nli", "", XNLI, LABELS, mini.nli),
         Corpus("mini-QA", "qa", "", XNLI, (), mini.qa),
-        Corpus("XNLI", "nli", "XNLI-1.0", XNLI, LABELS, readers.xnli, printed=True),
-        Corpus("MLQA", "qa", "MLQA_V1", ("en", "es", "de", "ar", "vi", "zh", "hi"), (), readers.mlqa, printed=True),
+        Corpus("XNLI", "nli", "XNLI-1.0", XNLI, LABELS, xnli, printed=True),
+        Corpus("MLQA", "qa", "MLQA_V1", ("en", "es", "de", "ar", "vi", "zh", "hi"), (), mlqa, printed=True),
         Corpus("mini-NLI in English", "nli", "", ("en",), LABELS, mini.nli, stage_two=True),
         Corpus("mini-QA in English", "qa", "", ("en",), (), partial(mini.qa, passages=1200), stage_two=True),
-        Corpus("MultiNLI", "nli", "multinli_1.0", ("en",), LABELS, readers.multinli, stage_two=True),
-        Corpus("SQuAD", "qa", "squad", ("en",), (), readers.squad, stage_two=True),
+        Corpus("MultiNLI", "nli", "multinli_1.0", ("en",), LABELS, multinli, stage_two=True),
+        Corpus("SQuAD", "qa", "squad", ("en",), (), squad, stage_two=True),
     )
 }
-"""The corpora that are known here; add one, and its reader, for another one."""
+"""The corpora that are known here: for another one, an entry and a reader."""
 
 
 def corpus_of(task: str, data: str | Path | None = None, stage_two: bool = False) -> Corpus:

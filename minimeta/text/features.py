@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -155,14 +156,12 @@ class Features:
 
     def _look(self, keys: Sequence[Key]) -> None:
         """Open the files of the (language, split) that these keys are of, if they have not been looked for yet."""
-        known = columns(self.corpus)
-        rows = [row for row, _ in keys]
-        for block in dict.fromkeys(zip(known["language"][rows], known["split"][rows], strict=True)):
-            if block not in self._looked:
-                self._looked.add(block)
-                path = self._path(inside := self._keys(rows_of(self.corpus, *block)))
-                if path.exists():
-                    self._open(path, inside)
+        known = columns(self.corpus).loc[[row for row, _ in keys], ["language", "split"]]
+        for block in set(known.itertuples(index=False, name=None)) - self._looked:
+            self._looked.add(block)
+            path = self._path(inside := self._keys(rows_of(self.corpus, *block)))
+            if path.exists():
+                self._open(path, inside)
 
     def _open(self, path: Path, keys: Sequence[Key]) -> None:
         from safetensors import safe_open
@@ -172,9 +171,7 @@ class Features:
             hidden, ends = file.get_slice("hidden"), file.get_tensor("ends").tolist()
         except Exception as error:  # safetensors' own error has no public base beside Exception
             raise InputError(f"{path} cannot be read ({error}); delete it, and it is made again.") from None
-        self._kept.update(
-            (key, (hidden, start, end)) for key, start, end in zip(keys, [0, *ends[:-1]], ends, strict=True)
-        )
+        self._kept.update((key, (hidden, *place)) for key, place in zip(keys, pairwise([0, *ends]), strict=True))
 
     def _item(self, key: Key) -> dict[str, Tensor]:
         if key not in self._kept:

@@ -1,7 +1,6 @@
-"""The official archives: each reader yields the rows of a corpus, or says in one sentence what is wrong with a file.
+"""What readers of official archives have in common: tables, pairs and questions, and what may be wrong with them.
 
-A reader is called with a Source, the languages (None: those that are there) and the splits; what its rows hold is said
-in `corpora`. It raises InputError if the archive is missing or damaged, lacks what was named, or has another layout.
+The readers themselves stand beside their corpora in `corpora`, and what rows hold is said there.
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ import numpy as np
 
 from ..errors import InputError, some
 from ..files import archived
-from .languages import check
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,8 +26,6 @@ Row = dict[str, Any]
 _FILLED = ("sentence1", "sentence2", "genre", "promptID", "pairID")
 PAIR = ("gold_label", *_FILLED)
 """The columns of XNLI and MultiNLI that are read."""
-
-_NO_GOLD = "-"  # MultiNLI's mark for a pair on which its annotators did not agree
 
 
 @dataclass(frozen=True)
@@ -80,46 +76,6 @@ class Source:
         if lacking := sorted(set(columns) - set(table.columns)):
             raise InputError(f"{self.where(split)} lacks the column {some(lacking)}; it must have the official layout.")
         return table[list(columns)]
-
-
-def xnli(source: Source, languages: Sequence[str] | None, splits: Sequence[str]) -> Iterator[Row]:
-    """XNLI: a table for each split, with all its languages."""
-    for split in splits:
-        table = source.table(f"xnli.{split}.tsv", split, ("language", *PAIR))
-        if languages is not None:
-            check(languages, sorted(set(table["language"])), source.where(split))
-            table = table[table["language"].isin(languages)]
-        yield from pairs(source, table, split)
-
-
-def multinli(source: Source, languages: Sequence[str] | None, splits: Sequence[str]) -> Iterator[Row]:
-    """MultiNLI: `train`, `dev_matched` and `dev_mismatched`; pairs without a gold label go."""
-    for split in splits:
-        table = source.table(f"multinli_1.0_{split}.jsonl", split, PAIR)
-        yield from pairs(source, table[table["gold_label"] != _NO_GOLD].assign(language=source.languages[0]), split)
-
-
-def squad(source: Source, languages: Sequence[str] | None, splits: Sequence[str]) -> Iterator[Row]:
-    """SQuAD 1.1: `train` and `dev`."""
-    for split in splits:
-        yield from questions(source, f"{split}-v1.1.json", source.languages[0], split)
-
-
-def mlqa(source: Source, languages: Sequence[str] | None, splits: Sequence[str]) -> Iterator[Row]:
-    """MLQA: a file for each split and language; questions are asked in the language of their passage."""
-    rows: list[Row] = []
-    for split in splits:
-        there = False
-        for code in languages or source.languages:
-            name = f"{split}/{split}-context-{code}-question-{code}.json"
-            if languages is not None or source.has(name):
-                there = True
-                rows += questions(source, name, code, split)
-        if not there:
-            raise InputError(f"{source.path} has no {split} split of {source.name}; get the whole archive.")
-    # A question exists in several languages, a passage may have several questions.
-    whole = _joined([row["pair"] for row in rows], [row["passage_id"] for row in rows])
-    return (row | {"passage_id": name} for row, name in zip(rows, whole, strict=True))
 
 
 def pairs(source: Source, table: pd.DataFrame, split: str) -> Iterator[Row]:
@@ -192,7 +148,7 @@ def questions(source: Source, name: str, language: str, split: str) -> Iterator[
         )
 
 
-def _joined(pairs: Sequence[str], passages: Sequence[str]) -> list[str]:
+def joined(pairs: Sequence[str], passages: Sequence[str]) -> list[str]:
     """A name for each row, the same for rows that are joined by a chain of equal pairs and equal passages."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
