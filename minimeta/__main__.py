@@ -51,7 +51,7 @@ def _finetune(options: argparse.Namespace) -> None:
     from .text import corpora, finetune, identity
 
     encoder = options.encoder or data_directory() / "tiny-encoder"
-    english = corpora.corpus_of(options.task, options.data, stage_two=True)
+    english = corpora.corpus_of(options.task, options.data, corpora.STAGE_TWO)
     corpus = english.rows(options.data, splits=options.split)
     if options.rows is not None:
         if not 1 <= options.rows <= len(corpus):

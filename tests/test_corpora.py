@@ -15,7 +15,7 @@ import torch
 
 from minimeta.errors import InputError
 from minimeta.text import corpora, encoders, finetune, languages, readers
-from minimeta.text.corpora import CORPORA
+from minimeta.text.corpora import CORPORA, STAGE_TWO
 from minimeta.text.episodes import rows_of, sampler
 from minimeta.text.metrics import metric_of
 
@@ -24,11 +24,11 @@ xnli = CORPORA["XNLI"].rows
 
 
 def multinli(path, splits=("train",)):
-    return CORPORA["MultiNLI"].rows(path, splits=splits)
+    return STAGE_TWO["MultiNLI"].rows(path, splits=splits)
 
 
 def squad(path, splits=("train",)):
-    return CORPORA["SQuAD"].rows(path, splits=splits)
+    return STAGE_TWO["SQuAD"].rows(path, splits=splits)
 
 
 @pytest.fixture(scope="module")
@@ -315,7 +315,7 @@ def test_fine_tuning_learns_the_classes_of_the_corpus(paws, tmp_path):
 def test_archives_are_read_offline(archive, english, tmp_path):
     code = (
         "import sys; from minimeta.text import corpora; "
-        "english = corpora.corpus_of('nli', sys.argv[2], stage_two=True).rows(sys.argv[2], splits='train'); "
+        "english = corpora.corpus_of('nli', sys.argv[2], corpora.STAGE_TWO).rows(sys.argv[2], splits='train'); "
         "print(len(corpora.nli(sys.argv[1])), len(english))"
     )
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}

@@ -26,7 +26,7 @@ from minimeta.studies import comparisons, papers, recipes, study
 from minimeta.studies.recipes import METHODS, Cell
 from minimeta.studies.study import Run, World
 from minimeta.tasks import Episode
-from minimeta.text import corpora, encoders, finetune, metrics, mini
+from minimeta.text import corpora, encoders, finetune, heads, metrics, mini
 from minimeta.text.episodes import sampler
 from minimeta.text.spans import training_window
 
@@ -37,7 +37,7 @@ read_mlqa = corpora.CORPORA["MLQA"].rows
 
 
 def read_squad(path, splits=("train",)):
-    return corpora.CORPORA["SQuAD"].rows(path, splits=splits)
+    return corpora.STAGE_TWO["SQuAD"].rows(path, splits=splits)
 
 
 @pytest.fixture(scope="module")
@@ -539,7 +539,7 @@ def test_padding_changes_nothing(directory, mlqa):
     assert both.shape[1] > size
     assert far(both[0, :size], single[0]) < 1e-5
     y = torch.tensor([[3, 4], [5, 6]])
-    assert far(encoders.span_loss(both, y)[:1], encoders.span_loss(single, y[:1])) < 1e-5
+    assert far(heads.span_loss(both, y)[:1], encoders.span_loss(single, y[:1])) < 1e-5
 
 
 def test_the_loss_is_the_sum_of_which_hugging_face_takes_the_mean(directory, mlqa):
@@ -767,7 +767,7 @@ def test_an_answer_in_a_later_window_is_found(directory, mlqa):
             continue
         features = encoder.features(mlqa)
         last = encoder.tokenizer(context, add_special_tokens=False)["input_ids"][-2:]  # the passage's number, a stop
-        learner = Learner(Finder(*last), encoders.span_loss)
+        learner = Learner(Finder(*last), heads.span_loss)
         assert features.predict(learner, [row]) == [context.split()[-1]]
         ((*before, _),) = features.windows([row]).values()
         later += bool(before) and all(part.places[-2][1] < len(context) for part in before)
@@ -779,7 +779,7 @@ def test_an_answer_in_a_later_window_is_found(directory, mlqa):
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_scores_that_are_not_finite(directories, mlqa, value):
     features = encoders.qa(directories["bert"], adapt="all").features(mlqa)
-    learner = Learner(Finder(5, 6, value), encoders.span_loss)
+    learner = Learner(Finder(5, 6, value), heads.span_loss)
     complaint(lambda: features.predict(learner, [0, 1]), "not finite", "lower the inner or the outer rate")
 
 

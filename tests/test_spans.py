@@ -260,7 +260,7 @@ def test_answers_that_stand_more_than_once_in_the_real_mlqa_are_learned_at_their
 def test_answers_of_the_real_squad_stay_what_they_are(tokenizer):
     if not (REAL / "squad.zip").is_file():
         pytest.skip("the real squad.zip is not in shared/real beside this checkout")
-    corpus = corpora.CORPORA["SQuAD"].rows(REAL, splits=["dev"])
+    corpus = corpora.STAGE_TWO["SQuAD"].rows(REAL, splits=["dev"])
     some = random.Random(0).sample(range(len(corpus)), 1000)
     ((count, missing),) = lost(corpus.select(some), tokenizer, 384).values()
     assert count == 1000 and missing <= 8  # there are 8 among all 10,570

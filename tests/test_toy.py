@@ -34,7 +34,7 @@ socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = closed
 
 def english(folder):
     """The small MultiNLI, matched."""
-    return corpora.CORPORA["MultiNLI"].rows(small_world.write_multinli(folder), splits="dev_matched")
+    return corpora.STAGE_TWO["MultiNLI"].rows(small_world.write_multinli(folder), splits="dev_matched")
 
 
 @pytest.mark.parametrize("directory", [TINY, CLASSIFIER, ANSWERS], ids=lambda path: path.name)

@@ -74,7 +74,7 @@ class Corpus:
     `archive` is the name of its official archive without .zip ("" for the project's own), `languages` those that it
     has, `classes` the names of its labels in their order (none for spans). `reader(source, languages, splits)` yields
     its rows, without languages those of all that are there. `printed`: the papers score it, so that their figures may
-    stand beside ours. `stage_two`: encoders are fine-tuned on it, and no episode is drawn from it.
+    stand beside ours.
     """
 
     name: str
@@ -84,7 +84,6 @@ class Corpus:
     classes: tuple[str, ...]
     reader: Callable[..., Iterable[Row]]
     printed: bool = False
-    stage_two: bool = False
 
     def rows(
         self, data: str | Path | None = None, languages: Sequence[str] | None = None, splits: Sequence[str] = SPLITS
@@ -96,7 +95,7 @@ class Corpus:
         """
         from datasets import ClassLabel, Dataset, Features, Value
 
-        wanted, splits = self._named(languages), _each(splits, "split")
+        wanted, splits = self._languages(languages), _each(splits, "split")
         source = Source(self.name, self.archive, self.languages, self.classes, Path(data or ""))
         rows = list(self.reader(source, wanted, splits))
         if not rows:
@@ -117,7 +116,7 @@ class Corpus:
         If there are no test rows that can be used, half of the dev rows become test rows, the same ones in all
         languages: then no language's test row is another one's dev row.
         """
-        wanted, splits = self._named(languages), _each(splits, "split")
+        wanted, splits = self._languages(languages), _each(splits, "split")
         # Of an archive all languages are read, so that a row is in the same split whatever languages are asked for.
         corpus = self.rows(data, None if self.archive else wanted, splits)
         if "test" in splits and "test" not in corpus.unique("split"):
@@ -129,7 +128,7 @@ class Corpus:
             check(wanted, sorted(set(there[split == name])), f"{self.name}'s {name} split in {data}")
         return hold_out(corpus).select(np.flatnonzero(np.isin(there, wanted)))
 
-    def _named(self, languages: Sequence[str] | None) -> tuple[str, ...] | None:
+    def _languages(self, languages: Sequence[str] | None) -> tuple[str, ...] | None:
         if languages is None:
             return None
         return check(_each(languages, "language", self.languages), self.languages, self.name)
@@ -183,29 +182,35 @@ def mlqa(source: Source, languages: Sequence[str] | None, splits: Sequence[str])
     return (row | {"passage_id": name} for row, name in zip(rows, whole, strict=True))
 
 
-CORPORA = {
-    corpus.name: corpus
-    for corpus in (
-        Corpus("mini-NLI", "nli", "", XNLI, LABELS, mini.nli),
-        Corpus("mini-QA", "qa", "", XNLI, (), mini.qa),
-        Corpus("XNLI", "nli", "XNLI-1.0", XNLI, LABELS, xnli, printed=True),
-        Corpus("MLQA", "qa", "MLQA_V1", ("en", "es", "de", "ar", "vi", "zh", "hi"), (), mlqa, printed=True),
-        Corpus("mini-NLI in English", "nli", "", ("en",), LABELS, mini.nli, stage_two=True),
-        Corpus("mini-QA in English", "qa", "", ("en",), (), partial(mini.qa, passages=1200), stage_two=True),
-        Corpus("MultiNLI", "nli", "multinli_1.0", ("en",), LABELS, multinli, stage_two=True),
-        Corpus("SQuAD", "qa", "squad", ("en",), (), squad, stage_two=True),
-    )
-}
-"""The corpora that are known here: for another one, an entry and a reader."""
+def _named(*corpora: Corpus) -> dict[str, Corpus]:
+    return {corpus.name: corpus for corpus in corpora}
 
 
-def corpus_of(task: str, data: str | Path | None = None, stage_two: bool = False) -> Corpus:
+CORPORA = _named(
+    Corpus("mini-NLI", "nli", "", XNLI, LABELS, mini.nli),
+    Corpus("mini-QA", "qa", "", XNLI, (), mini.qa),
+    Corpus("XNLI", "nli", "XNLI-1.0", XNLI, LABELS, xnli, printed=True),
+    Corpus("MLQA", "qa", "MLQA_V1", ("en", "es", "de", "ar", "vi", "zh", "hi"), (), mlqa, printed=True),
+)
+"""The corpora that episodes are drawn from: for another one, an entry and a reader."""
+
+STAGE_TWO = _named(
+    Corpus("mini-NLI", "nli", "", ("en",), LABELS, mini.nli),
+    Corpus(
+        "mini-QA", "qa", "", ("en",), (), partial(mini.qa, passages=1200)
+    ),  # as many questions as there are in SQuAD
+    Corpus("MultiNLI", "nli", "multinli_1.0", ("en",), LABELS, multinli),
+    Corpus("SQuAD", "qa", "squad", ("en",), (), squad),
+)
+"""The English corpora that encoders are fine-tuned on before."""
+
+
+def corpus_of(task: str, data: str | Path | None = None, known: dict[str, Corpus] = CORPORA) -> Corpus:
     """The corpus of a task whose archive, or the directory that it unpacks to, lies at `data`; None: our own one.
 
     Where no name tells, it is the task's first one: its reader says what is missing.
     """
-    known = [one for one in CORPORA.values() if (one.task, one.stage_two) == (task, stage_two)]
-    own, *official = sorted(known, key=lambda one: one.archive != "")
+    own, *official = sorted((one for one in known.values() if one.task == task), key=lambda one: one.archive != "")
     if data is None:
         return own
     path = Path(expanded(data))

@@ -55,7 +55,7 @@ options = parser.parse_args()
 _, tokenizer = load(options.encoder, ())
 mlqa = corpora.CORPORA["MLQA"].rows(options.data, splits=["dev"])
 real = {code: part for code, part in mlqa.to_pandas().groupby("language")}
-real["SQuAD"] = corpora.CORPORA["SQuAD"].rows(options.data, splits=["dev"]).to_pandas()
+real["SQuAD"] = corpora.STAGE_TWO["SQuAD"].rows(options.data, splits=["dev"]).to_pandas()
 lines, examples, total = [], {}, Counter()
 for name, part in real.items():
     language = part["language"].iloc[0]
