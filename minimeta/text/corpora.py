@@ -196,13 +196,11 @@ CORPORA = _named(
 
 STAGE_TWO = _named(
     Corpus("mini-NLI", "nli", "", ("en",), LABELS, mini.nli),
-    Corpus(
-        "mini-QA", "qa", "", ("en",), (), partial(mini.qa, passages=1200)
-    ),  # as many questions as there are in SQuAD
+    Corpus("mini-QA", "qa", "", ("en",), (), partial(mini.qa, passages=mini.MANY_PASSAGES)),
     Corpus("MultiNLI", "nli", "multinli_1.0", ("en",), LABELS, multinli),
     Corpus("SQuAD", "qa", "squad", ("en",), (), squad),
 )
-"""The English corpora that encoders are fine-tuned on before."""
+"""The English corpora that encoders are fine-tuned on before any episode is drawn."""
 
 
 def corpus_of(task: str, data: str | Path | None = None, known: dict[str, Corpus] = CORPORA) -> Corpus:

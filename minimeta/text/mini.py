@@ -19,6 +19,9 @@ SIZES = {"train": 5, "dev": 1, "test": 2}
 PASSAGES = {"train": 60, "dev": 20, "test": 40}
 """The passages of mini-QA for each language and genre, with two questions each."""
 
+MANY_PASSAGES = 1200
+"""The passages per genre for stage two: 24,000 English questions, as there are many in SQuAD."""
+
 
 def nli(source: Source, languages: Sequence[str] | None, splits: Sequence[str]) -> Iterator[Row]:
     """The rows of mini-NLI."""
