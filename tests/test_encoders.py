@@ -287,7 +287,7 @@ def test_features_are_the_same_in_any_company(directory, corpus, bf16):
         pairs[torch.tensor([[row, 700 + row]])]
     for row in rows[1:]:
         for other in (alone, pairs):
-            assert torch.equal(together.rows[row]["hidden"], other.rows[row]["hidden"])
+            assert torch.equal(together.rows[row, 0]["hidden"], other.rows[row, 0]["hidden"])
 
 
 def test_features_do_not_depend_on_their_batch(directory, corpus):
