@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -388,7 +388,8 @@ def _features(world: World, adapt: Any, max_length: int) -> Features:
 @lru_cache(maxsize=2)
 def _loaded(world: World, name: str | Path, adapt: Any, max_length: int, *stamps: Any) -> Features:
     classes = corpora.corpus_of(world.task, world.data).classes
-    encoder = encoders.encoder(name, classes, adapt, max_length, bf16=world.bf16).to(_device())
+    load = partial(encoders.nli, classes=classes) if classes else encoders.qa
+    encoder = load(name, adapt, max_length, bf16=world.bf16).to(_device())
     return encoder.features(_corpus(world), world.cache)
 
 

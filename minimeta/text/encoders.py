@@ -49,8 +49,17 @@ def nli(
     bf16: bool = False,
     classes: Sequence[str] = LABELS,
 ) -> Encoder:
-    """Load an NLI classifier, its logits in the order of `classes` (those of a corpus): see `encoder`."""
-    return encoder(name, classes, adapt, max_length, attention, seed, bf16)
+    """Load an NLI classifier from a Hugging Face directory or name and choose what is adapted.
+
+    Logits are in the order of `classes` (those of a corpus); the checkpoint's config.json must name them, in whatever
+    order it has them. A checkpoint without a classifier gets a new one, drawn from `seed`, with a warning. Dropout is
+    off. Only `attention="eager"` has the second derivative that second-order meta-gradients need. Raises InputError for
+    a checkpoint that is damaged or incomplete, does not name its classes, or is not a plain encoder.
+
+    With `bf16`, products of matrices are computed in bfloat16 (autocast), in the trunk and in what is adapted;
+    parameters, sums, losses and gradients of parameters stay in float32.
+    """
+    return _split(str(name), tuple(classes), adapt, max_length, attention, seed, bf16)
 
 
 def qa(
@@ -61,36 +70,21 @@ def qa(
     seed: int = 0,
     bf16: bool = False,
 ) -> Encoder:
-    """Load a span model (extractive question answering): see `encoder`.
+    """Load a span model (extractive question answering) from a Hugging Face directory or name, as `nli` does.
 
     Long passages are cut into windows of `max_length` tokens, a third of which return in the next (XLA-MAML, section
-    4.1: 384 and 128).
+    4.1: 384 and 128). A checkpoint without start and end vectors gets new ones, drawn from `seed`, with a warning.
     """
-    return encoder(name, (), adapt, max_length, attention, seed, bf16)
+    return _split(str(name), (), adapt, max_length, attention, seed, bf16)
 
 
-def encoder(
-    name: str | Path,
-    classes: Sequence[str],
-    adapt: Literal["head", "all"],
-    max_length: int,
-    attention: str = "eager",
-    seed: int = 0,
-    bf16: bool = False,
+def _split(
+    name: str, classes: tuple[str, ...], adapt: str, max_length: int, attention: str, seed: int, bf16: bool
 ) -> Encoder:
-    """Load a classifier, or without `classes` a span model, from a Hugging Face directory or name; choose what adapts.
-
-    The checkpoint's config.json must name its classes, in whatever order it has them. A checkpoint without a classifier
-    (or start and end vectors) gets a new one, drawn from `seed`, with a warning. Dropout is off. Only
-    `attention="eager"` has the second derivative that second-order meta-gradients need. Raises InputError for a
-    checkpoint that is damaged or incomplete, does not name its classes, or is not a plain encoder.
-
-    With `bf16`, products of matrices are computed in bfloat16 (autocast), in the trunk and in what is adapted;
-    parameters, sums, losses and gradients of parameters stay in float32.
-    """
+    """Load a model and part it in what is adapted and what is not."""
     if adapt not in ("head", "all"):
         raise InputError(f"adapt={adapt!r} is not known; adapt 'head' or 'all'.")
-    model, tokenizer = load(str(name), classes, attention, seed)
+    model, tokenizer = load(name, classes, attention, seed)
     model.eval()
     base = getattr(model, model.base_model_prefix)
     layers = base.encoder.layer
@@ -109,7 +103,7 @@ def encoder(
     if longest < special + 2:
         raise InputError(f"{longest} tokens have no room for two texts beside {special} special ones; take more.")
     kept = trunk.requires_grad_(False) if adapt == "head" else None
-    return Encoder(str(name), tuple(classes), learner.eval(), kept, tokenizer, longest, bf16)
+    return Encoder(name, classes, learner.eval(), kept, tokenizer, longest, bf16)
 
 
 def load(name: str, classes: Sequence[str], attention: str = "eager", seed: int = 0) -> tuple[Any, Any]:

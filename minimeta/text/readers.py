@@ -104,12 +104,11 @@ def questions(source: Source, name: str, language: str, split: str) -> Iterator[
     """The questions of a file in SQuAD's layout, every answer looked up in its passage."""
     content = source.file(name)
     try:
+        paragraphs = [paragraph for article in json.loads(content)["data"] for paragraph in article["paragraphs"]]
         asked = [
-            (number, paragraph["context"], question["id"], question["question"], question["answers"])
-            for number, paragraph in enumerate(
-                paragraph for article in json.loads(content)["data"] for paragraph in article["paragraphs"]
-            )
-            for question in paragraph["qas"]
+            (number, paragraph["context"], each["id"], each["question"], each["answers"])
+            for number, paragraph in enumerate(paragraphs)
+            for each in paragraph["qas"]
         ]
         places = [[(told["text"], told["answer_start"]) for told in answers] for *_, answers in asked]
     except (ValueError, KeyError, TypeError) as error:
