@@ -51,12 +51,8 @@ def _finetune(options: argparse.Namespace) -> None:
     from .text import corpora, finetune, identity
 
     encoder = options.encoder or data_directory() / "tiny-encoder"
-    if options.data:
-        corpus = {"nli": corpora.multinli, "qa": corpora.squad}[options.task](options.data, [options.split])
-    elif options.task == "nli":
-        corpus = corpora.mini_nli(["en"], [options.split])
-    else:
-        corpus = corpora.mini_qa(["en"], [options.split], corpora.MANY_PASSAGES)
+    english = corpora.corpus_of(options.task, options.data, corpora.STAGE_TWO)
+    corpus = english.rows(options.data, splits=options.split)
     if options.rows is not None:
         if not 1 <= options.rows <= len(corpus):
             raise InputError(f"--rows is {options.rows}; there are {len(corpus)} rows to draw from.")
@@ -71,7 +67,6 @@ def _finetune(options: argparse.Namespace) -> None:
         bf16=options.bf16,
         **given,
     )
-    train = getattr(finetune, options.task)
     checkpoints = Path(f"{Path(options.out)}.unfinished")  # beside it, also where it was typed with a / at its end
     if _first_process():
         made_of = _hashes(Path(encoder)) or {"name": encoder}
@@ -79,7 +74,7 @@ def _finetune(options: argparse.Namespace) -> None:
     try:
         _make(
             options,
-            lambda out: train(encoder, corpus, out, settings, options.seed, checkpoints),
+            lambda out: finetune.train(encoder, corpus, out, settings, options.seed, checkpoints),
             4 if options.data else 1,
         )
     except InputError:

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_world import complaint
 
-from minimeta.text import claims
+from minimeta.text import claims, mini
 from minimeta.text.claims import GENRES, SHARES, SLOTS, Claim, label
-from minimeta.text.corpora import LABELS, MINI_PASSAGES, MINI_SIZES
+from minimeta.text.corpora import LABELS
 
 PARTS = ("person", "verb", "place", "time")
 EVERY = pytest.mark.parametrize("split", SHARES)
@@ -22,13 +22,13 @@ repeatable = settings(deadline=None, derandomize=True, max_examples=60)
 @pytest.fixture(scope="module")
 def drawn():
     """What mini-NLI is made of: {(genre, split): [(premise, hypotheses), ...]}."""
-    return {(genre, split): claims.nli(genre, split, size) for genre in GENRES for split, size in MINI_SIZES.items()}
+    return {(genre, split): claims.nli(genre, split, size) for genre in GENRES for split, size in mini.SIZES.items()}
 
 
 @pytest.fixture(scope="module")
 def passages():
     """What mini-QA is made of: {(genre, split): [(claims, position), ...]}."""
-    return {(genre, split): claims.passages(genre, split, n) for genre in GENRES for split, n in MINI_PASSAGES.items()}
+    return {(genre, split): claims.passages(genre, split, n) for genre in GENRES for split, n in mini.PASSAGES.items()}
 
 
 def rows(found):
@@ -168,7 +168,7 @@ def test_claims_of_other_genres_are_neutral(premise):
 
 def test_draws_have_their_size_and_all_three_labels_for_each_premise(drawn):
     for (genre, split), found in drawn.items():
-        assert len(found) == 48 * MINI_SIZES[split]
+        assert len(found) == 48 * mini.SIZES[split]
         for premise, hypotheses in found:
             assert tuple(label(premise, hypothesis) for hypothesis in hypotheses) == LABELS
             assert {claim.genre for claim in (premise, *hypotheses)} == {genre}
@@ -289,7 +289,7 @@ def test_a_size_that_is_too_large(split):
 def test_passages_have_three_to_five_claims_and_as_many_as_asked_for(passages):
     lengths, positions = Counter(), Counter()
     for (genre, split), found in passages.items():
-        assert len(found) == MINI_PASSAGES[split]
+        assert len(found) == mini.PASSAGES[split]
         for said, asked in found:
             assert len(set(said)) == len(said) and {claim.genre for claim in said} == {genre}
             lengths[len(said)] += 1

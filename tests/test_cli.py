@@ -543,7 +543,7 @@ def test_fine_tuning_goes_on_with_the_same_encoder_and_rows_by_any_name(call, tm
         raise KeyboardInterrupt
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(finetune, "nli", stopped)
+    monkeypatch.setattr(finetune, "train", stopped)
     small_world.write_encoder(tmp_path / "enc")
     small_world.write_multinli(tmp_path / "nli")
     arguments = ("finetune", "nli", "--out=new/", "--rows=9")
@@ -560,7 +560,7 @@ def test_fine_tuning_goes_on_with_the_same_encoder_and_rows_by_any_name(call, tm
 def test_fine_tuning_does_not_begin_where_nothing_can_be_written(call, tmp_path, monkeypatch):
     from minimeta.text import finetune
 
-    monkeypatch.setattr(finetune, "nli", lambda *_: pytest.fail("it was trained"))
+    monkeypatch.setattr(finetune, "train", lambda *_: pytest.fail("it was trained"))
     (tmp_path / "taken").write_text("mine")
     for out in (tmp_path / "taken", tmp_path / "taken" / "below"):
         status, _, said = call("finetune", "nli", f"--out={out}")

@@ -11,11 +11,24 @@ from pathlib import Path
 
 import pytest
 import small_world
+import torch
 
 from minimeta.errors import InputError
-from minimeta.text import corpora
+from minimeta.text import corpora, encoders, finetune, languages, readers
+from minimeta.text.corpora import CORPORA, STAGE_TWO
+from minimeta.text.episodes import rows_of, sampler
+from minimeta.text.metrics import metric_of
 
 REAL = Path(__file__).parents[2] / "shared" / "real"
+xnli = CORPORA["XNLI"].rows
+
+
+def multinli(path, splits=("train",)):
+    return STAGE_TWO["MultiNLI"].rows(path, splits=splits)
+
+
+def squad(path, splits=("train",)):
+    return STAGE_TWO["SQuAD"].rows(path, splits=splits)
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +38,7 @@ def archive(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def corpus(archive):
-    return corpora.xnli(archive)
+    return xnli(archive)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +51,7 @@ def english(tmp_path_factory):
     return small_world.write_multinli(tmp_path_factory.mktemp("multinli"))
 
 
-def complaint(path, *parts, read=corpora.xnli, **options):
+def complaint(path, *parts, read=xnli, **options):
     """What reading says about input that it cannot use: one line, with all `parts` in it."""
     message = small_world.complaint(lambda: read(path, **options), *parts, str(path))
     assert message.endswith(".")
@@ -82,21 +95,21 @@ def test_archive_and_directories_give_the_same_rows(archive, corpus, tmp_path):
     with zipfile.ZipFile(archive) as opened:
         opened.extractall(tmp_path / "unpacked")
     for path in (archive.parent, str(archive), tmp_path / "unpacked", tmp_path / "unpacked" / "XNLI-1.0"):
-        assert corpora.xnli(path).to_list() == corpus.to_list(), path
+        assert xnli(path).to_list() == corpus.to_list(), path
 
 
 def test_languages_and_splits_can_be_chosen(archive, corpus):
-    chosen = corpora.xnli(archive, languages=("ur", "de"), splits=("dev",))
+    chosen = xnli(archive, languages=("ur", "de"), splits=("dev",))
     assert chosen.to_list() == [row for row in corpus if row["language"] in ("de", "ur") and row["split"] == "dev"]
     assert len(chosen) == 2 * 2 * 20 * 3
 
 
 def test_one_split_or_language_may_be_named_by_itself(archive, english):
-    squad, mlqa = (write(english.parent) for write in (small_world.write_squad, small_world.write_mlqa))
+    squad_archive, mlqa = (write(english.parent) for write in (small_world.write_squad, small_world.write_mlqa))
     for read, *path in (
-        (corpora.xnli, archive),
+        (xnli, archive),
         (corpora.nli, archive),
-        (corpora.mlqa, mlqa),
+        (CORPORA["MLQA"].rows, mlqa),
         (corpora.qa, mlqa),
         (corpora.mini_nli,),
         (corpora.mini_qa,),
@@ -108,7 +121,7 @@ def test_one_split_or_language_may_be_named_by_itself(archive, english):
         assert by_itself == read(*path, languages=("de", "de"), splits=("dev", "dev")).to_list(), read  # once each
         small_world.complaint(lambda read=read, path=path: read(*path, splits=()), "No split was named")
         small_world.complaint(lambda read=read, path=path: read(*path, languages=()), "No language was named")
-    for read, path in ((corpora.multinli, english), (corpora.squad, squad)):
+    for read, path in ((multinli, english), (squad, squad_archive)):
         assert read(path, splits="train").to_list() == read(path, splits=("train",)).to_list()
         small_world.complaint(lambda read=read, path=path: read(path, splits=[]), "No split was named")
 
@@ -122,7 +135,7 @@ def test_premises_and_hypotheses_are_in_nfc(archive, english, corpus, tmp_path):
     path = small_world.changed(archive, tmp_path, "xnli.dev.tsv", change)
     with zipfile.ZipFile(path) as opened:
         assert "Việt" not in opened.read("XNLI-1.0/xnli.dev.tsv").decode()
-    rows = corpora.xnli(path)
+    rows = xnli(path)
     for name in ("premise", "hypothesis"):
         assert [text.replace("Việt", small_world.word("vi", 0)) for text in rows[name]] == corpus[name][:]
         assert any("Việt" in text for text in rows[name])
@@ -132,7 +145,7 @@ def test_premises_and_hypotheses_are_in_nfc(archive, english, corpus, tmp_path):
         "multinli_1.0_train.jsonl",
         lambda text: text.replace('"sentence2": "', '"sentence2": "e\u0301'),
     )
-    assert all(text.startswith("é") for text in corpora.multinli(path)["hypothesis"])
+    assert all(text.startswith("é") for text in multinli(path)["hypothesis"])
 
 
 def test_translations_share_their_pair_and_premises_their_three_rows(corpus):
@@ -148,9 +161,9 @@ def test_translations_share_their_pair_and_premises_their_three_rows(corpus):
 
 
 def test_multinli_drops_pairs_without_a_label_and_keeps_genres(english):
-    corpus = corpora.multinli(english, splits=("train", "dev_matched", "dev_mismatched"))
+    corpus = multinli(english, splits=("train", "dev_matched", "dev_mismatched"))
     assert Counter(corpus["split"]) == {"train": 27, "dev_matched": 27, "dev_mismatched": 27}
-    train = corpora.multinli(english)
+    train = multinli(english)
     assert set(train["split"]) == {"train"}
     assert set(train["language"]) == {"en"}
     assert {row["pair"]: (row["label"], row["genre"], row["premise_id"]) for row in train} == {
@@ -163,13 +176,13 @@ def test_multinli_drops_pairs_without_a_label_and_keeps_genres(english):
 def test_multinli_from_a_directory_is_the_same(english, tmp_path):
     with zipfile.ZipFile(english) as opened:
         opened.extractall(tmp_path)
-    expected = corpora.multinli(english).to_list()
+    expected = multinli(english).to_list()
     for path in (english.parent, tmp_path, tmp_path / "multinli_1.0"):
-        assert corpora.multinli(path).to_list() == expected, path
+        assert multinli(path).to_list() == expected, path
 
 
 def test_both_corpora_have_the_same_columns(corpus, english):
-    assert corpora.multinli(english).features == corpus.features
+    assert multinli(english).features == corpus.features
 
 
 # Held-out rows
@@ -216,13 +229,94 @@ def test_hold_out_takes_the_share_that_is_asked_for(corpus, share, premises):
     assert len({row["premise_id"] for row in found if row["split"] == "held-out"}) == premises
 
 
+# Another corpus
+
+
+PARAPHRASES = ("different", "paraphrase")
+
+
+def paraphrases(source, languages, splits):
+    """A table for each language and split, in the layout of PAWS-X."""
+    for split in splits:
+        for code in languages or source.languages:
+            table = source.table(f"{code}/{split}.tsv", split, ("id", "sentence1", "sentence2", "label"))
+            names = [source.classes[int(number)] for number in table["label"]]
+            both = {"pairID": table["id"], "promptID": table["id"]}
+            table = table.assign(language=code, genre="wikipedia", gold_label=names, **both)
+            yield from readers.pairs(source, table, split)
+
+
+@pytest.fixture
+def paws(tmp_path, monkeypatch):
+    """An archive with two classes and a language that XNLI has not, all of it known by one entry and one line."""
+    korean = languages.Language("ko", "Korean", "한국어", "Hangul", "Koreanic")
+    monkeypatch.setitem(languages.LANGUAGES, "ko", korean)
+    entry = corpora.Corpus("PAWS-X", "nli", "x-final", ("en", "de", "ko"), PARAPHRASES, paraphrases)
+    monkeypatch.setitem(CORPORA, entry.name, entry)
+    with zipfile.ZipFile(tmp_path / "x-final.zip", "w") as opened:
+        for split, count in (("dev", 40), ("test", 10)):
+            for shift, code in enumerate(entry.languages):
+                lines = [
+                    f"{n}\t{small_world.word('en', n + shift)}.\t{small_world.word('en', 3 * n)}.\t{n % 2}"
+                    for n in range(count)
+                ]
+                opened.writestr(f"x-final/{code}/{split}.tsv", "\n".join(["id\tsentence1\tsentence2\tlabel", *lines]))
+    return tmp_path / "x-final.zip"
+
+
+def test_a_corpus_with_two_classes_and_another_language_is_one_entry(paws, tmp_path):
+    for place in (paws, tmp_path):
+        assert corpora.corpus_of("nli", place).name == "PAWS-X"
+    corpus = corpora.nli(paws)
+    assert corpora.classes_of(corpus) == corpora.classes_of(corpus.select(range(2))) == PARAPHRASES
+    assert Counter(corpus["split"]) == {"dev": 3 * 32, "held-out": 3 * 8, "test": 3 * 10}
+    draw = sampler(corpus, query="ko", support="en", shots=4, queries=6, target="de")
+    episode = draw(0)
+    for batch, each in ((*episode.support, 2), (episode.query, 3)):
+        assert Counter(corpus[batch["row"].flatten().tolist()]["label"]) == {0: each, 1: each}
+    small_world.complaint(lambda: corpora.nli(paws, ["fr"]), "PAWS-X has no fr; it has en, de, ko")
+
+
+def test_the_classes_of_a_corpus_are_those_of_its_encoder(paws, tmp_path):
+    """Rows of a checkpoint's classifier are put in the corpus's order, and scores are of what it calls its classes."""
+    corpus = corpora.nli(paws)
+    rows = rows_of(corpus, "ko", "test")
+    outputs = {}
+    for names in (PARAPHRASES, PARAPHRASES[::-1]):
+        directory = small_world.write_encoder(tmp_path / names[0], labels=names)
+        encoder = encoders.nli(directory, classes=corpora.classes_of(corpus))
+        batch = encoder.features(corpus)[torch.tensor([rows])]
+        with torch.no_grad():
+            outputs[names] = encoder.learner.outputs({name: value[0] for name, value in batch.items()})
+        assert outputs[names].shape == (10, 2)
+    one, other = outputs.values()
+    assert torch.allclose(one, other.flip(1), atol=1e-6)  # the same weights with their names exchanged
+    predicted, right = one.argmax(1).tolist(), corpus[rows]["label"]
+    expected = sum(map(int.__eq__, predicted, right)) / len(right) * 100
+    assert metric_of("nli").score(predicted, right, "ko") == pytest.approx(expected)
+
+    small_world.complaint(lambda: encoders.nli(directory), "tells 2 classes apart", "needs 3")
+    three = encoders.nli(small_world.write_encoder(tmp_path / "three"))
+    small_world.complaint(lambda: three.features(corpus), "entailment, neutral", "different, paraphrase")
+
+
+def test_fine_tuning_learns_the_classes_of_the_corpus(paws, tmp_path):
+    corpus = corpora.nli(paws, ["en"], ["dev"])
+    start = small_world.write_encoder(tmp_path / "start", classifier=False)
+    finetune.train(start, corpus, tmp_path / "out", finetune.Settings(1, 1e-3))
+    said = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert said["id2label"] == {"0": "different", "1": "paraphrase"}
+    assert encoders.nli(tmp_path / "out", classes=PARAPHRASES).classes == PARAPHRASES
+
+
 # Without a network
 
 
 def test_archives_are_read_offline(archive, english, tmp_path):
     code = (
         "import sys; from minimeta.text import corpora; "
-        "print(len(corpora.nli(sys.argv[1])), len(corpora.multinli(sys.argv[2])))"
+        "english = corpora.corpus_of('nli', sys.argv[2], corpora.STAGE_TWO).rows(sys.argv[2], splits='train'); "
+        "print(len(corpora.nli(sys.argv[1])), len(english))"
     )
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
     done = subprocess.run(
@@ -238,7 +332,7 @@ def test_archives_are_read_offline(archive, english, tmp_path):
 def test_missing_archive(tmp_path):
     complaint(tmp_path / "XNLI-1.0.zip", "XNLI-1.0.zip", "expected")
     complaint(tmp_path / "none" / "data", "XNLI-1.0.zip", "expected")
-    complaint(tmp_path / "multinli_1.0.zip", "multinli_1.0.zip", "expected", read=corpora.multinli)
+    complaint(tmp_path / "multinli_1.0.zip", "multinli_1.0.zip", "expected", read=multinli)
 
 
 def test_directory_without_the_corpus(tmp_path):
@@ -275,7 +369,7 @@ def test_archive_with_damage_in_the_middle(archive, tmp_path):
 def test_missing_member(archive, tmp_path):
     path = small_world.changed(archive, tmp_path, "xnli.test.tsv", lambda text: None)
     complaint(path, "xnli.test.tsv", "get the whole archive")
-    assert len(corpora.xnli(path, splits=("dev",)))
+    assert len(xnli(path, splits=("dev",)))
 
 
 @pytest.mark.parametrize("column", ["language", "gold_label", "sentence1", "sentence2", "promptID", "pairID", "genre"])
@@ -304,7 +398,7 @@ def test_language_that_the_archive_lacks(archive):
 @pytest.mark.parametrize("code", ["xx", "DE", "german", ""])
 def test_unknown_language_code(archive, code):
     with pytest.raises(InputError, match="Unknown language") as caught:
-        corpora.xnli(archive, languages=("de", code))
+        xnli(archive, languages=("de", code))
     assert repr(code) in str(caught.value)
     assert "ar, bg, de" in str(caught.value)
 
@@ -338,7 +432,7 @@ def test_multinli_line_cut_short(english, tmp_path):
         return text[:-20]
 
     path = small_world.changed(english, tmp_path, "multinli_1.0_train.jsonl", change)
-    complaint(path, "multinli_1.0_train.jsonl", "get the archive again", read=corpora.multinli)
+    complaint(path, "multinli_1.0_train.jsonl", "get the archive again", read=multinli)
 
 
 def test_multinli_line_without_a_sentence(english, tmp_path):
@@ -348,7 +442,7 @@ def test_multinli_line_without_a_sentence(english, tmp_path):
         return text + json.dumps(row) + "\n"
 
     path = small_world.changed(english, tmp_path, "multinli_1.0_train.jsonl", change)
-    complaint(path, "train", "row", "get the archive again", read=corpora.multinli)
+    complaint(path, "train", "row", "get the archive again", read=multinli)
 
 
 @pytest.mark.parametrize("column", ["sentence1", "sentence2", "genre"])
@@ -367,7 +461,7 @@ def test_multinli_with_what_is_no_text(english, tmp_path, column, wrong, said):
         return "\n".join([first, json.dumps(json.loads(second) | {column: wrong}), *rest])
 
     path = small_world.changed(english, tmp_path, "multinli_1.0_train.jsonl", change)
-    complaint(path, "train", "ow 2", said, "get the archive again", read=corpora.multinli)
+    complaint(path, "train", "ow 2", said, "get the archive again", read=multinli)
 
 
 def test_a_premise_of_blanks(archive, tmp_path):
@@ -386,7 +480,7 @@ def test_a_share_that_is_none(corpus, share):
 
 def test_multinli_without_a_split(english, tmp_path):
     path = small_world.changed(english, tmp_path, "multinli_1.0_dev_matched.jsonl", lambda text: None)
-    complaint(path, "multinli_1.0_dev_matched.jsonl", read=corpora.multinli, splits=("dev_matched",))
+    complaint(path, "multinli_1.0_dev_matched.jsonl", read=multinli, splits=("dev_matched",))
 
 
 # Real corpora, where they are at hand
@@ -396,7 +490,7 @@ def test_multinli_without_a_split(english, tmp_path):
 def real_xnli():
     if not (REAL / "XNLI-1.0.zip").is_file():
         pytest.skip("the real XNLI-1.0.zip is not in shared/real beside this checkout")
-    return corpora.xnli(REAL).to_pandas()
+    return xnli(REAL).to_pandas()
 
 
 def test_real_xnli_has_its_official_counts(real_xnli):
@@ -417,8 +511,8 @@ def test_real_xnli_is_in_nfc(real_xnli):
 def test_real_xnli_is_balanced_and_parallel(real_xnli):
     assert set(real_xnli.groupby(["split", "language", "label"]).size()["dev"]) == {830}
     assert set(real_xnli.groupby(["split", "language", "label"]).size()["test"]) == {1670}
-    for split, languages in (("dev", 15), ("test", 8)):
-        assert set(real_xnli[real_xnli["split"] == split].groupby("pair")["language"].nunique()) == {languages}
+    for split, count in (("dev", 15), ("test", 8)):
+        assert set(real_xnli[real_xnli["split"] == split].groupby("pair")["language"].nunique()) == {count}
     assert real_xnli.groupby("pair")["label"].nunique().max() == 1
     assert set(real_xnli.groupby(["language", "premise_id"]).size()) == {3}
 
@@ -427,7 +521,7 @@ def test_real_xnli_is_balanced_and_parallel(real_xnli):
 def test_real_multinli_has_its_counts(split, rows):
     if not (REAL / "multinli_1.0.zip").is_file():
         pytest.skip("the real multinli_1.0.zip is not in shared/real beside this checkout")
-    found = corpora.multinli(REAL, splits=(split,))
+    found = multinli(REAL, splits=(split,))
     assert len(found) == rows
     assert set(found["label"]) == {0, 1, 2}
     assert len(set(found["genre"])) == 5

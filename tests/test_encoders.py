@@ -24,7 +24,7 @@ KINDS = ("bert", "xlm-roberta")
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
-    return corpora.xnli(small_world.write_xnli(tmp_path_factory.mktemp("xnli")), splits=("dev",))
+    return corpora.CORPORA["XNLI"].rows(small_world.write_xnli(tmp_path_factory.mktemp("xnli")), splits=("dev",))
 
 
 @pytest.fixture(scope="module")
@@ -287,7 +287,7 @@ def test_features_are_the_same_in_any_company(directory, corpus, bf16):
         pairs[torch.tensor([[row, 700 + row]])]
     for row in rows[1:]:
         for other in (alone, pairs):
-            assert torch.equal(together.rows[row]["hidden"], other.rows[row]["hidden"])
+            assert torch.equal(together.rows[row, 0]["hidden"], other.rows[row, 0]["hidden"])
 
 
 def test_features_do_not_depend_on_their_batch(directory, corpus):
@@ -451,7 +451,7 @@ def test_a_fine_tuned_encoder_keeps_its_tokenizer(tmp_path, task):
     directory = small_world.write_encoder(tmp_path / "e", "xlm-roberta", classifier=False)
     made = written_tokenizer(directory, "xlm-roberta")
     rows = {"nli": corpora.mini_nli, "qa": corpora.mini_qa}[task](["en"], ["dev"]).select(range(4))
-    getattr(finetune, task)(directory, rows, tmp_path / "out", finetune.Settings(1, 1e-3, max_length=50))
+    finetune.train(directory, rows, tmp_path / "out", finetune.Settings(1, 1e-3, max_length=50))
     tokenizer = getattr(encoders, task)(tmp_path / "out").tokenizer
     assert [tokenizer(text)["input_ids"] for text in TEXTS] == [made.encode(text).ids for text in TEXTS]
 

@@ -25,7 +25,7 @@ from minimeta.studies.recipes import METHODS
 from minimeta.text import corpora
 from minimeta.text.episodes import sampler
 from minimeta.text.languages import LANGUAGES, Language, all_but
-from minimeta.text.metrics import accuracy, row_scores
+from minimeta.text.metrics import metric_of, row_scores
 
 ODD = "<b>x</b> & $y$ <script>"
 
@@ -56,7 +56,11 @@ def made_up(auxiliaries=("hi", "de", "en", ("bg", "de")), targets=("de", "hi", "
                 digit if ok else str((int(digit) + 1) % 3) for digit, ok in zip(label, right, strict=True)
             )
             scores[target] = {
-                kind: {"accuracy": accuracy(list(predicted), list(label)), "n": len(label), "predicted": predicted}
+                kind: {
+                    "accuracy": metric_of("nli").score(list(predicted), list(label), ""),
+                    "n": len(label),
+                    "predicted": predicted,
+                }
                 for kind in run.cell.kinds
             }
         record = asdict(run.cell) | {"seed": run.seed, "train_seconds": 1.0, "results": scores}

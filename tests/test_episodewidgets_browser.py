@@ -35,7 +35,7 @@ from dataclasses import asdict
 import numpy as np
 from minimeta.studies import comparisons, study
 from minimeta.show.transfer import TransferMap
-from minimeta.text.metrics import accuracy
+from minimeta.text.metrics import metric_of
 
 {inspect.getsource(made_up)}
 TransferMap(made_up(targets=("de", "hi", "fr", "en", "ur", "zh")))""",

@@ -12,7 +12,7 @@ from minimeta.grouping import alone, everyone, fixed_tree, learned_tree, random_
 from minimeta.inner import Learner, adapt, cross_entropy, query_losses, squared_error
 from minimeta.reference import adapt_with_higher
 from minimeta.tasks import Episode, balanced_tree, branching_curves, sinusoids
-from minimeta.text.encoders import Head
+from minimeta.text.heads import Head
 
 TREE = balanced_tree((2, 2, 2))
 GROUPINGS = {

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minimeta.errors import InputError
-from minimeta.text.metrics import accuracy, answer_tokens, exact_match, f1, paired_difference
+from minimeta.text.metrics import answer_tokens, exact_match, f1, metric_of, paired_difference
 
 
 def scores(premises, rows, seeds=2, seed=0, agree=False):
@@ -23,14 +23,17 @@ def scores(premises, rows, seeds=2, seed=0, agree=False):
 def test_accuracy_is_the_percentage_of_equal_pairs(pairs):
     predicted, label = zip(*pairs, strict=True)
     expected = 100 * sum(a == b for a, b in pairs) / len(pairs)
-    assert accuracy(predicted, label) == pytest.approx(expected)
-    assert accuracy(np.array(predicted), list(label)) == pytest.approx(expected)
+    score = metric_of("nli").score
+    assert score(predicted, label, "en") == pytest.approx(expected)
+    assert score(np.array(predicted), list(label), "en") == pytest.approx(expected)
+    digits = ("".join(map(str, each)) for each in (predicted, label))  # as a study keeps them
+    assert score(*digits, "en") == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(("predicted", "label"), [([], []), ([1], []), ([1, 2], [1]), ([1], [1, 1])])
 def test_accuracy_needs_a_label_for_each_prediction(predicted, label):
     with pytest.raises(InputError, match=f"{len(predicted)} predictions"):
-        accuracy(predicted, label)
+        metric_of("nli").score(predicted, label, "en")
 
 
 # Answers, counted by hand: language, predicted, right answers, exact match, and F1 as 2 x common / (found + wanted).

@@ -27,13 +27,18 @@ from minimeta.studies import comparisons, papers, recipes, study
 from minimeta.studies.recipes import METHODS, Cell
 from minimeta.studies.study import Run, World
 from minimeta.tasks import Episode
-from minimeta.text import corpora, encoders, finetune, metrics
+from minimeta.text import corpora, encoders, finetune, heads, metrics, mini
 from minimeta.text.episodes import sampler
 from minimeta.text.spans import training_window
 
 REAL = Path(__file__).parents[2] / "shared" / "real"
 KINDS = ("bert", "xlm-roberta")
 DE = "dev-context-de-question-de.json"
+read_mlqa = corpora.CORPORA["MLQA"].rows
+
+
+def read_squad(path, splits=("train",)):
+    return corpora.STAGE_TWO["SQuAD"].rows(path, splits=splits)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +59,7 @@ def english(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def mlqa(archive):
-    return corpora.mlqa(archive)
+    return read_mlqa(archive)
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +147,7 @@ def test_rows_are_those_of_the_archive(mlqa):
 
 
 def test_squad_has_the_columns_of_mlqa_and_all_its_answers(english, mlqa):
-    train, both = corpora.squad(english), corpora.squad(english, splits=("train", "dev"))
+    train, both = read_squad(english), read_squad(english, splits=("train", "dev"))
     assert both.features == mlqa.features
     assert Counter(train["split"]) == {"train": 16} and Counter(both["split"]) == {"train": 16, "dev": 16}
     assert {len(row["answers"]["text"]) for row in both if row["split"] == "dev"} == {2}
@@ -160,7 +165,7 @@ def test_mini_qa_has_the_columns_of_mlqa_and_parallel_rows(mlqa):
     assert set(corpus.column_names) == set(mlqa.column_names) and corpora.task_of(corpus) == "qa"
     table = corpus.to_pandas()
     assert set(table["pair"].value_counts()) == {3} and set(table["passage_id"].value_counts()) == {2 * 3}
-    assert len(table) == 3 * 2 * 10 * corpora.MINI_PASSAGES["dev"]
+    assert len(table) == 3 * 2 * 10 * mini.PASSAGES["dev"]
     for row in corpus:
         ((text, start),) = zip(row["answers"]["text"], row["answers"]["answer_start"], strict=True)
         assert text and row["context"][start : start + len(text)] == text
@@ -168,7 +173,7 @@ def test_mini_qa_has_the_columns_of_mlqa_and_parallel_rows(mlqa):
 
 
 def test_archive_and_directories_give_the_same_rows(archive, mlqa, english, tmp_path):
-    for path, folder, read in ((archive, "MLQA_V1", corpora.mlqa), (english, "squad", corpora.squad)):
+    for path, folder, read in ((archive, "MLQA_V1", read_mlqa), (english, "squad", read_squad)):
         with zipfile.ZipFile(path) as opened:
             opened.extractall(tmp_path)
         expected = read(path).to_list()
@@ -178,14 +183,14 @@ def test_archive_and_directories_give_the_same_rows(archive, mlqa, english, tmp_
 
 
 def test_languages_and_splits_can_be_chosen(archive, mlqa):
-    chosen = corpora.mlqa(archive, ["hi", "de"], ["dev"])
+    chosen = read_mlqa(archive, ["hi", "de"], ["dev"])
     wanted = [row for code in ("hi", "de") for row in mlqa if (row["language"], row["split"]) == (code, "dev")]
     assert without_passage(chosen) == without_passage(wanted) and len(chosen) > 100
 
 
 def test_passages_are_joined_by_their_questions_and_only_by_them(archive):
     """Without English, two languages may ask about a passage without a question in common."""
-    corpus = corpora.mlqa(archive, ["es", "de"], ["dev"])
+    corpus = read_mlqa(archive, ["es", "de"], ["dev"])
     rows = [(row["pair"], (row["language"], row["context"])) for row in corpus]
     whole = [{place} for place in range(len(rows))]
     for one, (pair, passage) in enumerate(rows):
@@ -210,7 +215,7 @@ def test_questions_without_an_answer_are_left_out_with_one_warning(archive, tmp_
 
     path = small_world.changed(archive, tmp_path, DE, change)
     with pytest.warns(UserWarning, match="have no answer") as caught:
-        found = corpora.mlqa(path, splits=["dev"])
+        found = read_mlqa(path, splits=["dev"])
     (message,) = (str(each.message) for each in caught)
     first = small_world.mlqa_questions("de", "dev", 4)[0]
     count = sum(len(small_world.mlqa_questions("de", "dev", number)) for number in range(44))
@@ -229,7 +234,7 @@ def test_empty_answers_beside_others_are_left_out_without_a_warning(archive, tmp
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = corpora.mlqa(small_world.changed(archive, tmp_path, DE, change), splits=["dev"])
+        found = read_mlqa(small_world.changed(archive, tmp_path, DE, change), splits=["dev"])
     assert without_passage(found) == without_passage(expected_rows(test=0))
 
 
@@ -245,7 +250,7 @@ def test_answers_of_blanks_are_no_answers(archive, tmp_path, blank):
         return json.dumps(content)
 
     with pytest.warns(UserWarning, match="1 of .* have no answer"):
-        found = corpora.mlqa(small_world.changed(archive, tmp_path, DE, change), "de", "dev").to_pandas()
+        found = read_mlqa(small_world.changed(archive, tmp_path, DE, change), "de", "dev").to_pandas()
     one, other = (f"dev/{small_world.mlqa_questions('de', 'dev', number)[0]}" for number in (1, 2))
     assert one not in set(found["pair"])
     ((answers),) = found["answers"][found["pair"] == other]
@@ -268,8 +273,8 @@ def test_questions_are_in_nfc_and_answers_stay_where_they_are(archive, tmp_path)
         part["qas"][0]["answers"] = [{"text": apart[:4], "answer_start": 0}]  # of the last passage
         return json.dumps(content)
 
-    plain = corpora.mlqa(archive, "de", "dev").to_list()
-    found = corpora.mlqa(small_world.changed(archive, tmp_path, DE, change), "de", "dev").to_list()
+    plain = read_mlqa(archive, "de", "dev").to_list()
+    found = read_mlqa(small_world.changed(archive, tmp_path, DE, change), "de", "dev").to_list()
     assert len(found) == len(plain)
     for row, before in zip(found, plain, strict=True):
         assert row["question"] == f"Việt Nam {before['question']}"
@@ -321,9 +326,9 @@ def test_without_the_test_split_nothing_becomes_test(archive):
 
 def test_held_out_rows_of_mini_qa_are_the_same_passages_in_all_languages():
     corpus = corpora.qa(languages=["en", "zh"])
-    passages = 10 * corpora.MINI_PASSAGES["dev"]
+    passages = 10 * mini.PASSAGES["dev"]
     assert Counter(by_passage(corpus)) == {
-        "test": 10 * corpora.MINI_PASSAGES["test"],
+        "test": 10 * mini.PASSAGES["test"],
         "held-out": passages // 5,
         "dev": passages - passages // 5,
     }
@@ -335,13 +340,13 @@ def test_held_out_rows_of_mini_qa_are_the_same_passages_in_all_languages():
 # Input that cannot be used
 
 
-def refused(path, *parts, read=corpora.mlqa, **options):
+def refused(path, *parts, read=read_mlqa, **options):
     message = complaint(lambda: read(path, **options), *parts, str(path))
     assert message.endswith(".")
 
 
 @pytest.mark.parametrize(
-    ("read", "folder", "file"), [(corpora.mlqa, "MLQA_V1", "MLQA_V1.zip"), (corpora.squad, "squad", "squad.zip")]
+    ("read", "folder", "file"), [(read_mlqa, "MLQA_V1", "MLQA_V1.zip"), (read_squad, "squad", "squad.zip")]
 )
 def test_archives_that_are_not_there_or_damaged(archive, english, tmp_path, read, folder, file):
     refused(tmp_path / file, file, "expected", read=read)
@@ -357,20 +362,20 @@ def test_archives_that_are_not_there_or_damaged(archive, english, tmp_path, read
 def test_files_that_the_archive_lacks(archive, english, tmp_path):
     path = small_world.changed(archive, tmp_path, DE, lambda text: None)
     refused(path, f"dev/{DE}", "get the whole archive", languages=["de"], splits=["dev"])
-    assert set(corpora.mlqa(path, splits=["dev"])["language"]) == set(small_world.MLQA) - {"de"}
+    assert set(read_mlqa(path, splits=["dev"])["language"]) == set(small_world.MLQA) - {"de"}
     refused(archive, "dev-context-ar-question-ar.json", languages=["hi", "ar"])
     refused(archive, "no train split of MLQA", splits=["dev", "train"])
     with zipfile.ZipFile(archive) as opened:
         opened.extractall(tmp_path / "unpacked", [name for name in opened.namelist() if "test" not in name])
     refused(tmp_path / "unpacked", "test")
     squad = small_world.changed(english, tmp_path, "train-v1.1.json", lambda text: None)
-    refused(squad, "train-v1.1.json", "get the whole archive", read=corpora.squad)
-    assert len(corpora.squad(squad, ["dev"])) == 16
+    refused(squad, "train-v1.1.json", "get the whole archive", read=read_squad)
+    assert len(read_squad(squad, ["dev"])) == 16
 
 
 def test_languages_that_mlqa_has_not(archive):
-    complaint(lambda: corpora.mlqa(archive, ["hi", "fr", "ru"]), "MLQA has no fr", "en, es, de, ar, vi, zh, hi")
-    complaint(lambda: corpora.mlqa(archive, ["xx"]), "'xx'")
+    complaint(lambda: read_mlqa(archive, ["hi", "fr", "ru"]), "MLQA has no fr", "en, es, de, ar, vi, zh, hi")
+    complaint(lambda: read_mlqa(archive, ["xx"]), "'xx'")
 
 
 @pytest.mark.parametrize(
@@ -388,7 +393,7 @@ def test_languages_that_mlqa_has_not(archive):
 def test_files_that_are_not_in_the_layout(archive, english, tmp_path, change):
     refused(small_world.changed(archive, tmp_path, DE, change), f"dev/{DE}", "cannot be read", "get the archive again")
     path = small_world.changed(english, tmp_path, "train-v1.1.json", change)
-    refused(path, "train-v1.1.json", "cannot be read", read=corpora.squad)
+    refused(path, "train-v1.1.json", "cannot be read", read=read_squad)
 
 
 @pytest.mark.parametrize("shift", [1, -1000, 10_000])
@@ -475,7 +480,7 @@ def test_no_passage_or_question_of_the_real_mlqa_is_in_two_splits(real_mlqa):
 def test_real_squad_has_its_official_count():
     if not (REAL / "squad.zip").is_file():
         pytest.skip("the real squad.zip is not in shared/real beside this checkout")
-    assert len(corpora.squad(REAL, ["dev"])) == 10_570
+    assert len(read_squad(REAL, ["dev"])) == 10_570
 
 
 # Encoders
@@ -535,7 +540,7 @@ def test_padding_changes_nothing(directory, mlqa):
     assert both.shape[1] > size
     assert far(both[0, :size], single[0]) < 1e-5
     y = torch.tensor([[3, 4], [5, 6]])
-    assert far(encoders.span_loss(both, y)[:1], encoders.span_loss(single, y[:1])) < 1e-5
+    assert far(heads.span_loss(both, y)[:1], encoders.span_loss(single, y[:1])) < 1e-5
 
 
 def test_the_loss_is_the_sum_of_which_hugging_face_takes_the_mean(directory, mlqa):
@@ -563,7 +568,7 @@ def test_what_is_adapted(directory):
     assert all(p.requires_grad for p in head.learner.parameters())
     assert not any(p.requires_grad for p in head.trunk.parameters()) and whole.trunk is None
     assert all(p.requires_grad for p in whole.learner.parameters())
-    assert (head.task, head.max_length) == ("qa", 64)
+    assert (head.classes, head.max_length) == ((), 64)
 
 
 def test_a_trained_span_model_gives_no_warning(directory):
@@ -595,7 +600,7 @@ def scored(encoder, corpus):
 
 def test_a_span_model_is_no_nli_classifier(directory):
     with pytest.warns(UserWarning, match="was not trained for NLI"):
-        assert encoders.nli(directory).task == "nli"
+        assert encoders.nli(directory).classes == corpora.LABELS
 
 
 def test_span_vectors_of_another_number(directories, tmp_path):
@@ -763,7 +768,7 @@ def test_an_answer_in_a_later_window_is_found(directory, mlqa):
             continue
         features = encoder.features(mlqa)
         last = encoder.tokenizer(context, add_special_tokens=False)["input_ids"][-2:]  # the passage's number, a stop
-        learner = Learner(Finder(*last), encoders.span_loss)
+        learner = Learner(Finder(*last), heads.span_loss)
         assert features.predict(learner, [row]) == [context.split()[-1]]
         ((*before, _),) = features.windows([row]).values()
         later += bool(before) and all(part.places[-2][1] < len(context) for part in before)
@@ -772,16 +777,10 @@ def test_an_answer_in_a_later_window_is_found(directory, mlqa):
     assert later == 3
 
 
-def test_the_best_possible_answers_are_the_right_ones_where_tokens_are_whole_words(directory, mlqa):
-    rows = list(range(40, 80))
-    told = encoders.qa(directory).features(mlqa).best_possible(rows)
-    assert told == [mlqa[row]["answers"]["text"][0] for row in rows]
-
-
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_scores_that_are_not_finite(directories, mlqa, value):
     features = encoders.qa(directories["bert"], adapt="all").features(mlqa)
-    learner = Learner(Finder(5, 6, value), encoders.span_loss)
+    learner = Learner(Finder(5, 6, value), heads.span_loss)
     complaint(lambda: features.predict(learner, [0, 1]), "not finite", "lower the inner or the outer rate")
 
 
@@ -869,7 +868,7 @@ def test_fine_tuning_writes_a_span_model_the_same_for_the_same_seed(tmp_path, ml
     for name, seed in (("a", 0), ("b", 0), ("c", 1))[: 3 if kind == "bert" else 2]:
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)
-            finetune.qa(start, few, tmp_path / name, numbers, seed)
+            finetune.train(start, few, tmp_path / name, numbers, seed)
             encoder = encoders.qa(tmp_path / name)
         made.append({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()})
     assert made[0] == made[1] and "model.safetensors" in made[0]
@@ -881,9 +880,18 @@ def test_fine_tuning_writes_a_span_model_the_same_for_the_same_seed(tmp_path, ml
 
 def test_fine_tuning_learns_from_all_windows(directory, mlqa, tmp_path, monkeypatch):
     given = []
-    monkeypatch.setattr(finetune, "_train", lambda model, tokenizer, rows, *_: given.extend(rows))
+
+    class Stopped(Exception):
+        pass
+
+    def trainer(*_, train_dataset, **__):
+        given.extend(train_dataset)
+        raise Stopped
+
+    monkeypatch.setattr("transformers.Trainer", trainer)
     some = mlqa.select(range(20))
-    finetune.qa(directory, some, tmp_path, finetune.Settings(1, 1e-3, max_length=64))
+    with pytest.raises(Stopped):
+        finetune.train(directory, some, tmp_path, finetune.Settings(1, 1e-3, max_length=64))
     features = encoders.qa(directory).features(some)
     expected = [window for found in features.windows(range(20)).values() for window in found]
     assert [(row["input_ids"], row["start_positions"], row["end_positions"]) for row in given] == [

@@ -32,6 +32,11 @@ socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = closed
 """
 
 
+def english(folder):
+    """The small MultiNLI, matched."""
+    return corpora.STAGE_TWO["MultiNLI"].rows(small_world.write_multinli(folder), splits="dev_matched")
+
+
 @pytest.mark.parametrize("directory", [TINY, CLASSIFIER, ANSWERS], ids=lambda path: path.name)
 def test_the_encoders_are_those_of_their_records(directory):
     record = json.loads((directory / "made.json").read_text())
@@ -113,8 +118,8 @@ def test_word_vectors_bring_translations_together():
 def test_finetune_trains_and_keeps_the_precision(tmp_path, dtype):
     encoder = small_world.write_encoder(tmp_path / "encoder", classifier=False)
     AutoModel.from_pretrained(encoder, dtype=dtype).save_pretrained(encoder)
-    corpus = corpora.multinli(small_world.write_multinli(tmp_path), ("dev_matched",))
-    finetune.nli(encoder, corpus, tmp_path / "out", finetune.Settings(epochs=2, rate=1e-2))
+    corpus = english(tmp_path)
+    finetune.train(encoder, corpus, tmp_path / "out", finetune.Settings(epochs=2, rate=1e-2))
     before, after = (safetensors.torch.load_file(path / "model.safetensors") for path in (encoder, tmp_path / "out"))
     after = {name.removeprefix("bert."): value for name, value in after.items()}
     moved = {name for name, value in before.items() if not torch.equal(value, after[name])}
@@ -126,9 +131,9 @@ def test_finetune_trains_and_keeps_the_precision(tmp_path, dtype):
 def test_finetuning_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
     """Bit for bit, also if the last checkpoint was not written to its end."""
     encoder = small_world.write_encoder(tmp_path / "encoder", classifier=False)
-    corpus = corpora.multinli(small_world.write_multinli(tmp_path), ("dev_matched",))
+    corpus = english(tmp_path)
     settings = finetune.Settings(epochs=3, rate=1e-2, batch_size=4)
-    finetune.nli(encoder, corpus, tmp_path / "whole", settings)
+    finetune.train(encoder, corpus, tmp_path / "whole", settings)
     steps = -(-len(corpus) // 4) * 3
     real, done = transformers.Trainer.training_step, []
 
@@ -141,12 +146,12 @@ def test_finetuning_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
     monkeypatch.setattr(transformers.Trainer, "training_step", interrupted)
     kept = tmp_path / "checkpoints"
     with pytest.raises(KeyboardInterrupt):
-        finetune.nli(encoder, corpus, tmp_path / "again", settings, checkpoints=kept)
+        finetune.train(encoder, corpus, tmp_path / "again", settings, checkpoints=kept)
     last, before = sorted(kept.glob("checkpoint-*"), key=lambda path: -int(path.name.split("-")[1]))
     (last / "trainer_state.json").unlink()
     left = steps - int(before.name.split("-")[1])
     done.clear()
-    finetune.nli(encoder, corpus, tmp_path / "again", settings, checkpoints=kept)
+    finetune.train(encoder, corpus, tmp_path / "again", settings, checkpoints=kept)
     assert len(done) == left < steps
     ours, theirs = (safetensors.torch.load_file(tmp_path / name / "model.safetensors") for name in ("again", "whole"))
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
@@ -154,8 +159,8 @@ def test_finetuning_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
 
 def test_finetuning_a_part_and_with_frozen_word_vectors(tmp_path, capsys):
     encoder = small_world.write_encoder(tmp_path / "encoder", classifier=False)
-    corpus = corpora.multinli(small_world.write_multinli(tmp_path), ("dev_matched",))
-    finetune.nli(encoder, corpus, tmp_path / "out", finetune.Settings(2, 1e-2, 4, freeze_embeddings=True, bf16=True))
+    corpus = english(tmp_path)
+    finetune.train(encoder, corpus, tmp_path / "out", finetune.Settings(2, 1e-2, 4, freeze_embeddings=True, bf16=True))
     before, after = (safetensors.torch.load_file(path / "model.safetensors") for path in (encoder, tmp_path / "out"))
     words = "embeddings.word_embeddings.weight"
     assert torch.equal(before[words], after[f"bert.{words}"])
@@ -190,8 +195,8 @@ def test_fine_tuning_in_bf16_loses_no_update(tmp_path, monkeypatch):
 
     monkeypatch.setattr(transformers.Trainer, "train", watched)
     encoder = small_world.write_encoder(tmp_path / "encoder")
-    corpus = corpora.multinli(small_world.write_multinli(tmp_path), ("dev_matched",))
-    finetune.nli(encoder, corpus, tmp_path / "out", finetune.Settings(1, 3e-7, 9, freeze_embeddings=True, bf16=True))
+    corpus = english(tmp_path)
+    finetune.train(encoder, corpus, tmp_path / "out", finetune.Settings(1, 3e-7, 9, freeze_embeddings=True, bf16=True))
     assert dtypes == {torch.float32}
     before, after = (safetensors.torch.load_file(path / "model.safetensors") for path in (encoder, tmp_path / "out"))
     weights = [name for name in before if "layer" in name and not name.endswith("key.bias")]
@@ -204,9 +209,9 @@ def test_paths_of_home_are_understood(tmp_path, monkeypatch):
     """All of them before the training, which may take days, and none of them as a folder that is called `~`."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(small_world.write_encoder(tmp_path / "encoder").parent)
-    corpus = corpora.multinli(small_world.write_multinli(tmp_path), ("dev_matched",)).select(range(4))
+    corpus = english(tmp_path).select(range(4))
     settings = finetune.Settings(1, 1e-3)
-    finetune.nli("~/encoder", corpus, "~/out", settings, checkpoints="~/kept")
+    finetune.train("~/encoder", corpus, "~/out", settings, checkpoints="~/kept")
     assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {"encoder", "out", "kept"}
     encoders.nli("~/out")
 
@@ -241,7 +246,7 @@ def test_commands_that_make_a_directory(tmp_path, capsys, monkeypatch):
 def test_finetuning_what_is_not_there(tmp_path):
     corpus = corpora.mini_nli(["en"], ["dev"])
     complaint(
-        lambda: finetune.nli(tmp_path / "none", corpus, tmp_path / "out", finetune.TOY["nli"]), "none", "config.json"
+        lambda: finetune.train(tmp_path / "none", corpus, tmp_path / "out", finetune.TOY["nli"]), "none", "config.json"
     )
     assert not (tmp_path / "out").exists()
 

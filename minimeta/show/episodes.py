@@ -22,7 +22,7 @@ from ..errors import InputError
 from ..studies.methods import METHODS, Cell, cells
 from ..studies.recipes import sampler_for, settings_for
 from ..tasks import Episode, Sampler
-from ..text.corpora import LABELS
+from ..text.corpora import classes_of
 from ..text.languages import FAMILIES, LANGUAGES, check, ordered
 from ..trees import TaskTree
 from .style import (
@@ -152,7 +152,7 @@ class EpisodeBrowser(ipywidgets.VBox):
         self.dev = (columns["split"] == "dev").to_numpy()
         english = columns[columns["language"] == "en"]
         self.english = dict(zip(english["pair"], english.index, strict=True))  # the translation of each pair
-        self.classes = getattr(corpus.features.get("label"), "names", LABELS)
+        self.classes = classes_of(corpus)
         # A choice that comes back is at hand; the oldest ones make room.
         self.sampler, self.seen = lru_cache(maxsize=8)(self._sampler), lru_cache(maxsize=16)(self._seen)
 

@@ -19,8 +19,8 @@ from ..outer import evaluate, meta_train
 from ..tasks import Sampler
 from ..text import identity
 from ..text.corpora import TASKS, task_of
-from ..text.encoders import Features
 from ..text.episodes import encode, encoded, rows_of, sampler, target_episodes
+from ..text.features import Features
 from ..text.languages import LANGUAGES
 from ..text.metrics import METRICS
 from . import checkpoints

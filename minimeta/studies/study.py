@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from ..inner import check_chunk
 from ..text import corpora, encoders, identity, phrases
 from ..text.corpora import TASKS
 from ..text.episodes import columns
+from ..text.features import Features
 from ..text.languages import LANGUAGES
 from . import jobs, recipes
 from .checkpoints import FREE
@@ -379,15 +380,16 @@ def _read(task: str, data: str | None, stamp: Any) -> Any:
     return {"nli": corpora.nli, "qa": corpora.qa}[task](data)
 
 
-def _features(world: World, adapt: Any, max_length: int) -> encoders.Features:
+def _features(world: World, adapt: Any, max_length: int) -> Features:
     """Kept in each worker from run to run, unless a file has changed: trunk features are costly."""
     name = world.encoder or data_directory() / TINY[world.task]
     return _loaded(world, name, adapt, max_length, _stamp(name), _data_stamp(world.task, world.data))
 
 
 @lru_cache(maxsize=2)
-def _loaded(world: World, name: str | Path, adapt: Any, max_length: int, *stamps: Any) -> encoders.Features:
-    load = {"nli": encoders.nli, "qa": encoders.qa}[world.task]
+def _loaded(world: World, name: str | Path, adapt: Any, max_length: int, *stamps: Any) -> Features:
+    classes = corpora.corpus_of(world.task, world.data).classes
+    load = partial(encoders.nli, classes=classes) if classes else encoders.qa
     encoder = load(name, adapt, max_length, bf16=world.bf16).to(_device())
     return encoder.features(_corpus(world), world.cache)
 

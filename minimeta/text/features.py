@@ -8,9 +8,10 @@ from __future__ import annotations
 import hashlib
 import shutil
 import time
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +24,10 @@ from ..files import expanded, whole_file
 from ..inner import Learner
 from ..tasks import Batch
 from ..threads import threads_for
-from .episodes import columns
-from .spans import Window, best_possible, best_spans, first_answer, training_window, windows
+from .corpora import classes_of
+from .episodes import columns, rows_of
+from .heads import padded
+from .spans import Window, best_spans, first_answer, training_window, windows
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -32,27 +35,25 @@ if TYPE_CHECKING:
 _TOGETHER, _STEP = 8, 16  # rows in a batch of the trunk, and the tokens that its lengths are a multiple of
 _SCORED = 32  # windows that are scored together
 
+Key = tuple[int, int]
+"""An example: a row of the corpus, and the number of its window (0 for a pair)."""
+
 
 @dataclass(frozen=True)
 class Encoder:
     """An encoder ready for episodes: `learner` holds what is adapted, `trunk` what is not (None: nothing).
 
-    `task` is a key of TASKS. `features(corpus)` turns row numbers of a corpus into the batches that the learner takes.
+    `classes` are the names of what it tells apart, in the order of its logits; without them it finds answers.
+    `features(corpus)` turns row numbers of a corpus into the batches that the learner takes.
     """
 
     name: str
-    task: str
+    classes: tuple[str, ...]
     learner: Learner
     trunk: nn.Module | None
     tokenizer: Any
     max_length: int
-    token_types: int
     bf16: bool = False
-
-    @property
-    def width(self) -> int:
-        """The numbers in a hidden state, H."""
-        return self.trunk.embeddings.word_embeddings.embedding_dim
 
     def to(self, device: str) -> Encoder:
         """Move the encoder to a device, in place."""
@@ -65,8 +66,12 @@ class Encoder:
         """The rows of `corpus` as batches; computed when first asked for and kept.
 
         With `cache`, a directory, the trunk's output is read from there as far as `Features.keep` has written it.
+        Raises InputError if the corpus has other classes than the encoder.
         """
-        return (PairFeatures if self.task == "nli" else SpanFeatures)(self, corpus, cache)
+        if (theirs := classes_of(corpus)) != self.classes:
+            ours, theirs = (", ".join(classes) or "places of answers" for classes in (self.classes, theirs))
+            raise InputError(f"{self.name} was loaded for {ours}, the corpus has {theirs}; load an encoder for these.")
+        return (PairFeatures if self.classes else SpanFeatures)(self, corpus, cache)
 
 
 class Features:
@@ -82,11 +87,17 @@ class Features:
         self.encoder, self.corpus = encoder, corpus
         self.cache = Path(expanded(cache)) if cache and encoder.trunk is not None else None
         self.seconds = 0.0  # spent so far on computing examples
-        self.rows: dict[Hashable, dict[str, Tensor]] = {}
-        self._kept: dict[Hashable, tuple[Any, int, int]] = {}  # a file's tensor, and the example's place in it
+        self.rows: dict[Key, dict[str, Tensor]] = {}
+        self._kept: dict[Key, tuple[Any, int, int]] = {}  # a file's tensor, and the example's place in it
         self._looked: set[tuple[str, str]] = set()
 
-    def batch(self, keys: Sequence[Hashable]) -> Batch:
+    def __getitem__(self, rows: Tensor) -> Batch:
+        keys, y = self._learned(rows.flatten().tolist())
+        batch = self.batch(keys)
+        batch["y"] = torch.tensor(y, device=batch["mask"].device)
+        return {name: value.unflatten(0, rows.shape) for name, value in batch.items()}
+
+    def batch(self, keys: Sequence[Key]) -> Batch:
         """The learner's inputs for examples named by their keys, (n, T, ...)."""
         start = time.perf_counter()
         if self.cache is not None:
@@ -113,10 +124,11 @@ class Features:
                 "trunk that is not adapted."
             )
         self.cache.mkdir(parents=True, exist_ok=True)
-        inside = (self._block(block) for block in dict.fromkeys(blocks))
+        inside = (self._keys(rows_of(self.corpus, *block)) for block in dict.fromkeys(blocks))
         missing = {path: keys for keys in inside if keys and not (path := self._path(keys)).exists()}
         tokens = sum(len(ids) for keys in missing.values() for ids in self._tokens(keys)[0])
-        size = tokens * self.encoder.width * (2 if self.encoder.bf16 else 4)
+        width = self.encoder.trunk.embeddings.word_embeddings.embedding_dim
+        size = tokens * width * (2 if self.encoder.bf16 else 4)
         free = shutil.disk_usage(self.cache).free
         examples = sum(map(len, missing.values()))
         say(f"Trunk features of {examples:,} examples ({tokens:,} tokens): {size / 1e9:.2f} GB in {self.cache}")
@@ -130,7 +142,7 @@ class Features:
             self._write(path, keys)
             self.seconds += time.perf_counter() - start
 
-    def _write(self, path: Path, keys: Sequence[Hashable]) -> None:
+    def _write(self, path: Path, keys: Sequence[Key]) -> None:
         from safetensors.torch import save_file
 
         self._compute(keys)
@@ -142,18 +154,16 @@ class Features:
             del self.rows[key]
         self._open(path, keys)
 
-    def _look(self, keys: Sequence[Any]) -> None:
+    def _look(self, keys: Sequence[Key]) -> None:
         """Open the files of the (language, split) that these keys are of, if they have not been looked for yet."""
-        known = columns(self.corpus)
-        rows = [_row(key) for key in keys]
-        for block in dict.fromkeys(zip(known["language"][rows], known["split"][rows], strict=True)):
-            if block not in self._looked:
-                self._looked.add(block)
-                path = self._path(inside := self._block(block))
-                if path.exists():
-                    self._open(path, inside)
+        known = columns(self.corpus).loc[[row for row, _ in keys], ["language", "split"]]
+        for block in set(known.itertuples(index=False, name=None)) - self._looked:
+            self._looked.add(block)
+            path = self._path(inside := self._keys(rows_of(self.corpus, *block)))
+            if path.exists():
+                self._open(path, inside)
 
-    def _open(self, path: Path, keys: Sequence[Hashable]) -> None:
+    def _open(self, path: Path, keys: Sequence[Key]) -> None:
         from safetensors import safe_open
 
         try:
@@ -161,11 +171,9 @@ class Features:
             hidden, ends = file.get_slice("hidden"), file.get_tensor("ends").tolist()
         except Exception as error:  # safetensors' own error has no public base beside Exception
             raise InputError(f"{path} cannot be read ({error}); delete it, and it is made again.") from None
-        self._kept.update(
-            (key, (hidden, start, end)) for key, start, end in zip(keys, [0, *ends[:-1]], ends, strict=True)
-        )
+        self._kept.update((key, (hidden, *place)) for key, place in zip(keys, pairwise([0, *ends]), strict=True))
 
-    def _item(self, key: Hashable) -> dict[str, Tensor]:
+    def _item(self, key: Key) -> dict[str, Tensor]:
         if key not in self._kept:
             item = self.rows[key]
         else:
@@ -173,12 +181,12 @@ class Features:
             item = {"hidden": hidden[start:end]}
         return {name: value.float() if value.is_floating_point() else value for name, value in item.items()}
 
-    def _path(self, keys: Sequence[Any]) -> Path:
+    def _path(self, keys: Sequence[Key]) -> Path:
         """A file name that tells what the trunk's output depends on: its weights, the tokens, how it is computed."""
         made = self._trunk_hash.copy()
-        for ids, types in zip(*self._typed(keys), strict=True):
+        for ids, types in zip(*self._tokens(keys), strict=True):
             made.update(np.array([len(ids), *ids, *types], np.int32).tobytes())
-        language, split = (columns(self.corpus)[name][_row(keys[0])] for name in ("language", "split"))
+        language, split = (columns(self.corpus)[name][keys[0][0]] for name in ("language", "split"))
         return self.cache / f"{language}-{split}-{made.hexdigest()[:16]}.safetensors"
 
     @cached_property
@@ -190,29 +198,16 @@ class Features:
             made.update(value.cpu().numpy().tobytes())
         return made
 
-    def _block(self, block: tuple[str, str]) -> list[Any]:
-        """The keys of all examples of a (language, split)."""
-        known = columns(self.corpus)
-        rows = known.index[(known["language"] == block[0]) & (known["split"] == block[1])].tolist()
-        return self._keys(rows)
-
-    def _keys(self, rows: Sequence[int]) -> list[Any]:
+    def _keys(self, rows: Sequence[int]) -> list[Key]:
         """The keys of all examples that rows of the corpus give."""
         raise NotImplementedError
 
-    def _typed(self, keys: Sequence[Any]) -> tuple[list[list[int]], list[list[int]]]:
-        """Token ids and token types of examples, the types 0 if the encoder does not tell them apart."""
-        tokens, types = self._tokens(keys)
-        if not types or self.encoder.token_types == 1:
-            types = [[0] * len(ids) for ids in tokens]
-        return tokens, types
-
-    def _compute(self, keys: Sequence[Hashable]) -> None:
+    def _compute(self, keys: Sequence[Key]) -> None:
         if not keys:
             return
         items = [
             {"input_ids": torch.tensor(ids), "token_type_ids": torch.tensor(types)}
-            for ids, types in zip(*self._typed(keys), strict=True)
+            for ids, types in zip(*self._tokens(keys), strict=True)
         ]
         if self.encoder.trunk is None:
             self.rows.update(zip(keys, items, strict=True))
@@ -237,39 +232,38 @@ class Features:
                 for i, row in zip(chosen, hidden.cpu(), strict=False):
                     self.rows[keys[i]] = {"hidden": row[: len(items[i]["input_ids"])].clone()}
 
-    def _shaped(self, keys: Sequence[Hashable], y: Tensor, rows: Tensor) -> Batch:
-        """The batch of a whole episode, in the shape of its row numbers."""
-        batch = self.batch(keys)
-        device = batch["mask"].device
-        return {name: value.unflatten(0, rows.shape) for name, value in batch.items()} | {"y": y.to(device)}
+    def _learned(self, rows: Sequence[int]) -> tuple[list[Key], list[Any]]:
+        """The example to learn from that each row gives, and what is to be learned of it."""
+        raise NotImplementedError
 
-    def _tokens(self, keys: Sequence[Any]) -> tuple[list[list[int]], list[list[int]]]:
+    def _tokens(self, keys: Sequence[Key]) -> tuple[list[list[int]], list[list[int]]]:
         """Token ids and token types of examples."""
         raise NotImplementedError
 
 
 class PairFeatures(Features):
-    """NLI: an example is a row, its premise and its hypothesis; `y` (m, n) are labels."""
+    """NLI: an example is a row's premise and hypothesis; `y` (m, n) are labels."""
 
     def __init__(self, encoder: Encoder, corpus: Dataset, cache: str | Path | None = None) -> None:
         super().__init__(encoder, corpus, cache)
         self.premises, self.hypotheses = corpus["premise"], corpus["hypothesis"]
-        self.labels = torch.tensor(corpus["label"][:])
+        self.labels = corpus["label"][:]
 
-    def __getitem__(self, rows: Tensor) -> Batch:
-        return self._shaped(rows.flatten().tolist(), self.labels[rows], rows)
+    def _learned(self, rows: Sequence[int]) -> tuple[list[Key], list[int]]:
+        return self._keys(rows), [self.labels[row] for row in rows]
 
-    def _keys(self, rows: Sequence[int]) -> list[int]:
-        return list(rows)
+    def _keys(self, rows: Sequence[int]) -> list[Key]:
+        return [(row, 0) for row in rows]
 
-    def _tokens(self, keys: Sequence[int]) -> tuple[list[list[int]], list[list[int]]]:
+    def _tokens(self, keys: Sequence[Key]) -> tuple[list[list[int]], list[list[int]]]:
         tokens = self.encoder.tokenizer(
-            [self.premises[row] for row in keys],
-            [self.hypotheses[row] for row in keys],
+            [self.premises[row] for row, _ in keys],
+            [self.hypotheses[row] for row, _ in keys],
             truncation="longest_first",
             max_length=self.encoder.max_length,
         )
-        return tokens["input_ids"], tokens.get("token_type_ids") or []
+        ids = tokens["input_ids"]
+        return ids, tokens.get("token_type_ids") or [[0] * len(each) for each in ids]
 
 
 class SpanFeatures(Features):
@@ -283,12 +277,10 @@ class SpanFeatures(Features):
         self.questions, self.contexts, self.answers = corpus["question"], corpus["context"], corpus["answers"]
         self._windows: dict[int, list[Window]] = {}
 
-    def __getitem__(self, rows: Tensor) -> Batch:
-        wanted = rows.flatten().tolist()
-        number = {row: training_window(found) for row, found in self.windows(wanted).items()}
-        keys = [(row, number[row]) for row in wanted]
-        spans = [[self._windows[row][part].start, self._windows[row][part].end] for row, part in keys]
-        return self._shaped(keys, torch.tensor(spans).reshape(*rows.shape, 2), rows)
+    def _learned(self, rows: Sequence[int]) -> tuple[list[Key], list[list[int]]]:
+        number = {row: training_window(found) for row, found in self.windows(rows).items()}
+        keys = [(row, number[row]) for row in rows]
+        return keys, [[self._windows[row][part].start, self._windows[row][part].end] for row, part in keys]
 
     def windows(self, rows: Sequence[int]) -> dict[int, list[Window]]:
         """The windows of each of these rows."""
@@ -329,39 +321,9 @@ class SpanFeatures(Features):
                     best[row] = (value, window.text(self.contexts[row], i, j))
         return [best[row][1] for row in rows]
 
-    def best_possible(self, rows: Sequence[int]) -> list[str]:
-        """The best answer to each of these rows that any learner could give, as text: see `spans.best_possible`."""
-        known = columns(self.corpus)["language"]
-        return [
-            best_possible(found, self.contexts[row], self.answers[row]["text"], known[row])
-            for row, found in self.windows(rows).items()
-        ]
-
-    def _keys(self, rows: Sequence[int]) -> list[tuple[int, int]]:
+    def _keys(self, rows: Sequence[int]) -> list[Key]:
         return [(row, number) for row, found in self.windows(rows).items() for number in range(len(found))]
 
-    def _tokens(self, keys: Sequence[tuple[int, int]]) -> tuple[list[list[int]], list[list[int]]]:
+    def _tokens(self, keys: Sequence[Key]) -> tuple[list[list[int]], list[list[int]]]:
         found = [self._windows[row][number] for row, number in keys]
         return [window.input_ids for window in found], [window.token_types for window in found]
-
-
-def padded(items: Sequence[dict[str, Tensor]], length: int | None = None) -> Batch:
-    """Examples (T_i, ...) as one batch (n, T, ...), in the order in which an encoder's modules take their inputs.
-
-    That is the first tensor, the attention mask, the rest. T is `length`, or else that of the longest example.
-    """
-    first, *rest = (
-        (name, nn.utils.rnn.pad_sequence([item[name] for item in items], batch_first=True)) for name in items[0]
-    )
-    lengths = torch.tensor([len(item[first[0]]) for item in items])
-    longest = int(lengths.max())
-    mask = (torch.arange(length or longest) < lengths[:, None]).long()
-    batch = dict([first, *rest])
-    if length and length > longest:
-        batch = {name: nn.functional.pad(value, (0, length - longest)) for name, value in batch.items()}
-    return {first[0]: batch.pop(first[0]), "mask": mask} | batch
-
-
-def _row(key: Any) -> int:
-    """The row of the corpus that an example is of."""
-    return key if isinstance(key, int) else key[0]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..files import expanded, whole_file
-from .corpora import LABELS
+from .corpora import classes_of
 from .encoders import load
 from .spans import first_answer, windows
 
@@ -42,7 +42,7 @@ PAPER = {"nli": Settings(epochs=3, rate=2e-5), "qa": Settings(epochs=2, rate=3e-
 """XLA-MAML, section 4.1: AdamW on MultiNLI and on SQuAD 1.1."""
 
 
-def nli(
+def train(
     encoder: str | Path,
     corpus: Dataset,
     out: str | Path,
@@ -50,71 +50,23 @@ def nli(
     seed: int = 0,
     checkpoints: str | Path | None = None,
 ) -> None:
-    """Fine-tune a Hugging Face encoder on the rows of an NLI corpus and write it, with its tokenizer, to `out`.
+    """Fine-tune a Hugging Face encoder on the rows of a corpus and write it, with its tokenizer, to `out`.
 
-    It is trained in float32 (or see `Settings.bf16`) and written in the precision that it came in. With `checkpoints`,
-    a directory, ten of them are written on the way, the last two kept, and training goes on from the last one there.
+    On NLI it learns the corpus's classes, on question answering all windows of the passages. It is trained in float32
+    (or see `Settings.bf16`) and written in the precision that it came in. With `checkpoints`, a directory, ten of them
+    are written on the way, the last two kept, and training goes on from the last one there.
     """
-    model, tokenizer = _load(encoder, seed, "nli")
-    model.config.id2label = dict(enumerate(LABELS))
-    model.config.label2id = {name: number for number, name in enumerate(LABELS)}
-
-    def tokens(rows: dict[str, Sequence[Any]]) -> dict[str, Any]:
-        return tokenizer(rows["premise"], rows["hypothesis"], truncation=True, max_length=settings.max_length)
-
-    kept = [name for name in corpus.column_names if name != "label"]
-    rows = corpus.map(tokens, batched=True, remove_columns=kept)
-    _train(model, tokenizer, rows, out, settings, seed, checkpoints)
-
-
-def qa(
-    encoder: str | Path,
-    corpus: Dataset,
-    out: str | Path,
-    settings: Settings,
-    seed: int = 0,
-    checkpoints: str | Path | None = None,
-) -> None:
-    """Fine-tune a Hugging Face encoder to find answers, on all windows of a corpus, and write it as `nli` does."""
-    from datasets import Dataset
-
-    model, tokenizer = _load(encoder, seed, "qa")
-    answers = [first_answer(told) for told in corpus["answers"]]
-    found = windows(
-        tokenizer, corpus["question"][:], corpus["context"][:], answers, settings.max_length, settings.max_length // 3
-    )
-    rows = [
-        {
-            "input_ids": window.input_ids,
-            "token_type_ids": window.token_types if model.config.type_vocab_size > 1 else [0] * len(window.input_ids),
-            "start_positions": window.start,
-            "end_positions": window.end,
-        }
-        for each in found
-        for window in each
-    ]
-    _train(model, tokenizer, Dataset.from_list(rows), out, settings, seed, checkpoints)
-
-
-def _load(encoder: str | Path, seed: int, task: str) -> tuple[Any, Any]:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*was not trained for")  # it is trained here
-        return load(str(encoder), seed=seed, task=task)
-
-
-def _train(
-    model: Any,
-    tokenizer: Any,
-    rows: Dataset,
-    out: str | Path,
-    settings: Settings,
-    seed: int,
-    checkpoints: str | Path | None,
-) -> None:
     import torch
     from transformers import AutoConfig, DataCollatorWithPadding, Trainer, TrainingArguments
     from transformers.utils import logging
 
+    classes = classes_of(corpus)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*was not trained for")  # it is trained here
+        model, tokenizer = load(str(encoder), classes, seed=seed)
+    if classes:
+        model.config.id2label = dict(enumerate(classes))
+        model.config.label2id = {name: number for number, name in enumerate(classes)}
     logging.disable_progress_bar()  # of each file that is written
     out, checkpoints = Path(expanded(out)), Path(expanded(checkpoints)) if checkpoints else None
     precision = AutoConfig.from_pretrained(model.name_or_path).dtype or model.dtype  # of the weights when written
@@ -140,13 +92,39 @@ def _train(
             seed=seed,
         ),
         data_collator=DataCollatorWithPadding(tokenizer),
-        train_dataset=rows,
+        train_dataset=(_pairs if classes else _windows)(corpus, tokenizer, settings.max_length),
     )
     if checkpoints:
         trainer.add_callback(_same_order(checkpoints, len(trainer.get_train_dataloader())))
     trainer.train(resume_from_checkpoint=_last_whole(checkpoints) if checkpoints else None)
     model.to(precision).save_pretrained(out)
     tokenizer.save_pretrained(out)
+
+
+def _pairs(corpus: Dataset, tokenizer: Any, max_length: int) -> Dataset:
+    def tokens(rows: dict[str, Sequence[Any]]) -> dict[str, Any]:
+        return tokenizer(rows["premise"], rows["hypothesis"], truncation=True, max_length=max_length)
+
+    return corpus.map(tokens, batched=True, remove_columns=[name for name in corpus.column_names if name != "label"])
+
+
+def _windows(corpus: Dataset, tokenizer: Any, max_length: int) -> Dataset:
+    from datasets import Dataset
+
+    answers = [first_answer(told) for told in corpus["answers"]]
+    found = windows(tokenizer, corpus["question"][:], corpus["context"][:], answers, max_length, max_length // 3)
+    return Dataset.from_list(
+        [
+            {
+                "input_ids": window.input_ids,
+                "token_type_ids": window.token_types,
+                "start_positions": window.start,
+                "end_positions": window.end,
+            }
+            for each in found
+            for window in each
+        ]
+    )
 
 
 def _last_whole(checkpoints: Path) -> str | None:

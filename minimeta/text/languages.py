@@ -5,10 +5,10 @@ Which languages a corpus has is the corpus's to say (see `corpora.CORPORA`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ..errors import InputError
+from ..errors import InputError, some
 from ..trees import TaskTree
 
 
@@ -67,12 +67,17 @@ FAMILIES = TaskTree.nest(
 """All 15 languages, with vi, th, zh, tr, ar and sw each in a family of its own."""
 
 
-def check(codes: Iterable[str]) -> tuple[str, ...]:
-    """The codes (or the one code) as a tuple; raises InputError for one that is not known."""
+def check(codes: Iterable[str], there: Sequence[str] | None = None, where: str = "") -> tuple[str, ...]:
+    """The codes (or the one code) as a tuple.
+
+    Raises InputError for one that is not known, or that is not among those that are `there` in what `where` names.
+    """
     codes = (codes,) if isinstance(codes, str) else tuple(codes)
     for code in codes:
         if not isinstance(code, str) or code not in LANGUAGES:
             raise InputError(f"Unknown language {code!r}; the languages are {', '.join(sorted(LANGUAGES))}.")
+    if there is not None and (lacking := [code for code in codes if code not in there]):
+        raise InputError(f"{where} has no {some(lacking)}; it has {', '.join(there)}.")
     return codes
 
 

@@ -20,14 +20,6 @@ import numpy as np
 
 from ..errors import InputError
 
-
-def accuracy(predicted: Sequence[int], label: Sequence[int]) -> float:
-    """The share of predictions that are right, in percent."""
-    if len(predicted) != len(label) or not len(label):
-        raise InputError(f"Cannot score {len(predicted)} predictions against {len(label)} labels.")
-    return float(np.mean(np.asarray(predicted) == np.asarray(label)) * 100)
-
-
 ARTICLES = {
     "en": "a an the",
     "es": "un una unos unas el la los las",

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from .metrics import exact_match, f1
 
 LONGEST = 30
 """Tokens that an answer may have when it is read from scores."""
@@ -109,30 +108,6 @@ def training_window(found: Sequence[Window]) -> int:
         return min(window.start - of[0], of[-1] - window.end) if window.end else -1
 
     return max(range(len(found)), key=around)
-
-
-def best_possible(
-    found: Sequence[Window], context: str, answers: Sequence[str], language: str, longest: int = LONGEST
-) -> str:
-    """What a model that knows the answer could say: of all spans of at most `longest` tokens, the nearest in F1.
-
-    It is not always right, for an answer may begin or end inside a token, or have more tokens than may be read off.
-    """
-    for window in found:  # nearly always, the tokens that the answer overlaps are the best
-        if window.end and window.end - window.start < longest:
-            said = window.text(context, window.start, window.end)
-            if exact_match(said, answers, language):
-                return said
-    spans = {
-        window.text(context, start, end)
-        for window in found
-        for start, place in enumerate(window.places)
-        for end in range(start, min(start + longest, len(window.places)))
-        if place is not None and window.places[end] is not None
-    }
-    return max(
-        sorted(spans) or [""], key=lambda said: (exact_match(said, answers, language), f1(said, answers, language))
-    )
 
 
 def best_spans(scores: Tensor, inside: Tensor, longest: int = LONGEST, k: int = 1) -> tuple[Tensor, Tensor, Tensor]:

@@ -49,7 +49,7 @@ from minimeta.grouping import alone, fixed_tree
 from minimeta.inner import InnerLoop, Learner, cross_entropy
 from minimeta.outer import meta_train
 from minimeta.tasks import Batch, Episode
-from minimeta.text import encoders
+from minimeta.text import heads
 from minimeta.text.languages import PHYLOGENY, all_but
 
 TASKS = [f"{language}/genre {genre}" for language in all_but("de") for genre in range(10)]
@@ -194,10 +194,10 @@ def mbert(device: str) -> BertForSequenceClassification:
 def split(model: BertForSequenceClassification, adapt: str = "head") -> tuple[Learner, nn.Module]:
     """The learner and the trunk, as `encoders.nli` makes them of a directory."""
     layers = model.bert.encoder.layer
-    trunk = encoders.Trunk(model.bert.embeddings, nn.ModuleList(layers[:-1]))
-    head = encoders.Head(layers[-1], model.bert.pooler, model.classifier)
+    trunk = heads.Trunk(model.bert.embeddings, nn.ModuleList(layers[:-1]))
+    head = heads.Head(layers[-1], model.bert.pooler, model.classifier)
     trunk.requires_grad_(adapt == "all")
-    return Learner(head if adapt == "head" else encoders._Whole(trunk, head), cross_entropy), trunk
+    return Learner(head if adapt == "head" else heads.Whole(trunk, head), cross_entropy), trunk
 
 
 def tree_tasks(count: int) -> list[str]:

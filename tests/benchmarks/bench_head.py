@@ -40,6 +40,7 @@ from minimeta.inner import Learner, adapt, cross_entropy, query_losses
 from minimeta.reference import adapt_with_higher
 from minimeta.tasks import Batch, Episode
 from minimeta.text import encoders
+from minimeta.text.features import Features
 from minimeta.text.languages import PHYLOGENY
 
 TASKS, SHOTS, LENGTH, STEPS, RATE = PHYLOGENY.leaves, 3, 48, 4, 0.05
@@ -81,7 +82,7 @@ def methods(folder: Path) -> tuple[dict[str, Method], str]:
     learner, grouping = encoder.learner, fixed_tree(PHYLOGENY)
     head = list(learner.parameters())
 
-    def episode_of(features: encoders.Features) -> Episode:
+    def episode_of(features: Features) -> Episode:
         return Episode(TASKS, (features[ROWS[:, :SHOTS]],), features[ROWS[:, SHOTS:]])
 
     cached = episode_of(encoder.features(corpus))

@@ -67,7 +67,7 @@ def measure(seed: int, out: Path) -> dict:
     if not classifier.exists():
         pretrain.pretrain(tiny, seed)
         pretrained = time.perf_counter()
-        finetune.nli(tiny, corpora.mini_nli(["en"], ["train"]), classifier, finetune.TOY["nli"], seed)
+        finetune.train(tiny, corpora.mini_nli(["en"], ["train"]), classifier, finetune.TOY["nli"], seed)
         print(f"seed {seed}: {pretrained - start:.0f} s, then {time.perf_counter() - pretrained:.0f} s", flush=True)
     features = encoders.nli(classifier).features(corpora.nli())
     baseline = recipes.cells(["baseline"], ["de"])[0]

@@ -52,7 +52,7 @@ parser.add_argument("encoder")
 parser.add_argument("--data", required=True)
 options = parser.parse_args()
 
-xnli = corpora.xnli(options.data, splits=["dev"]).to_pandas()
+xnli = corpora.CORPORA["XNLI"].rows(options.data, splits=["dev"]).to_pandas()
 english = xnli[xnli["language"] == "en"].reset_index(drop=True)
 for seed in range(3):
     print("XNLI en, hypothesis alone: {:.1f} % [{:.1f}, {:.1f}]".format(*hypothesis_alone(english, seed)))
@@ -67,7 +67,7 @@ print(pd.DataFrame(lines).to_string())
 
 tokenizer = AutoTokenizer.from_pretrained(options.encoder)
 lines, corners = {}, []
-for code, rows in corpora.mlqa(options.data, splits=["dev"]).to_pandas().groupby("language"):
+for code, rows in corpora.CORPORA["MLQA"].rows(options.data, splits=["dev"]).to_pandas().groupby("language"):
     told = [(answer["text"][0], answer["answer_start"][0]) for answer in rows["answers"]]
     found = [places(context, text) for context, (text, _) in zip(rows["context"], told, strict=True)]
     again = [at for at in zip(found, told, strict=True) if len(at[0]) > 1]

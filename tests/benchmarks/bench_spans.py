@@ -16,7 +16,29 @@ import pandas as pd
 from minimeta.text import corpora
 from minimeta.text.encoders import load
 from minimeta.text.metrics import exact_match, f1
-from minimeta.text.spans import best_possible, first_answer, training_window, windows
+from minimeta.text.spans import LONGEST, Window, first_answer, training_window, windows
+
+
+def best_possible(found: list[Window], context: str, answers: list[str], language: str, longest: int = LONGEST) -> str:
+    """What a model that knows the answer could say: of all spans of at most `longest` tokens, the nearest in F1.
+
+    It is not always right, for an answer may begin or end inside a token, or have more tokens than may be read off.
+    """
+    for window in found:  # nearly always, the tokens that the answer overlaps are the best
+        if window.end and window.end - window.start < longest:
+            said = window.text(context, window.start, window.end)
+            if exact_match(said, answers, language):
+                return said
+    spans = {
+        window.text(context, start, end)
+        for window in found
+        for start, place in enumerate(window.places)
+        for end in range(start, min(start + longest, len(window.places)))
+        if place is not None and window.places[end] is not None
+    }
+    return max(
+        sorted(spans) or [""], key=lambda said: (exact_match(said, answers, language), f1(said, answers, language))
+    )
 
 
 def cause(context: str, answer: tuple[int, int], first: tuple[int, int], last: tuple[int, int]) -> str:
@@ -30,9 +52,10 @@ parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("encoder")
 parser.add_argument("--data", required=True)
 options = parser.parse_args()
-_, tokenizer = load(options.encoder, task="qa")
-real = {code: part for code, part in corpora.mlqa(options.data, splits=["dev"]).to_pandas().groupby("language")}
-real["SQuAD"] = corpora.squad(options.data, ["dev"]).to_pandas()
+_, tokenizer = load(options.encoder, ())
+mlqa = corpora.CORPORA["MLQA"].rows(options.data, splits=["dev"])
+real = {code: part for code, part in mlqa.to_pandas().groupby("language")}
+real["SQuAD"] = corpora.STAGE_TWO["SQuAD"].rows(options.data, splits=["dev"]).to_pandas()
 lines, examples, total = [], {}, Counter()
 for name, part in real.items():
     language = part["language"].iloc[0]

@@ -18,6 +18,7 @@ from minimeta.otd import grow
 from minimeta.show.similarity import average_linkage
 from minimeta.sketch import task_gradients
 from minimeta.text import corpora, encoders
+from minimeta.text.features import Features
 from minimeta.text.languages import FAMILIES, LANGUAGES
 from minimeta.trees import TaskTree
 
@@ -73,7 +74,7 @@ def draw(table, language: str, genre: str, count: int, shared: bool) -> np.ndarr
     return rows[np.random.default_rng(key).permutation(len(rows))[:count]]
 
 
-def gradient(features: encoders.Features, rows: torch.Tensor) -> np.ndarray:
+def gradient(features: Features, rows: torch.Tensor) -> np.ndarray:
     learner = features.encoder.learner
     theta = {name: p.detach()[None] for name, p in learner.named_parameters() if p.requires_grad}
     return task_gradients(learner, theta, [0], features[rows])

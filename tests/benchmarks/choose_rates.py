@@ -21,6 +21,7 @@ import torch
 from minimeta.files import data_directory
 from minimeta.studies import recipes
 from minimeta.text import corpora, encoders
+from minimeta.text.features import Features
 
 METHODS = (
     "x-maml",
@@ -75,7 +76,7 @@ def main() -> None:
 
 def measure(
     cell: recipes.Cell,
-    features: encoders.Features,
+    features: Features,
     scale: str,
     numbers: dict[str, float],
     key: tuple,

@@ -1,0 +1,172 @@
+"""What readers of official archives have in common: tables, pairs and questions, and what may be wrong with them.
+
+The readers themselves stand beside their corpora in `corpora`, and what rows hold is said there.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import unicodedata
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import InputError, some
+from ..files import archived
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Row = dict[str, Any]
+_FILLED = ("sentence1", "sentence2", "genre", "promptID", "pairID")
+PAIR = ("gold_label", *_FILLED)
+"""The columns of XNLI and MultiNLI that are read."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a reader reads: its corpus's name, archive, languages and classes, and the path that was given.
+
+    The path is the archive, the directory that it unpacks to, or one that holds either (see `files.archived`).
+    """
+
+    name: str
+    archive: str
+    languages: tuple[str, ...]
+    classes: tuple[str, ...]
+    path: Path
+
+    def where(self, split: str) -> str:
+        """A split in an error."""
+        return f"{self.name}'s {split} split in {self.path}"
+
+    def has(self, name: str) -> bool:
+        """Whether the archive has a file."""
+        return archived(self.path, self.archive, name) is not None
+
+    def file(self, name: str) -> bytes:
+        """A file that the archive must have."""
+        content = archived(self.path, self.archive, name)
+        if content is None:
+            raise InputError(f"{self.path} has no {name}; this split is missing there, get the whole archive.")
+        return content
+
+    def unreadable(self, name: str, reason: str) -> InputError:
+        """The error for a file that is not in its layout."""
+        return InputError(f"{name} in {self.path} cannot be read ({reason.splitlines()[0]}); get the archive again.")
+
+    def table(self, name: str, split: str, columns: Sequence[str]) -> pd.DataFrame:
+        """The columns of a file with a split, .jsonl or .tsv."""
+        import pandas as pd
+
+        content = self.file(name)
+        try:
+            if name.endswith(".jsonl"):
+                # Not by pandas, which drops half a character without a word.
+                table = pd.DataFrame([json.loads(line) for line in content.splitlines() if line.strip()], dtype=object)
+            else:
+                table = pd.read_csv(io.BytesIO(content), sep="\t", quoting=3, keep_default_na=False, dtype=str)
+        except (ValueError, pd.errors.ParserError) as error:
+            raise self.unreadable(name, str(error)) from None
+        if lacking := sorted(set(columns) - set(table.columns)):
+            raise InputError(f"{self.where(split)} lacks the column {some(lacking)}; it must have the official layout.")
+        return table[list(columns)]
+
+
+def pairs(source: Source, table: pd.DataFrame, split: str) -> Iterator[Row]:
+    """The rows of a table with a column `language` and those of PAIR; labels become positions in the classes."""
+    where, classes = source.where(split), source.classes
+    for number, row in enumerate(table.to_dict("records"), 1):
+        for found in map(row.get, _FILLED):
+            if found is None or found != found or (isinstance(found, str) and not found.strip()):  # nan is not itself
+                raise InputError(f"{where} breaks off in row {number}; get the archive again.")
+        label, here = str(row["gold_label"]), f"Row {number} of {where}"
+        if label not in classes:
+            raise InputError(f"{where} has the label {label!r}; the labels are {', '.join(classes)}.")
+        yield {
+            "language": row["language"],
+            "genre": _text(row["genre"], here),
+            "split": split,
+            "premise": _text(row["sentence1"], here),
+            "hypothesis": _text(row["sentence2"], here),
+            "label": classes.index(label),
+            "pair": f"{split}/{_text(str(row['pairID']), here)}",
+            "premise_id": f"{split}/{_text(str(row['promptID']), here)}",
+        }
+
+
+def questions(source: Source, name: str, language: str, split: str) -> Iterator[Row]:
+    """The questions of a file in SQuAD's layout, every answer looked up in its passage."""
+    content = source.file(name)
+    try:
+        paragraphs = [paragraph for article in json.loads(content)["data"] for paragraph in article["paragraphs"]]
+        asked = [
+            (number, paragraph["context"], each["id"], each["question"], each["answers"])
+            for number, paragraph in enumerate(paragraphs)
+            for each in paragraph["qas"]
+        ]
+        places = [[(told["text"], told["answer_start"]) for told in answers] for *_, answers in asked]
+    except (ValueError, KeyError, TypeError) as error:
+        raise source.unreadable(name, f"{type(error).__name__}: {error}") from None
+    unanswered = []
+    for (number, context, identity, question, _), answers in zip(asked, places, strict=True):
+        where = f"Question {identity!r} of {name} in {source.path}"
+        for text in (str(identity), context, *(text for text, _ in answers)):
+            _text(text, where)
+        for text, start in answers:
+            there = context[max(start, 0) : start + len(text)] if isinstance(start, int) else "nothing"
+            if text != there or start < 0:
+                raise InputError(
+                    f"The answer {text!r} to question {identity} of {name} in {source.path} does not stand at {start} "
+                    f"in its passage, there is {there!r}; get the archive again."
+                )
+        told = [(text, start) for text, start in answers if text.strip()]
+        if not told:
+            unanswered.append(identity)
+            continue
+        yield {
+            "language": language,
+            "genre": "wikipedia",
+            "split": split,
+            "pair": f"{split}/{identity}",
+            "passage_id": f"{split}/{language}/{number}",
+            "context": context,
+            "question": _text(question, where),
+            "answers": {"text": [text for text, _ in told], "answer_start": [start for _, start in told]},
+        }
+    if unanswered:
+        warnings.warn(
+            f"{len(unanswered)} of {len(asked)} questions of {name} have no answer and were left out; the first is "
+            f"{unanswered[0]}.",
+            stacklevel=2,
+        )
+
+
+def joined(pairs: Sequence[str], passages: Sequence[str]) -> list[str]:
+    """A name for each row, the same for rows that are joined by a chain of equal pairs and equal passages."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    (names, pair), (_, passage) = (np.unique(values, return_inverse=True) for values in (pairs, passages))
+    size = len(names) + len(passage)
+    graph = coo_array((np.ones(len(pair)), (pair, passage + len(names))), shape=(size, size))
+    part = connected_components(graph, directed=False)[1][pair]
+    first = np.unique(part, return_index=True)[1]
+    return [pairs[place] for place in first[part]]
+
+
+def _text(text: Any, where: str) -> str:
+    """A text of an archive, in NFC; raises InputError for what is no text or cannot be written as UTF-8."""
+    if not isinstance(text, str):
+        raise InputError(f"{where} has {text!r} where a text should be; get the archive again.")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        half = text[error.start : error.end]
+        raise InputError(f"{where} has half a character, {half!r}, in a text; get the archive again.") from None
+    return unicodedata.normalize("NFC", text)
