@@ -155,7 +155,7 @@ def _threads(most: int = 4) -> None:
 
 
 def _methods(options: argparse.Namespace) -> None:
-    from .studies.recipes import METHODS
+    from .studies.methods import METHODS
 
     for name, method in METHODS.items():
         controls = f"  controls: {', '.join(method.controls)}" if method.controls else ""
@@ -163,10 +163,11 @@ def _methods(options: argparse.Namespace) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from .studies import recipes, study
+    from .studies import study
+    from .studies.methods import cells
 
     targets = list(dict.fromkeys(options.target))
-    chosen = recipes.cells(options.methods, targets, options.aux)
+    chosen = cells(options.methods, targets, options.aux)
     runs = [
         study.Run(cell, seed, (cell.target,) if cell.target else tuple(targets))
         for seed in range(_seeds(options))
@@ -195,7 +196,7 @@ def _transfer(options: argparse.Namespace) -> None:
 
 def _of_kinds(runs: Sequence[Any], options: argparse.Namespace) -> list[Any]:
     """The runs with the tests that were asked for."""
-    from .studies.recipes import KINDS
+    from .studies.methods import KINDS
 
     unknown = [kind for kind in options.kinds or () if kind not in KINDS]
     if unknown:
@@ -214,11 +215,11 @@ def _study(options: argparse.Namespace, runs: Sequence[Any], targets: Sequence[s
     """Check everything, do the runs, print the tables: also of a study that was stopped, as far as it got."""
     from tqdm.auto import tqdm
 
-    from .studies import comparisons, report, study
+    from .studies import comparisons, jobs, report, study
 
     world = _world(options, options.task, options.data, options.encoder)
     if options.task == "nli":
-        _warn_of_rates(options.scale, targets)
+        _warn_of_rates(options.scale, runs, targets)
     what = f"{options.scale} scale, {world.shared['data']}"
     print(f"{what}, targets {', '.join(targets)}, seeds 0 to {options.seeds - 1}")
 
@@ -233,7 +234,7 @@ def _study(options: argparse.Namespace, runs: Sequence[Any], targets: Sequence[s
             print(f"No run was finished; what was begun goes on from its checkpoints in {folder}")
 
     try:
-        with study.engine(options.scheduler):
+        with jobs.engine(options.scheduler):
             study.run(runs, folder, world, options.workers, options.threads, partial(tqdm, desc="runs", disable=None))
     except study.AtWork:
         raise  # what is in the folder is that process's to show
@@ -259,11 +260,12 @@ def _world(options: argparse.Namespace, task: str, data: str | None, encoder: st
     )
 
 
-def _warn_of_rates(scale: str, targets: Sequence[str]) -> None:
+def _warn_of_rates(scale: str, runs: Sequence[Any], targets: Sequence[str]) -> None:
     """Say so if rates were chosen on a target."""
-    from .studies.recipes import RATES_CHOSEN_ON
+    from .studies.methods import METHODS
 
-    seen = [code for code in targets if code in RATES_CHOSEN_ON]
+    chosen_on = {code for run in runs for code in METHODS[run.cell.method].chosen_on}
+    seen = [code for code in targets if code in chosen_on]
     if scale == "small" and seen:
         print(f"minimeta: the rates of small scale were chosen on {', '.join(seen)}; choose others to be fair to it.")
 
@@ -272,7 +274,7 @@ def _reproduce(options: argparse.Namespace) -> None:
     """Do what is missing of a table's runs and show the table: also of one that was stopped, as far as it got."""
     from tqdm.auto import tqdm
 
-    from .studies import reproduce, study
+    from .studies import jobs, reproduce, study
 
     known = reproduce.table(options.table)
     folder = Path(options.out or f"runs/reproduce-{options.table}")
@@ -284,7 +286,7 @@ def _reproduce(options: argparse.Namespace) -> None:
     targets = options.targets or [code for code in known.targets if all(code in there for there in tested)]
     grid = reproduce.grid(options.table, targets, range(_seeds(options)))
     if "nli" in grid:
-        _warn_of_rates(options.scale, targets)
+        _warn_of_rates(options.scale, grid["nli"], targets)
     count = sum(map(len, grid.values()))
     print(f"{known.title}: {options.scale} scale, targets {', '.join(targets)}, {count} runs")
 
@@ -297,7 +299,7 @@ def _reproduce(options: argparse.Namespace) -> None:
 
     failures = []
     try:
-        with study.engine(options.scheduler):
+        with jobs.engine(options.scheduler):
             for task, runs in grid.items():
                 progress = partial(tqdm, desc=f"{task} runs", disable=None)
                 try:

@@ -19,7 +19,7 @@ import torch
 import minimeta.__main__ as cli
 from minimeta.files import data_directory
 from minimeta.studies import recipes
-from minimeta.studies.recipes import METHODS
+from minimeta.studies.methods import KINDS, METHODS
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +137,7 @@ def test_the_table_says_scale_targets_and_seeds(finished):
     first = said.splitlines()[0]
     assert "toy scale" in first and "de, zh" in first and "seeds 0 to 1" in first
     for target in ("de", "zh"):
-        for kind in recipes.KINDS:
+        for kind in KINDS:
             assert f"{target}, {kind}: test accuracy in %, mean ± sd over seeds" in said
 
 

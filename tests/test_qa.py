@@ -23,7 +23,7 @@ from minimeta.clusters import task_losses
 from minimeta.grouping import alone
 from minimeta.inner import Learner, adapt, adapt_with_higher
 from minimeta.studies import comparisons, papers, recipes, study
-from minimeta.studies.recipes import METHODS, Cell
+from minimeta.studies.methods import METHODS, Cell
 from minimeta.studies.study import Run, World
 from minimeta.tasks import Episode
 from minimeta.text import corpora, encoders, finetune, metrics

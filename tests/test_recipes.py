@@ -14,20 +14,20 @@ from small_world import complaint
 from minimeta.errors import InputError
 from minimeta.files import data_directory
 from minimeta.studies import papers, recipes
+from minimeta.studies.methods import METHODS, SAME, TARGET, Cell, cells, scored_on
 from minimeta.studies.papers import paper_figure
-from minimeta.studies.recipes import METHODS, Cell, cells
 from minimeta.text import corpora, encoders, languages
 
 # The design's table: support, who shares a gradient, tasks by genre, inner steps, outer steps.
 DESIGN = {
-    "baseline": (None, "alone", True, False, False),
-    "joint": (None, "alone", True, False, True),
-    "maml": ("same", "alone", True, True, True),
-    "x-maml": ("same", "alone", False, True, True),
-    "xla-maml": ("en", "alone", False, True, True),
+    "baseline": (None, "", True, False, False),
+    "joint": (None, "", True, False, True),
+    "maml": ("same", "", True, True, True),
+    "x-maml": ("same", "", False, True, True),
+    "xla-maml": ("en", "", False, True, True),
     "fixed-treemaml": ("same", "fixed", True, True, True),
-    "xla-maml-pair": ("other", "alone", False, True, True),
-    "xla-maml-few-shot": ("target", "alone", False, True, True),
+    "xla-maml-pair": ("other", "", False, True, True),
+    "xla-maml-few-shot": ("target", "", False, True, True),
     "families-treemaml": ("same", "families", True, True, True),
     "random-tree": ("same", "random", True, True, True),
     "everyone": ("same", "everyone", True, True, True),
@@ -84,7 +84,9 @@ def test_all_methods_of_the_design_are_there():
 def test_a_method_is_what_the_design_says(name, corpus, features):
     support, pools, by_genre, adapts, trains = DESIGN[name]
     method = METHODS[name]
-    assert (method.support, method.pools, method.by_genre, method.trains) == (support, pools, by_genre, trains)
+    given = method.support and method.support.name
+    assert (given, method.pools, method.by_genre, method.trains) == (support, pools, by_genre, trains)
+    assert method.crosses == (method.support not in (None, SAME))
     numbers = recipes.settings_for(cell_of(name), "toy")
     _, training = recipes.train(cell_of(name), features, numbers, 0)
     assert training.steps == (numbers.inner_steps if adapts else 0)
@@ -97,7 +99,7 @@ def test_controls_are_methods(name):
     assert set(METHODS[name].controls) <= set(METHODS) - {name}
     if METHODS[name].pools == "fixed":
         assert {"joint", "random-tree", "everyone"} <= set(METHODS[name].controls)
-    if METHODS[name].support == "en":
+    if METHODS[name].crosses:
         assert {"joint", "x-maml"} <= set(METHODS[name].controls)
 
 
@@ -144,7 +146,7 @@ def test_pooling_methods_draw_the_same_episodes(corpus):
 
 
 def labels(method, seed=0, tasks=("en/travel", "de/travel", "fr/travel", "hi/travel", "zh/travel")):
-    grouping = recipes.grouping_for(method, seed)
+    grouping = METHODS[method].grouping(seed)
     found, parents = [], [0] * len(tasks)
     for step in range(1, 5):
         given = list(grouping(step, tasks, parents))
@@ -198,11 +200,11 @@ def test_controls_of_a_pair_have_its_auxiliaries():
 
 def test_a_cell_is_scored_on_what_it_has_not_seen():
     every = tuple(languages.LANGUAGES)
-    assert recipes.scored_on(Cell("x-maml", ("hi",), False), every) == tuple(code for code in every if code != "hi")
-    assert set(every) - set(recipes.scored_on(Cell("xla-maml", ("hi",), False), every)) == {"hi", "en"}
-    assert set(every) - set(recipes.scored_on(Cell("fixed-treemaml", ("hi",), True), every)) == {"hi", "tr", "ar", "sw"}
-    assert set(every) - set(recipes.scored_on(Cell("families-treemaml", ("hi",), True), every)) == {"hi"}
-    assert recipes.scored_on(Cell("xla-maml-few-shot", ("hi",), False, "de"), every) == ("de",)
+    assert scored_on(Cell("x-maml", ("hi",), False), every) == tuple(code for code in every if code != "hi")
+    assert set(every) - set(scored_on(Cell("xla-maml", ("hi",), False), every)) == {"hi", "en"}
+    assert set(every) - set(scored_on(Cell("fixed-treemaml", ("hi",), True), every)) == {"hi", "tr", "ar", "sw"}
+    assert set(every) - set(scored_on(Cell("families-treemaml", ("hi",), True), every)) == {"hi"}
+    assert scored_on(Cell("xla-maml-few-shot", ("hi",), False, "de"), every) == ("de",)
 
 
 def test_auxiliaries_can_be_named():
@@ -296,8 +298,8 @@ def test_the_target_is_nowhere_in_training_but_as_support_of_few_shot_xla_maml(c
                 given = row_languages(
                     corpus, torch.cat([batch["row"] for batch in episode.support] or [episode.query["row"]])
                 )
-                assert given == {"de"} if METHODS[method].support == "target" else "de" not in given
-            if METHODS[method].support != "target":
+                assert given == {"de"} if METHODS[method].support is TARGET else "de" not in given
+            if METHODS[method].support is not TARGET:
                 leaking = replace(cell, auxiliaries=("de", *cell.auxiliaries[1:]))
                 complaint(lambda c=leaking, n=numbers: recipes.sampler_for(c, corpus, n, 0, ["de"]), "must stay unseen")
 

@@ -16,7 +16,7 @@ from minimeta.__main__ import main
 from minimeta.files import data_directory
 from minimeta.show import tableplots
 from minimeta.studies import comparisons, papers, recipes, report, reproduce, study
-from minimeta.studies.recipes import Cell
+from minimeta.studies.methods import Cell, small_rates
 from minimeta.studies.study import World
 from minimeta.text import corpora
 from minimeta.text.languages import LANGUAGES, PHYLOGENY
@@ -174,7 +174,7 @@ def test_two_tasks_are_two_studies(tmp_path):
 
 
 def test_each_effect_has_its_baseline_and_joint_beside_it():
-    for name in reproduce.tables():
+    for name in papers.tables():
         rows = reproduce.table(name).rows
         for row in rows:
             if row.method in (None, "baseline"):
@@ -307,7 +307,7 @@ def test_what_the_papers_leave_open_is_listed_as_our_choice():
 def test_methods_with_settings_of_their_own_are_named():
     ((_, found),) = report.settings("treemaml-table1", "small")
     (rate,) = [each.here for each in found if each.title.startswith("inner rate")]
-    own = {name: f"{recipes.SMALL_RATES[name][0]:g}" for name in ("maml", "learned-treemaml", "everyone")}
+    own = {name: f"{small_rates(name)[0]:g}" for name in ("maml", "learned-treemaml", "everyone")}
     assert rate.startswith(own["maml"] + " (")
     assert f"{own['learned-treemaml']}: Learned TreeMAML" in rate and f"{own['everyone']}: Everyone" in rate
 

@@ -21,9 +21,9 @@ from small_world import complaint
 
 from minimeta.errors import InputError
 from minimeta.files import data_directory
-from minimeta.studies import comparisons, recipes, study
+from minimeta.studies import comparisons, methods, recipes, study
 from minimeta.studies.checkpoints import FREE
-from minimeta.studies.recipes import Cell
+from minimeta.studies.methods import Cell
 from minimeta.studies.study import Run, World
 from minimeta.text import corpora, languages, phrases
 from minimeta.text.languages import LANGUAGES
@@ -120,7 +120,7 @@ def test_runs_of_one_cell_and_seed_are_one():
 
 
 def test_names_of_runs_differ():
-    cells = recipes.cells(list(recipes.METHODS), ["de", "fr"], ["hi", "zh"])
+    cells = methods.cells(list(methods.METHODS), ["de", "fr"], ["hi", "zh"])
     cells += [replace(cells[-1], covering=True), replace(cells[-1], parallel=True)]
     runs = [Run(cell, seed, ("de",)) for cell in cells for seed in (0, 1)]
     assert len({run.name for run in runs}) == len(runs)

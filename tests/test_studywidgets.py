@@ -21,7 +21,7 @@ from minimeta.outer import meta_train
 from minimeta.show import studyplots
 from minimeta.show.studyplots import BEGUN, FINISHED, WAITING, State
 from minimeta.show.studywidgets import StudyMonitor
-from minimeta.studies import checkpoints, comparisons, recipes, reproduce, study
+from minimeta.studies import checkpoints, comparisons, papers, recipes, reproduce, study
 from minimeta.studies.recipes import settings_for
 from minimeta.tasks import sinusoids
 
@@ -130,7 +130,7 @@ def test_a_tile_for_each_run(folder):
     studyplots.tiles([]).to_json()
 
 
-@pytest.mark.parametrize("name", reproduce.tables())
+@pytest.mark.parametrize("name", papers.tables())
 def test_every_run_of_a_table_has_a_tile_of_its_own(name):
     for runs in reproduce.grid(name, reproduce.table(name).targets, range(2)).values():
         states = [State(run.cell, run.seed, WAITING) for run in runs]

@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 
 from ..errors import InputError
 from ..studies.comparisons import REST, Results
-from ..studies.recipes import KINDS, METHODS, Cell
+from ..studies.methods import ENGLISH, KINDS, METHODS, Cell
 from ..tasks import Episode, Sampler
 from ..text.languages import FAMILIES, LANGUAGES
 from ..text.metrics import metric_of
@@ -140,7 +140,7 @@ def compared_cells(
     for by_genre in (False, True):
         pair = []
         for name in (method, control):
-            own = "x-maml" if auxiliaries == ("en",) and METHODS[name].support == "en" else name
+            own = "x-maml" if auxiliaries == ("en",) and METHODS[name].support is ENGLISH else name
             pair.append(Cell(own, auxiliaries if METHODS[own].trains else (), by_genre))
         if pair[0] != pair[1] and all(cell in found for cell in pair):
             return pair[0], pair[1]

@@ -17,7 +17,8 @@ import numpy as np
 
 from ..errors import InputError
 from ..studies.comparisons import Results, cell_of, differences
-from ..studies.recipes import METHODS, Cell, cells, sampler_for, settings_for
+from ..studies.methods import METHODS, Cell, cells
+from ..studies.recipes import sampler_for, settings_for
 from ..tasks import Episode, Sampler
 from ..text.corpora import LABELS, task_of
 from ..text.languages import LANGUAGES, check
@@ -130,11 +131,11 @@ class EpisodeBrowser(ipywidgets.VBox):
     def _choose(self) -> None:
         """A new method: which of the other controls go with it, and why not the others."""
         method, notes = METHODS[self.method.value], []
-        self.partner.layout.display = "" if method.support == "other" else "none"
+        self.partner.layout.display = "" if method.support and method.support.pair else "none"
         self.auxiliary.disabled = method.by_genre
         if method.by_genre:
             notes.append("No auxiliary to choose: TreeMAML takes all languages of the phylogeny but the target.")
-        self.parallel.disabled = method.support == "same"
+        self.parallel.disabled = not method.crosses
         if self.parallel.disabled:
             self.parallel.value = False
             notes.append("Not parallel: a row has no translation in its own language, and the query is in that.")
@@ -213,13 +214,13 @@ def explain(cell: Cell, pairs: Sequence[tuple[str, str]], target: str) -> str:
             f"{len(pairs)} tasks, each a language and one of its genres, the same for support and query: "
             "<b>TreeMAML</b>. Which tasks share their gradients is the grouping's choice, not the episode's."
         )
-    elif support == "other":
+    elif support.pair:
         words = (
             f"{' and '.join(given)} are each other's support: the step is taken in one language and judged in the "
             "other, both ways: <b>XLA-MAML with a bi-pair</b>."
         )
     else:
-        words = f"Support in {given[0]}, query in {asked[0]}: {how[support]}"
+        words = f"Support in {given[0]}, query in {asked[0]}: {how[support.name]}"
     words += (
         f" Dev rows of {goal}, the target, are seen; its test rows are not."
         if cell.target
@@ -236,7 +237,7 @@ def explain(cell: Cell, pairs: Sequence[tuple[str, str]], target: str) -> str:
 class TransferMap(ipywidgets.VBox):
     """Who helps whom: what a method gains over a control, by auxiliary and target; click a cell to see its runs.
 
-    `results` are those of a study (`comparisons.load`), `kind` is the test (`recipes.KINDS`), `metric` one of the
+    `results` are those of a study (`comparisons.load`), `kind` is the test (`methods.KINDS`), `metric` one of the
     METRICS of the task (the first without it). Raises InputError if no method and control have been run on the same
     auxiliary and target with that test.
     """

@@ -15,9 +15,8 @@ from ..files import expanded, read_json
 from ..text.corpora import TASKS
 from ..text.languages import LANGUAGES, all_but, ordered
 from ..text.metrics import METRICS, Metric, metric_of, paired_difference
-from . import recipes
+from .methods import KINDS, METHODS, Cell
 from .papers import REST, SCORED, paper_figure
-from .recipes import METHODS, Cell
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -151,7 +150,7 @@ def _no_record(record: Any, task: str, rows: dict[str, dict[str, Any]]) -> str:
     if odd:
         return f"it is about the language {sorted(odd)[0]!r}"
     for target, kinds in record["results"].items():
-        if odd := set(kinds) - set(recipes.KINDS):
+        if odd := set(kinds) - set(KINDS):
             return f"it has a test {sorted(odd)[0]!r}"
         for score in kinds.values():
             names = [metric.name for metric in METRICS[task]]

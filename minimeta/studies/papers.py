@@ -14,7 +14,7 @@ from functools import lru_cache
 from ..errors import InputError
 from ..files import data_directory
 from ..text.languages import LANGUAGES, PHYLOGENY, all_but
-from .recipes import METHODS, Cell, scored_on
+from .methods import METHODS, Cell, scored_on
 
 REST = ("all but the target",)
 """The auxiliaries of a line or of a cell in results, where each target was left out in turn."""
@@ -46,7 +46,7 @@ class Row:
     """A line of a table: the method that is trained for it (None: only quoted), and where the paper prints it.
 
     `where` picks the line in `file`, one of the paper's tables (without a file it is a control of ours). `kind` is
-    one of `recipes.KINDS`; TreeMAML's "few-shot" has tasks by genre. The line is compared with `against`, if any,
+    one of `methods.KINDS`; TreeMAML's "few-shot" has tasks by genre. The line is compared with `against`, if any,
     and then with the Baseline and the controls of its method. `stands_in` says that the paper's line may be of
     something else, a pair of other languages for one: the figures stand beside ours in its table and nowhere else.
     """
@@ -67,7 +67,8 @@ class Row:
         if self.method is None or target in self.auxiliaries:
             return None
         auxiliaries = all_but(target) if self.auxiliaries == REST else self.auxiliaries
-        own = target if METHODS[self.method].support == "target" else None
+        support = METHODS[self.method].support
+        own = target if support and support.of_target else None
         drawn = {name: name in self.drawn for name in ("covering", "parallel")}
         cell = Cell(self.method, auxiliaries, self.kind == "few-shot", own, **drawn)
         return cell if scored_on(cell, [target]) else None
@@ -133,7 +134,7 @@ def _xla_3() -> tuple[Row, ...]:
         def row(
             label: str, method: str, given: Sequence[str], printed: str, kind: str = kind, at: str = setting
         ) -> Row:
-            drawn = _BOTH if METHODS[method].support in ("en", "other", "target") else ""
+            drawn = _BOTH if METHODS[method].crosses else ""
             where = {"setting": at, "method": printed}
             return Row(label, method, tuple(given), drawn, kind, file=XLA_3, where=where, stands_in="pair" in printed)
 

@@ -16,9 +16,8 @@ from ..errors import InputError
 from ..text.languages import check
 from ..text.metrics import METRICS, metric_of, paired_difference
 from .comparisons import Results, cell_of, load, paired
+from .methods import METHODS, Cell
 from .papers import Row, table
-from .papers import tables as tables  # for those who ask here what can be reproduced
-from .recipes import METHODS, Cell
 from .study import OVERRIDES, Run, World, merged
 
 if TYPE_CHECKING:

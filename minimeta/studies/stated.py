@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..grouping import XI
+from .methods import METHODS, Cell
 from .papers import PAIR
-from .recipes import METHODS, Cell, settings_for
+from .recipes import settings_for
 
 
 @dataclass(frozen=True)

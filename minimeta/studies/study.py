@@ -24,13 +24,12 @@ from ..inner import check_chunk
 from ..text import corpora, encoders, identity, phrases
 from ..text.corpora import TASKS
 from ..text.episodes import columns
-from ..text.languages import LANGUAGES
+from ..text.languages import ordered
 from . import jobs, recipes
 from .checkpoints import FREE
 from .comparisons import OWN, record_of, rows_of_study, shared
 from .jobs import AtWork
-from .jobs import engine as engine  # for those who ask here how to use a cluster
-from .recipes import KINDS, METHODS, Cell
+from .methods import KINDS, METHODS, Cell, Method, cells, scored_on
 
 
 @dataclass(frozen=True)
@@ -50,8 +49,7 @@ class Run:
     @property
     def languages(self) -> tuple[str, ...]:
         """All languages whose rows it sees, in training or in a test."""
-        support = ("en",) if METHODS[self.cell.method].support == "en" else ()
-        return tuple(dict.fromkeys((*self.cell.auxiliaries, *support, *self.targets)))
+        return tuple(dict.fromkeys((*self.cell.languages, *self.targets)))
 
 
 OVERRIDES = {"first_order": False, "bf16": False}
@@ -114,7 +112,7 @@ class RunsFailed(InputError):
 def leave_one_out(methods: Sequence[str], targets: Sequence[str], seeds: Iterable[int]) -> list[Run]:
     """Each target left out in turn, all other languages of the phylogeny auxiliary (TreeMAML, Table 1)."""
     return merged(
-        Run(cell, seed, (target,)) for seed in seeds for target in targets for cell in recipes.cells(methods, [target])
+        Run(cell, seed, (target,)) for seed in seeds for target in targets for cell in cells(methods, [target])
     )
 
 
@@ -125,21 +123,22 @@ def transfer(
 
     Methods are left out where they do not go: XLA-MAML with en or with a pair, the bi-pair with one language.
     """
-    support = {name: METHODS[name].support if name in METHODS else None for name in methods}
     runs = []
     for seed in seeds:
         for auxiliary in auxiliaries:
             given = (auxiliary,) if isinstance(auxiliary, str) else tuple(auxiliary)
             others = [code for code in targets if code not in given]
-            able = [
-                name
-                for name in methods
-                if not (support[name] == "en" and (len(given) > 1 or "en" in given))
-                and not (support[name] == "other" and len(given) != 2)
-            ]
-            for cell in recipes.cells(able, [code for code in others if code != "en"], given) if able else []:
-                runs.append(Run(cell, seed, recipes.scored_on(cell, others)))
+            able = [name for name in methods if name not in METHODS or _goes(METHODS[name], given)]
+            for cell in cells(able, [code for code in others if code != "en"], given) if able else []:
+                runs.append(Run(cell, seed, scored_on(cell, others)))
     return merged(run for run in runs if run.targets)
+
+
+def _goes(method: Method, auxiliaries: Sequence[str]) -> bool:
+    """Does a method go with these auxiliaries in a study of transfer?"""
+    if method.support and method.support.fixed:
+        return len(auxiliaries) == 1 and method.support.fixed not in auxiliaries
+    return len(auxiliaries) == 2 or not (method.support and method.support.pair)
 
 
 def merged(runs: Iterable[Run]) -> list[Run]:
@@ -147,7 +146,7 @@ def merged(runs: Iterable[Run]) -> list[Run]:
     found: dict[tuple[Cell, int], Run] = {}
     for each in runs:
         before = found.get((each.cell, each.seed), each)
-        targets = tuple(code for code in LANGUAGES if code in before.targets + each.targets)
+        targets = ordered(before.targets + each.targets)
         kinds = tuple(kind for kind in KINDS if kind in before.kinds + each.kinds)
         found[each.cell, each.seed] = Run(each.cell, each.seed, targets, kinds)
     return list(found.values())
@@ -405,5 +404,4 @@ def _stamp(path: str | Path, folder: str = "") -> tuple[tuple[str, int, int], ..
 def tested(data: str | None = None, task: str = "nli") -> list[str]:
     """The languages of a corpus (None: the project's own) that have test rows, in the order of XNLI's list."""
     known = columns(_corpus(World(data=data, encoder="any", task=task).located))
-    there = set(known["language"][known["split"] == "test"])
-    return [code for code in LANGUAGES if code in there]
+    return list(ordered(known["language"][known["split"] == "test"]))
