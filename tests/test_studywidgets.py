@@ -84,7 +84,7 @@ def test_the_states_are_those_of_the_files(folder):
 
 def test_a_checkpoint_that_is_not_whole_is_passed_over(folder):
     x_maml = RUNS[2]
-    newest = folder / "unfinished" / x_maml.name / "step-00000009.safetensors"
+    newest = folder / "unfinished" / x_maml.name / "step-00000009.pt"
     newest.write_bytes(b"half of a file")
     complaint(lambda: checkpoints.header(newest), str(newest), "no whole checkpoint")
     complaint(lambda: checkpoints.header(folder / "none"), "There is no checkpoint")
