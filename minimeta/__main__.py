@@ -189,7 +189,7 @@ def _transfer(options: argparse.Namespace) -> None:
     from .studies import study
 
     auxiliaries = [tuple(code.split("+")) for code in options.aux]
-    targets = options.target or study.tested(options.data, options.task)
+    targets = options.target or _world(options, options.task, options.data, options.encoder).tested()
     runs = _of_kinds(study.transfer(options.methods, auxiliaries, targets, range(_seeds(options))), options)
     _study(options, runs, targets, Path(options.out))
 
@@ -236,7 +236,7 @@ def _study(options: argparse.Namespace, runs: Sequence[Any], targets: Sequence[s
     try:
         with jobs.engine(options.scheduler):
             study.run(runs, folder, world, options.workers, options.threads, partial(tqdm, desc="runs", disable=None))
-    except study.AtWork:
+    except jobs.AtWork:
         raise  # what is in the folder is that process's to show
     except BaseException:
         show(complete=False)
@@ -246,7 +246,7 @@ def _study(options: argparse.Namespace, runs: Sequence[Any], targets: Sequence[s
 
 def _world(options: argparse.Namespace, task: str, data: str | None, encoder: str | None) -> Any:
     """What all runs of a task share."""
-    from .studies.study import World
+    from .studies.world import World
 
     return World(
         options.scale,
@@ -282,7 +282,7 @@ def _reproduce(options: argparse.Namespace) -> None:
     if options.no_train:
         return _show(options, folder)
     folders, worlds = reproduce.folders(options.table, folder), _worlds(options, known.tasks)
-    tested = [study.tested(world.data, task) for task, world in worlds.items()]
+    tested = [world.tested() for world in worlds.values()]
     targets = options.targets or [code for code in known.targets if all(code in there for there in tested)]
     grid = reproduce.grid(options.table, targets, range(_seeds(options)))
     if "nli" in grid:
@@ -308,7 +308,7 @@ def _reproduce(options: argparse.Namespace) -> None:
                     failures.append(error)
         if failures:
             raise failures[0]
-    except study.AtWork:
+    except jobs.AtWork:
         raise  # what is in the folder is that process's to show
     except BaseException:
         show(complete=False)

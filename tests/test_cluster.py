@@ -16,7 +16,7 @@ from test_study import content
 
 from minimeta.__main__ import main
 from minimeta.studies import jobs, recipes, study
-from minimeta.studies.study import World
+from minimeta.studies.world import World
 
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.path.dirname(__file__)}
 

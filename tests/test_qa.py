@@ -24,7 +24,8 @@ from minimeta.grouping import alone
 from minimeta.inner import Learner, adapt, adapt_with_higher
 from minimeta.studies import comparisons, papers, recipes, study
 from minimeta.studies.methods import METHODS, Cell
-from minimeta.studies.study import Run, World
+from minimeta.studies.study import Run
+from minimeta.studies.world import World
 from minimeta.tasks import Episode
 from minimeta.text import corpora, encoders, finetune, metrics
 from minimeta.text.episodes import sampler
@@ -1096,7 +1097,7 @@ def test_a_world_knows_its_task():
 
 
 def test_languages_with_test_questions(archive):
-    assert study.tested(str(archive), "qa") == ["en", "es", "de", "vi", "zh", "hi"]
+    assert World("toy", str(archive), "any", "qa").tested() == ["en", "es", "de", "vi", "zh", "hi"]
 
 
 def test_figures_are_those_of_table_4():

@@ -17,7 +17,7 @@ from minimeta.files import data_directory
 from minimeta.show import tableplots
 from minimeta.studies import comparisons, papers, recipes, report, reproduce, study
 from minimeta.studies.methods import Cell, small_rates
-from minimeta.studies.study import World
+from minimeta.studies.world import World
 from minimeta.text import corpora
 from minimeta.text.languages import LANGUAGES, PHYLOGENY
 from minimeta.text.metrics import paired_difference

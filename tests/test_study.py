@@ -22,9 +22,11 @@ from small_world import complaint
 from minimeta.errors import InputError
 from minimeta.files import data_directory
 from minimeta.studies import comparisons, methods, recipes, study
+from minimeta.studies import world as world_module
 from minimeta.studies.checkpoints import FREE
 from minimeta.studies.methods import Cell
-from minimeta.studies.study import Run, World
+from minimeta.studies.study import Run
+from minimeta.studies.world import OVERRIDES, World
 from minimeta.text import corpora, languages, phrases
 from minimeta.text.languages import LANGUAGES
 from minimeta.text.metrics import metric_of, paired_difference
@@ -159,12 +161,13 @@ import sys
 from dataclasses import replace
 sys.path.insert(0, {os.path.dirname(__file__)!r})
 from minimeta.studies import recipes, study
+from minimeta.studies.world import World
 import test_study
 for kind, numbers in recipes.SCALES["toy"].items():
     recipes.SCALES["toy"][kind] = replace(numbers, outer_steps=2, outer_rate=0.01)
 data, encoder, folder, workers = sys.argv[1:]
 few = [run for run in test_study.RUNS if run.cell.method in ("x-maml", "baseline")]
-study.run(few, folder, study.World("toy", data, encoder), int(workers))
+study.run(few, folder, World("toy", data, encoder), int(workers))
 """
 
 
@@ -220,7 +223,7 @@ def test_first_order_and_chunks_reach_every_run_and_are_on_record(world, tmp_pat
     for name, given in {"plain": {}, "first": {"first_order": True}, "chunked": {"tasks_per_chunk": 1}}.items():
         study.run(runs, tmp_path / name, replace(world, **given))
         told = json.loads((tmp_path / name / "study.json").read_text("utf-8"))
-        assert {key: told[key] for key in study.OVERRIDES if key in told} == (given if name == "first" else {})
+        assert {key: told[key] for key in OVERRIDES if key in told} == (given if name == "first" else {})
         for record in comparisons.load(tmp_path / name).records:
             assert record["settings"] == asdict(replace(recipes.SCALES["toy"]["genres"], **given))
         found[name] = json.loads((tmp_path / name / "cells" / "maml-hi+zh-genres-seed-0.json").read_text("utf-8"))
@@ -382,7 +385,7 @@ def test_the_stored_study_was_made_with_the_settings_of_today():
     )
     for record in results.records:
         assert study.settings_of(record) == asdict(OF_TODAY)
-        assert set(asdict(OF_TODAY)) - set(record["settings"]) <= {*study.OVERRIDES, *FREE}
+        assert set(asdict(OF_TODAY)) - set(record["settings"]) <= {*OVERRIDES, *FREE}
         for target, tests in record["results"].items():
             label, found = results.rows[target]["label"], tests["zero-shot"]
             right = [one == other for one, other in zip(found["predicted"], label, strict=True)]
@@ -458,13 +461,13 @@ def test_a_corrected_row_is_refused_where_the_study_uses_its_language(short, tmp
 def test_a_corrected_phrase_of_the_mini_world_is_seen(tmp_path, monkeypatch):
     """Also by a process that has read the tables before, as a notebook has."""
     shutil.copytree(data_directory() / "mini", tmp_path / "mini")
-    for module in (study, phrases):
+    for module in (world_module, phrases):
         monkeypatch.setattr(module, "data_directory", lambda: tmp_path)
-    before = study._corpus(World()).to_pandas()
+    before = World().rows().to_pandas()
     path = tmp_path / "mini" / "de.csv"
     phrase = pd.read_csv(path)["phrase"][0]
     path.write_text(path.read_text("utf-8").replace(f",{phrase},", f",{phrase} da,", 1), "utf-8")
-    after = study._corpus(World()).to_pandas()
+    after = World().rows().to_pandas()
     assert set(before["language"][(before != after).any(axis=1)]) == {"de"}
     monkeypatch.undo()
     phrases.table.cache_clear()

@@ -12,17 +12,14 @@ import numpy as np
 
 from ..errors import InputError, some
 from ..files import expanded, read_json
-from ..text.corpora import TASKS
+from ..text.corpora import CORPORA, TASKS, corpus_of
 from ..text.languages import LANGUAGES, all_but, ordered
 from ..text.metrics import METRICS, Metric, metric_of, paired_difference
 from .methods import KINDS, METHODS, Cell
-from .papers import REST, SCORED, paper_figure
+from .papers import REST, paper_figure
 
 if TYPE_CHECKING:
     import pandas as pd
-
-OWN = {"nli": "mini-NLI", "qa": "mini-QA"}
-"""What a study calls the project's own corpus of a task."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +37,8 @@ class Results:
 
     @property
     def corpus(self) -> str:
-        """The corpus: mini-NLI and mini-QA, or XNLI and MLQA, since what `--data` names is read as one of them."""
-        return self.shared["data"] if self.shared["data"] in OWN.values() else SCORED[self.task]
+        """The name of the corpus: a key of CORPORA."""
+        return corpus_name(self.shared)
 
     def cells(self) -> dict[Cell, list[dict[str, Any]]]:
         """The records of each cell, by method and seed; trainings that differ by target alone are put together.
@@ -76,7 +73,13 @@ def shared(folder: Path) -> dict[str, Any]:
     found = read_json(folder / "study.json")
     if not isinstance(found, dict) or not {"scale", "data", "encoder"} <= found.keys():
         raise InputError(f"{folder / 'study.json'} is not what a study writes there; name the folder of another one.")
-    return {"task": "nli"} | found
+    return {"task": "nli", "corpus": corpus_name(found)} | found
+
+
+def corpus_name(shared: dict[str, Any]) -> str:
+    """The name of a study's corpus; where it is older and does not say, the one that `--data` was read as."""
+    data = shared["data"]
+    return shared.get("corpus") or (data if data in CORPORA else corpus_of(shared.get("task", "nli"), data).name)
 
 
 def load(folder: str | Path) -> Results:

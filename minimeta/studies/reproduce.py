@@ -18,7 +18,8 @@ from ..text.metrics import METRICS, metric_of, paired_difference
 from .comparisons import Results, cell_of, load, paired
 from .methods import METHODS, Cell
 from .papers import Row, table
-from .study import OVERRIDES, Run, World, merged
+from .study import Run, merged
+from .world import OVERRIDES, World
 
 if TYPE_CHECKING:
     import pandas as pd
