@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from ..errors import InputError
@@ -155,6 +155,13 @@ KINDS = {
     "fine-tuned": "one epoch on all of the target's dev rows (the few-shot test of XLA-MAML)",
 }
 """How a trained model is tested on a target."""
+
+
+def check_kinds(kinds: Iterable[str]) -> None:
+    """Raise InputError for a kind of test that there is not."""
+    for kind in kinds:
+        if kind not in KINDS:
+            raise InputError(f"Unknown kind of test {kind!r}; the kinds are {', '.join(KINDS)}.")
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from .. import __version__
 from ..errors import InputError
 from ..grouping import alone, no_gradients
 from ..inner import Learner
@@ -23,7 +22,7 @@ from ..text.encoders import Features
 from ..text.episodes import encode, encoded, rows_of, sampler, target_episodes
 from ..text.metrics import METRICS
 from . import checkpoints
-from .methods import KINDS, METHODS, Cell, small_rates
+from .methods import KINDS, METHODS, Cell, check_kinds, small_rates
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -208,8 +207,7 @@ def score(
     METRICS of the task in percent, the number of rows `n` and what was `predicted` for each, in the order of
     `scored_rows`, as `corpora.Task` says.
     """
-    if kind not in KINDS:
-        raise InputError(f"Unknown kind of test {kind!r}; the kinds are {', '.join(KINDS)}.")
+    check_kinds([kind])
     corpus, pools = features.corpus, METHODS[cell.method].pools and kind != "fine-tuned"
     if kind == "fine-tuned":
         learner = fine_tune(learner, features, target, settings, seed)
@@ -289,22 +287,13 @@ def run(
         "seed": seed,
         "settings": asdict(settings),
         "encoder": features.encoder.name,
-        "versions": versions(),
+        "versions": identity.versions(),
         "outer_losses": losses,
         "train_seconds": trained - start - encoding,
         "feature_seconds": encoding,
         "score_seconds": time.perf_counter() - trained,
         "results": results,
     }
-
-
-def versions() -> dict[str, str]:
-    """The versions that a result depends on."""
-    import platform
-    from importlib.metadata import version
-
-    names = ("torch", "transformers", "datasets", "numpy")
-    return {"python": platform.python_version(), "minimeta": __version__} | {name: version(name) for name in names}
 
 
 def _nothing(step: int) -> Any:

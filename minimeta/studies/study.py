@@ -12,7 +12,7 @@ import shutil
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from . import jobs, recipes
 from .checkpoints import FREE
 from .comparisons import record_of, rows_of_study, shared
 from .jobs import AtWork
-from .methods import KINDS, METHODS, Cell, Method, cells, scored_on
+from .methods import KINDS, METHODS, Cell, Method, cells, check_kinds, scored_on
 from .world import OVERRIDES, World, device
 
 
@@ -94,6 +94,13 @@ def merged(runs: Iterable[Run]) -> list[Run]:
         kinds = tuple(kind for kind in KINDS if kind in before.kinds + each.kinds)
         found[each.cell, each.seed] = Run(each.cell, each.seed, targets, kinds)
     return list(found.values())
+
+
+def of_kinds(runs: Iterable[Run], kinds: Sequence[str] | None) -> list[Run]:
+    """The runs with these tests alone (None: all); those that have none of them go."""
+    check_kinds(kinds or ())
+    kept = tuple(kinds or KINDS)
+    return [replace(each, kinds=kept) for each in runs if set(kept) & set(each.cell.kinds)]
 
 
 def run(
