@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import pathlib
 import re
 import shutil
 import signal
@@ -119,6 +120,44 @@ def test_runs_of_one_cell_and_seed_are_one():
         [Run(cell, 0, ("de",), ("zero-shot",)), Run(cell, 0, ("fr", "de"), ("few-shot",)), Run(cell, 1, ("de",))]
     )
     assert both == [Run(cell, 0, ("fr", "de"), ("zero-shot", "few-shot")), Run(cell, 1, ("de",))]
+
+
+def test_no_language_is_dropped(world, tmp_path):
+    cell = Cell("baseline", (), False)
+    assert study.merged([Run(cell, 0, ("xx", "de")), Run(cell, 0, ("fr",))])[0].targets == ("fr", "de", "xx")
+    archive = pathlib.Path(world.data)
+    for split in ("dev", "test"):
+        archive = small_world.changed(
+            archive, tmp_path / split, f"xnli.{split}.tsv", lambda text: re.sub(r"^fr\t", "xx\t", text, flags=re.M)
+        )
+    there = replace(world, data=str(archive)).tested()
+    assert there == [code for code in LANGUAGES if code in world.tested() and code != "fr"] + ["xx"]
+
+
+def test_a_corpus_is_its_entry_in_the_registry(world, tmp_path, monkeypatch):
+    """Its archive, its reader and its name: a second corpus of a task is one entry."""
+    read = []
+    entry = corpora.Corpus("PAWS-X", "nli", "x-final", ("en", "de"), ("no", "yes"), lambda data: read.append(data))
+    monkeypatch.setitem(corpora.CORPORA, "PAWS-X", entry)
+    (tmp_path / "x-final").mkdir()
+    other = replace(world, data=str(tmp_path))
+    assert (other.corpus, other.shared["corpus"], world.shared["corpus"]) == (entry, "PAWS-X", "XNLI")
+    other.rows()
+    assert read == [str(tmp_path)]
+    complaint(lambda: World("small"), "XNLI-1.0.zip or x-final.zip")
+    assert World().shared["corpus"] == World().shared["data"] == "mini-NLI"
+
+
+def test_a_study_that_does_not_say_its_corpus_goes_on(short, tmp_path):
+    path = tmp_path / "study" / "study.json"
+    told = json.loads(path.read_text("utf-8"))
+    assert told["corpus"] == "XNLI"
+    for data in ("mini-NLI", told["data"], "made up"):
+        older = {name: value for name, value in told.items() if name != "corpus"} | {"data": data}
+        path.write_text(json.dumps(older), "utf-8")
+        assert comparisons.load(path.parent).corpus == ("mini-NLI" if data == "mini-NLI" else "XNLI")
+    study.run(TWO, tmp_path / "study", short)
+    assert json.loads(path.read_text("utf-8")) == told | {"data": "made up"}
 
 
 def test_names_of_runs_differ():

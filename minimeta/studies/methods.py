@@ -33,6 +33,11 @@ OTHER = Support("other", lambda cell: cell.auxiliaries[::-1], pair=True)
 TARGET = Support("target", lambda cell: (cell.target,) if cell.target else (), of_target=True)
 
 
+def nobody_shares(seed: int) -> Grouping:
+    """The grouping of all methods that do not pool."""
+    return alone()
+
+
 @dataclass(frozen=True)
 class Method:
     """A named recipe, complete: its episodes, its grouping, its rates, and what a gain has to be measured against.
@@ -40,8 +45,8 @@ class Method:
     `rates` are the inner and the outer one at small scale, the best of `data/results/small_rates.csv`, or the name of
     the method whose rates it takes; they were chosen on dev rows in the languages `chosen_on`, which are then no fair
     targets. `support` is None where there are no inner steps in training. Tasks are language x genre, or whole
-    languages without `by_genre`. `grouping(seed)` is the grouping, `pools` says in a word who shares a gradient ("":
-    nobody does), and languages need a place in the `tree`, if there is one. `controls` are names of methods.
+    languages without `by_genre`. `grouping(seed)` is the grouping, `shares` says it in a word, and languages need a
+    place in the `tree`, if there is one. `controls` are names of methods.
     """
 
     title: str
@@ -49,8 +54,8 @@ class Method:
     rates: tuple[float, float] | str
     support: Support | None = SAME
     by_genre: bool = True
-    grouping: Callable[[int], Grouping] = lambda seed: alone()
-    pools: str = ""
+    grouping: Callable[[int], Grouping] = nobody_shares
+    shares: str = "alone"
     tree: TaskTree | None = None
     trains: bool = True
     controls: tuple[str, ...] = ()
@@ -61,74 +66,61 @@ class Method:
         """Are support and query in different languages? Then the rows of one may be translations of the other's."""
         return self.support not in (None, SAME)
 
+    @property
+    def pools(self) -> bool:
+        """Do tasks share gradients? Then training tasks take part when a target is tested."""
+        return self.grouping is not nobody_shares
+
+
+_PLAIN = ("baseline", "joint")
+_CROSSED = (*_PLAIN, "x-maml")
 
 METHODS: dict[str, Method] = {
     "baseline": Method("Baseline", "no meta-training", (0.02, 1e-4), support=None, trains=False),
     "joint": Method("Joint", "control: as many examples, K = 0", (0.02, 1e-4), support=None, controls=("baseline",)),
-    "maml": Method("MAML", "Finn et al. 2017", (0.02, 1e-4), controls=("baseline", "joint")),
-    "x-maml": Method(
-        "X-MAML",
-        "Nooralahzadeh et al. 2020",
-        (0.005, 1e-4),
-        by_genre=False,
-        controls=("baseline", "joint"),
-    ),
+    "maml": Method("MAML", "Finn et al. 2017", (0.02, 1e-4), controls=_PLAIN),
+    "x-maml": Method("X-MAML", "Nooralahzadeh et al. 2020", (0.005, 1e-4), by_genre=False, controls=_PLAIN),
     "xla-maml": Method(
-        "XLA-MAML",
-        "XLA-MAML, Alg. 1",
-        (0.005, 3e-4),
-        ENGLISH,
-        by_genre=False,
-        controls=("baseline", "joint", "x-maml"),
+        "XLA-MAML", "XLA-MAML, Alg. 1", (0.005, 3e-4), support=ENGLISH, by_genre=False, controls=_CROSSED
     ),
     "xla-maml-pair": Method(
-        "XLA-MAML bi-pair",
-        "XLA-MAML, sec. 4.3",
-        "xla-maml",
-        OTHER,
-        by_genre=False,
-        controls=("baseline", "joint", "x-maml"),
+        "XLA-MAML bi-pair", "XLA-MAML, sec. 4.3", "xla-maml", support=OTHER, by_genre=False, controls=_CROSSED
     ),
     "xla-maml-few-shot": Method(
-        "XLA-MAML few-shot",
-        "XLA-MAML, sec. 4.3",
-        "xla-maml",
-        TARGET,
-        by_genre=False,
-        controls=("baseline", "joint", "x-maml"),
+        "XLA-MAML few-shot", "XLA-MAML, sec. 4.3", "xla-maml", support=TARGET, by_genre=False, controls=_CROSSED
     ),
     "fixed-treemaml": Method(
         "Fixed TreeMAML",
         "TreeMAML, Alg. 1, Fig. 2",
         (0.02, 1e-4),
         grouping=lambda seed: fixed_tree(PHYLOGENY),
-        pools="fixed",
+        shares="fixed",
         tree=PHYLOGENY,
-        controls=("baseline", "joint", "maml", "random-tree", "everyone"),
+        controls=(*_PLAIN, "maml", "random-tree", "everyone"),
     ),
     "families-treemaml": Method(
         "Families TreeMAML",
         "TreeMAML, Alg. 1; vi, th, zh apart",
         "fixed-treemaml",
         grouping=lambda seed: fixed_tree(FAMILIES),
-        pools="families",
+        shares="families",
         tree=FAMILIES,
-        controls=("baseline", "joint", "maml", "fixed-treemaml", "everyone"),
+        controls=(*_PLAIN, "maml", "fixed-treemaml", "everyone"),
     ),
     "learned-treemaml": Method(
         "Learned TreeMAML",
         "TreeMAML, Alg. 1 and 2",
         (0.08, 1e-4),
         grouping=lambda seed: learned_tree(),
-        pools="learned",
-        controls=("baseline", "joint", "maml", "fixed-treemaml", "random-tree", "everyone"),
+        shares="learned",
+        controls=(*_PLAIN, "maml", "fixed-treemaml", "random-tree", "everyone"),
     ),
     "random-tree": Method(
         "Random tree",
         "control: permuted tree",
         (0.02, 1e-4),
         grouping=lambda seed: random_tree(PHYLOGENY, seed),
-        pools="random",
+        shares="random",
         tree=PHYLOGENY,
         controls=("joint", "everyone"),
     ),
@@ -137,7 +129,7 @@ METHODS: dict[str, Method] = {
         "control: one cluster",
         (0.005, 1e-4),
         grouping=lambda seed: everyone(),
-        pools="everyone",
+        shares="everyone",
         controls=("joint", "maml"),
     ),
 }

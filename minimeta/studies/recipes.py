@@ -144,18 +144,17 @@ def train(
 
     No row of `targets` will be drawn, but for the support of few-shot XLA-MAML.
     """
-    learner = copy.deepcopy(features.encoder.learner)
-    trains = METHODS[cell.method].trains
+    learner, method = copy.deepcopy(features.encoder.learner), METHODS[cell.method]
     draw = _nothing
-    if trains:
+    if method.trains:
         draw = encoded(sampler_for(cell, features.corpus, settings, seed, targets), features.__getitem__)
     return learner, meta_train(
         learner,
         draw,
-        METHODS[cell.method].grouping(seed),
-        settings.inner_steps if METHODS[cell.method].support else 0,
+        method.grouping(seed),
+        settings.inner_steps if method.support else 0,
         settings.inner_rate,
-        settings.outer_steps if trains else 0,
+        settings.outer_steps if method.trains else 0,
         settings.outer_rate,
         settings.weight_decay,
         settings.linear_decay,
@@ -172,20 +171,9 @@ def fine_tune(learner: Learner, features: Features, target: str, settings: Setti
     """
     learner, corpus = copy.deepcopy(learner), features.corpus
     draw = sampler(corpus, target, shots=0, queries=settings.tune_batch, covering=True, seed=seed)
-    rows = len(rows_of(corpus, target, "dev"))
-    batches, rate = -(-rows // settings.tune_batch), settings.tune_rate
-    tuning = meta_train(
-        learner,
-        encoded(draw, features.__getitem__),
-        alone(),
-        0,
-        0.0,
-        batches,
-        rate,
-        settings.weight_decay,
-        settings.linear_decay,
-    )
-    for _ in tuning:
+    batches = -(-len(rows_of(corpus, target, "dev")) // settings.tune_batch)
+    numbers = (settings.tune_rate, settings.weight_decay, settings.linear_decay)
+    for _ in meta_train(learner, encoded(draw, features.__getitem__), alone(), 0, 0.0, batches, *numbers):
         pass
     return learner
 
@@ -258,23 +246,22 @@ def run(
     settings: Settings,
     seed: int,
     kinds: Sequence[str] = tuple(KINDS),
-    progress: Any = lambda reports: reports,
     folder: str | Path | None = None,
 ) -> dict[str, Any]:
     """Train one cell with one seed and score it on each target, in those of its kinds that are in `kinds`.
 
-    Returns a record that can be kept as JSON. `progress` wraps the iterator of reports (`tqdm.auto.tqdm`, say).
-    With a `folder`, the training leaves checkpoints there and goes on from them (see `checkpoints.train`).
+    Returns a record that can be kept as JSON. With a `folder`, the training leaves checkpoints there and goes on from
+    them (see `checkpoints.train`).
     """
     torch.manual_seed(seed)
     start, encoding = time.perf_counter(), features.seconds
     learner, training = train(cell, features, settings, seed, targets)
     if folder is None:
-        losses = [report.outer_loss for report in progress(training)]
+        losses = [report.outer_loss for report in training]
     else:
         content = identity.made_of(features, {*cell.languages, *targets})
         made_of = asdict(cell) | asdict(settings) | {"seed": seed} | content
-        losses = checkpoints.train(training, folder, made_of, progress=progress)
+        losses = checkpoints.train(training, folder, made_of)
     trained, encoding = time.perf_counter(), features.seconds - encoding
     results = {
         target: {
