@@ -1091,7 +1091,8 @@ def test_a_folder_belongs_to_one_task(finished, world, tmp_path):
 
 
 def test_a_world_knows_its_task():
-    assert World(task="qa").shared == {"scale": "toy", "task": "qa", "data": "mini-QA", "encoder": "tiny-encoder-qa"}
+    own = {"corpus": "mini-QA", "data": "mini-QA", "encoder": "tiny-encoder-qa"}
+    assert World(task="qa").shared == {"scale": "toy", "task": "qa"} | own
     complaint(lambda: World(task="mt"), "'mt'", "nli, qa")
     complaint(lambda: World("small", task="qa"), "MLQA_V1.zip", "--data", "--encoder", "question answering")
 

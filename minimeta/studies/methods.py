@@ -212,16 +212,17 @@ def cells(methods: Sequence[str], targets: Sequence[str], auxiliaries: Sequence[
 
     def taken(method: Method) -> tuple[tuple[str, ...], bool]:
         """The auxiliaries of a method, and whether its tasks are by genre."""
+        support = method.support or SAME
+        free = tuple(code for code in all_but(*targets) if code != support.fixed)
         if auxiliaries or method.by_genre:
-            return auxiliaries or all_but(*targets), method.by_genre
-        pair = method.support is not None and method.support.pair
-        first = ("bg", "de", "hi", "fr") if pair else ("hi", "de")
-        free = [code for code in (*first, *all_but("en")) if code not in targets]
-        return tuple(dict.fromkeys(free))[: 1 + pair], False
+            return auxiliaries or free, method.by_genre
+        first = ("bg", "de", "hi", "fr") if support.pair else ("hi", "de")
+        ranked = dict.fromkeys(code for code in (*first, *free) if code in free and code != "en")
+        return tuple(ranked)[: 2 if support.pair else 1], False
 
     given = {name: METHODS[name] for name in dict.fromkeys(methods)}
     kinds = {taken(method) for method in given.values() if method.support} or {taken(METHODS["baseline"])}
-    ranked = sorted(kinds, key=lambda kind: (not kind[1], len(kind[0])))  # genres, one auxiliary, two
+    ranked = sorted(kinds, key=lambda kind: (not kind[1], len(kind[0]), kind[0]))  # genres, one auxiliary, two
     found = []
     for name, method in given.items():
         for languages, by_genre in [taken(method)] if method.support else ranked:
