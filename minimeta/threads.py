@@ -7,6 +7,7 @@ not by that of the machine.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,6 +18,11 @@ from .tasks import Batch, Episode
 
 LARGE = 10**10
 """Multiply-adds in one pass from which on threads are worth it: some tenths of a second on one core."""
+
+
+def processors() -> int:
+    """How many processors this process may use; 4 where the system does not say."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4
 
 
 @contextmanager

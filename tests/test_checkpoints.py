@@ -3,7 +3,9 @@
 import itertools
 import json
 import os
+import pickle
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -118,7 +120,7 @@ def test_ctrl_c_writes_a_checkpoint_and_an_error_does_not(tmp_path):
 
 def test_the_last_ones_are_kept_and_the_end_is_one(tmp_path):
     checkpoints.train(training(), tmp_path, {"seed": 3}, every=0)
-    names = [f"step-{step:08d}.safetensors" for step in (STEPS - 1, STEPS)]
+    names = [f"step-{step:08d}.pt" for step in (STEPS - 1, STEPS)]
     assert sorted(os.listdir(tmp_path)) == names and len(names) == checkpoints.KEPT
     done = training()
     assert len(checkpoints.resume(done, tmp_path, {"seed": 3})) == STEPS and len(done) == 0
@@ -128,12 +130,44 @@ def test_the_last_ones_are_kept_and_the_end_is_one(tmp_path):
 
 def test_a_damaged_file_is_left_out(tmp_path):
     checkpoints.train(training(), tmp_path, {}, every=0)
-    last = tmp_path / f"step-{STEPS:08d}.safetensors"
+    last = tmp_path / f"step-{STEPS:08d}.pt"
     last.write_bytes(last.read_bytes()[:-100])
     again = training()
     with pytest.warns(UserWarning, match="the checkpoint before it is used"):
         assert len(checkpoints.resume(again, tmp_path, {})) == STEPS - 1
     assert again.step == STEPS - 1
+
+
+@pytest.mark.parametrize("content", [b"", b"half of a file", None])
+def test_what_is_no_checkpoint_is_left_out_in_one_line(tmp_path, content):
+    other = tmp_path / "step-00000099.pt"
+    if content is None:
+        torch.save({"weights": torch.zeros(3)}, other)
+    else:
+        other.write_bytes(content)
+    with pytest.warns(UserWarning, match="no whole checkpoint .* the checkpoint before it is used") as caught:
+        assert checkpoints.resume(training(), tmp_path, {}) == []
+    assert len(caught) == 1 and len(str(caught[0].message).splitlines()) == 1
+
+
+def test_nothing_in_a_checkpoint_is_run(tmp_path):
+    class Command:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "harm"),)
+
+    (tmp_path / "step-00000001.pt").write_bytes(pickle.dumps(Command()))
+    torch.save({"step": Command()}, tmp_path / "step-00000002.pt")
+    with pytest.warns(UserWarning):
+        assert checkpoints.resume(training(), tmp_path, {}) == []
+    for path in checkpoints.found(tmp_path):
+        complaint(lambda p=path: checkpoints.header(p), "no whole checkpoint")
+    assert not (tmp_path / "harm").exists()
+
+
+def test_a_checkpoint_of_an_older_version_is_refused(tmp_path):
+    (tmp_path / "step-00000003.safetensors").write_bytes(b"whatever it holds")
+    complaint(lambda: checkpoints.train(training(), tmp_path, {}), "older version", "delete it to begin again")
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000003.safetensors"]
 
 
 def test_checkpoints_of_another_training(tmp_path):
@@ -198,21 +232,19 @@ except InputError as error:
     process = child(code, tmp_path)
     said, _ = process.communicate(timeout=600)
     assert process.returncode == 0
-    assert "could not be written" in said and "00000004.safetensors" in said and "Make room" in said
-    assert sorted(os.listdir(tmp_path)) == ["step-00000003.safetensors", "step-00000004.safetensors"]
+    assert "could not be written" in said and "00000004.pt" in said and "Make room" in said
+    assert sorted(os.listdir(tmp_path)) == ["step-00000003.pt", "step-00000004.pt"]
 
 
 def test_a_folder_that_is_taken_away_is_no_full_disk(tmp_path, monkeypatch):
     """As a second process would do that has finished the same training."""
-    import safetensors.torch
+    real = torch.save
 
-    real = safetensors.torch.save_file
+    def late(state, file):
+        shutil.rmtree(tmp_path / "run")
+        real(state, file)
 
-    def late(tensors, path, text):
-        path.parent.rmdir()
-        real(tensors, path, text)
-
-    monkeypatch.setattr(safetensors.torch, "save_file", late)
+    monkeypatch.setattr(torch, "save", late)
     said = complaint(lambda: checkpoints.save(training(), tmp_path / "run", [], {}), "could not be written", "no other")
     assert "room" not in said
 

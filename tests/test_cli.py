@@ -17,9 +17,9 @@ import small_world
 import torch
 
 import minimeta.__main__ as cli
-from minimeta.files import data_directory
+from minimeta.files import data_directory, write_json
 from minimeta.studies import recipes
-from minimeta.studies.recipes import METHODS
+from minimeta.studies.methods import KINDS, METHODS
 from minimeta.text.metrics import METRICS
 
 
@@ -138,7 +138,7 @@ def test_the_table_says_scale_targets_and_seeds(finished):
     first = said.splitlines()[0]
     assert "toy scale" in first and "de, zh" in first and "seeds 0 to 1" in first
     for target in ("de", "zh"):
-        for kind in recipes.KINDS:
+        for kind in KINDS:
             names = " / ".join(metric.title for metric in METRICS["nli"])
             assert f"{target}, {kind}: test {names} in %, mean ± sd over seeds" in said
 
@@ -296,21 +296,21 @@ def test_first_order_and_chunks_are_options_of_runs_and_studies(call, tmp_path):
 
 def test_write_json_writes_what_it_was_given(tmp_path):
     record = {"a": [1, 2.5, None], "title": "ελληνικά"}
-    cli.write_json(tmp_path / "a.json", record)
+    write_json(tmp_path / "a.json", record)
     assert strict(tmp_path / "a.json") == record
     assert files(tmp_path) == [tmp_path / "a.json"]
 
 
 def test_write_json_leaves_nothing_when_it_fails(tmp_path):
     with pytest.raises(TypeError):
-        cli.write_json(tmp_path / "a.json", {"first": list(range(10000)), "second": object()})
+        write_json(tmp_path / "a.json", {"first": list(range(10000)), "second": object()})
     assert list(tmp_path.iterdir()) == []
 
 
 def test_write_json_keeps_the_old_file_when_it_fails(tmp_path):
-    cli.write_json(tmp_path / "a.json", {"old": 1})
+    write_json(tmp_path / "a.json", {"old": 1})
     with pytest.raises(TypeError):
-        cli.write_json(tmp_path / "a.json", {"new": object()})
+        write_json(tmp_path / "a.json", {"new": object()})
     assert strict(tmp_path / "a.json") == {"old": 1}
     assert files(tmp_path) == [tmp_path / "a.json"]
 

@@ -15,8 +15,8 @@ from small_world import complaint
 from test_study import content
 
 from minimeta.__main__ import main
-from minimeta.studies import recipes, study
-from minimeta.studies.study import World
+from minimeta.studies import jobs, recipes, study
+from minimeta.studies.world import World
 
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.path.dirname(__file__)}
 
@@ -72,7 +72,7 @@ def test_a_cluster_gives_the_same_results_and_survives_a_worker_killed_mid_train
     study.run(RUNS, tmp_path / "here", world)
     expected = content(tmp_path / "here")
     with cluster(tmp_path) as (address, (first, _)):
-        with study.engine(address):
+        with jobs.engine(address):
             study.run(RUNS, tmp_path / "there", world, workers=2)
         assert content(tmp_path / "there") == expected
 
@@ -87,7 +87,7 @@ def test_a_cluster_gives_the_same_results_and_survives_a_worker_killed_mid_train
                     killed.append(total - 1)
                 yield done
 
-        with study.engine(address):
+        with jobs.engine(address):
             study.run(RUNS, tmp_path / "killed", world, workers=2, progress=watch)
         assert killed == [len(RUNS) - 1] and first.wait(timeout=10) == -signal.SIGKILL
         assert content(tmp_path / "killed") == expected
@@ -95,7 +95,7 @@ def test_a_cluster_gives_the_same_results_and_survives_a_worker_killed_mid_train
 
 def test_no_scheduler_answers(world, tmp_path, capsys):
     address = "tcp://127.0.0.1:9"
-    complaint(lambda: study.engine(address).__enter__(), address, "dask scheduler")
+    complaint(lambda: jobs.engine(address).__enter__(), address, "dask scheduler")
     out = str(tmp_path / "runs")
     assert main(["study", "transfer", "baseline", "x-maml", "--aux", "hi", "--target", "fr", "--out", out,
                  "--scheduler", address]) == 2  # fmt: skip

@@ -21,7 +21,7 @@ from minimeta.show.episodes import (
 )
 from minimeta.show.transfer import TransferMap, transfer_data, transfer_map
 from minimeta.studies import comparisons, study
-from minimeta.studies.recipes import METHODS
+from minimeta.studies.methods import METHODS
 from minimeta.text import corpora
 from minimeta.text.episodes import sampler
 from minimeta.text.languages import LANGUAGES, Language, all_but
@@ -172,7 +172,7 @@ def test_a_control_that_makes_no_sense_is_off_and_says_why(corpus):
     browser.parallel.value = True
     for method in CHOICES:
         browser.method.value = method
-        crossing, genres = METHODS[method].support != "same", method == "fixed-treemaml"
+        crossing, genres = METHODS[method].crosses, method == "fixed-treemaml"
         assert browser.parallel.disabled == (not crossing) == ("Not parallel" in browser.notes.value)
         assert browser.auxiliary.disabled == genres == ("No auxiliary to choose" in browser.notes.value)
         assert (browser.partner.layout.display == "") == (method == "xla-maml-pair")

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from minimeta.studies.recipes import SCALES, SMALL_RATES
+from minimeta.studies.methods import METHODS, small_rates
+from minimeta.studies.recipes import SCALES
 
 ROOT = Path(__file__).parents[1]
 
@@ -162,10 +163,10 @@ def test_the_rates_of_small_scale_are_the_best_measured_ones():
         assert set(found) >= {(inner, outer) for inner in (0.005, 0.02) for outer in (3e-4, 1e-4)}
         assert len({len(values) for values in found.values()}) == 1
         best = min(found, key=lambda rates: (-sum(found[rates]), rates))
-        assert best == SMALL_RATES[method], method
-    alike = {"xla-maml-pair": "xla-maml", "xla-maml-few-shot": "xla-maml", "families-treemaml": "fixed-treemaml"}
-    assert set(SMALL_RATES) == set(right) | set(alike)
-    assert all(SMALL_RATES[method] == SMALL_RATES[other] for method, other in alike.items())
+        assert best == METHODS[method].rates, method
+    alike = {name: method.rates for name, method in METHODS.items() if isinstance(method.rates, str)}
+    assert set(METHODS) == set(right) | set(alike) and not set(right) & set(alike)
+    assert all(small_rates(name) == METHODS[other].rates for name, other in alike.items())
 
 
 def test_the_wheel_carries_the_data(tmp_path):

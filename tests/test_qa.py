@@ -24,8 +24,9 @@ from minimeta.grouping import alone
 from minimeta.inner import Learner, adapt
 from minimeta.reference import adapt_with_higher
 from minimeta.studies import comparisons, papers, recipes, study
-from minimeta.studies.recipes import METHODS, Cell
-from minimeta.studies.study import Run, World
+from minimeta.studies.methods import METHODS, Cell
+from minimeta.studies.study import Run
+from minimeta.studies.world import World
 from minimeta.tasks import Episode
 from minimeta.text import corpora, encoders, finetune, heads, metrics, mini
 from minimeta.text.episodes import sampler
@@ -1099,13 +1100,14 @@ def test_a_folder_belongs_to_one_task(finished, world, tmp_path):
 
 
 def test_a_world_knows_its_task():
-    assert World(task="qa").shared == {"scale": "toy", "task": "qa", "data": "mini-QA", "encoder": "tiny-encoder-qa"}
+    own = {"corpus": "mini-QA", "data": "mini-QA", "encoder": "tiny-encoder-qa"}
+    assert World(task="qa").shared == {"scale": "toy", "task": "qa"} | own
     complaint(lambda: World(task="mt"), "'mt'", "nli, qa")
     complaint(lambda: World("small", task="qa"), "MLQA_V1.zip", "--data", "--encoder", "question answering")
 
 
 def test_languages_with_test_questions(archive):
-    assert study.tested(str(archive), "qa") == ["en", "es", "de", "vi", "zh", "hi"]
+    assert World("toy", str(archive), "any", "qa").tested() == ["en", "es", "de", "vi", "zh", "hi"]
 
 
 def test_figures_are_those_of_table_4():

@@ -14,8 +14,8 @@ from small_world import complaint
 from minimeta.errors import InputError
 from minimeta.files import data_directory
 from minimeta.studies import papers, recipes
+from minimeta.studies.methods import ENGLISH, METHODS, TARGET, Cell, cells, scored_on
 from minimeta.studies.papers import paper_figure
-from minimeta.studies.recipes import METHODS, Cell, cells
 from minimeta.text import corpora, encoders, languages
 
 # The design's table: support, who shares a gradient, tasks by genre, inner steps, outer steps.
@@ -82,9 +82,11 @@ def test_all_methods_of_the_design_are_there():
 
 @pytest.mark.parametrize("name", DESIGN)
 def test_a_method_is_what_the_design_says(name, corpus, features):
-    support, pools, by_genre, adapts, trains = DESIGN[name]
+    support, shares, by_genre, adapts, trains = DESIGN[name]
     method = METHODS[name]
-    assert (method.support, method.pools, method.by_genre, method.trains) == (support, pools, by_genre, trains)
+    given = method.support and method.support.name
+    assert (given, method.shares, method.by_genre, method.trains) == (support, shares, by_genre, trains)
+    assert method.crosses == (support not in (None, "same")) and method.pools == (shares != "alone")
     numbers = recipes.settings_for(cell_of(name), "toy")
     _, training = recipes.train(cell_of(name), features, numbers, 0)
     assert training.steps == (numbers.inner_steps if adapts else 0)
@@ -95,10 +97,36 @@ def test_a_method_is_what_the_design_says(name, corpus, features):
 @pytest.mark.parametrize("name", METHODS)
 def test_controls_are_methods(name):
     assert set(METHODS[name].controls) <= set(METHODS) - {name}
-    if METHODS[name].pools == "fixed":
+    if METHODS[name].shares == "fixed":
         assert {"joint", "random-tree", "everyone"} <= set(METHODS[name].controls)
-    if METHODS[name].support == "en":
+    if METHODS[name].crosses and not METHODS[name].by_genre:
         assert {"joint", "x-maml"} <= set(METHODS[name].controls)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_tree_has_a_place_for_what_its_method_is_scored_on(name):
+    method, every = METHODS[name], tuple(languages.LANGUAGES)
+    scored = scored_on(Cell(name, (), method.by_genre), every)
+    assert set(scored) == set(method.tree.leaves if method.tree else every) - {method.support and method.support.fixed}
+    if method.tree:
+        assert len(method.grouping(1)(4, scored, [0] * len(scored))) == len(scored)
+
+
+def test_a_method_is_added_by_one_entry(corpus, features, monkeypatch, capsys):
+    """From English as XLA-MAML, with one cluster for all and the rates of another method."""
+    from minimeta.__main__ import main
+
+    row = replace(METHODS["everyone"], title="New", support=ENGLISH, rates="learned-treemaml", controls=("everyone",))
+    monkeypatch.setitem(METHODS, "new", row)
+    complaint(lambda: cells(["new"], ["en"]), "New takes its support from en")
+    (cell,) = cells(["new"], ["de"], ["fr", "zh"])
+    assert cell.languages == ("fr", "zh", "en") and scored_on(cell, ["en", "de", "fr"]) == ("de",)
+    small, learned = (recipes.settings_for(replace(cell, method=name), "small") for name in ("new", "learned-treemaml"))
+    assert small == learned
+    record = recipes.run(cell, ["de"], features, recipes.settings_for(cell, "toy"), 0)
+    zero, few = (record["results"]["de"][kind]["predicted"] for kind in ("zero-shot", "few-shot"))
+    assert len(record["outer_losses"]) == 2 and len(zero) == len(few)
+    assert main(["methods"]) == 0 and "controls: everyone\n" in capsys.readouterr().out.splitlines(True)[-1]
 
 
 def row_languages(corpus, rows):
@@ -144,7 +172,7 @@ def test_pooling_methods_draw_the_same_episodes(corpus):
 
 
 def labels(method, seed=0, tasks=("en/travel", "de/travel", "fr/travel", "hi/travel", "zh/travel")):
-    grouping = recipes.grouping_for(method, seed)
+    grouping = METHODS[method].grouping(seed)
     found, parents = [], [0] * len(tasks)
     for step in range(1, 5):
         given = list(grouping(step, tasks, parents))
@@ -198,11 +226,11 @@ def test_controls_of_a_pair_have_its_auxiliaries():
 
 def test_a_cell_is_scored_on_what_it_has_not_seen():
     every = tuple(languages.LANGUAGES)
-    assert recipes.scored_on(Cell("x-maml", ("hi",), False), every) == tuple(code for code in every if code != "hi")
-    assert set(every) - set(recipes.scored_on(Cell("xla-maml", ("hi",), False), every)) == {"hi", "en"}
-    assert set(every) - set(recipes.scored_on(Cell("fixed-treemaml", ("hi",), True), every)) == {"hi", "tr", "ar", "sw"}
-    assert set(every) - set(recipes.scored_on(Cell("families-treemaml", ("hi",), True), every)) == {"hi"}
-    assert recipes.scored_on(Cell("xla-maml-few-shot", ("hi",), False, "de"), every) == ("de",)
+    assert scored_on(Cell("x-maml", ("hi",), False), every) == tuple(code for code in every if code != "hi")
+    assert set(every) - set(scored_on(Cell("xla-maml", ("hi",), False), every)) == {"hi", "en"}
+    assert set(every) - set(scored_on(Cell("fixed-treemaml", ("hi",), True), every)) == {"hi", "tr", "ar", "sw"}
+    assert set(every) - set(scored_on(Cell("families-treemaml", ("hi",), True), every)) == {"hi"}
+    assert scored_on(Cell("xla-maml-few-shot", ("hi",), False, "de"), every) == ("de",)
 
 
 def test_auxiliaries_can_be_named():
@@ -296,8 +324,8 @@ def test_the_target_is_nowhere_in_training_but_as_support_of_few_shot_xla_maml(c
                 given = row_languages(
                     corpus, torch.cat([batch["row"] for batch in episode.support] or [episode.query["row"]])
                 )
-                assert given == {"de"} if METHODS[method].support == "target" else "de" not in given
-            if METHODS[method].support != "target":
+                assert given == {"de"} if METHODS[method].support is TARGET else "de" not in given
+            if METHODS[method].support is not TARGET:
                 leaking = replace(cell, auxiliaries=("de", *cell.auxiliaries[1:]))
                 complaint(lambda c=leaking, n=numbers: recipes.sampler_for(c, corpus, n, 0, ["de"]), "must stay unseen")
 
@@ -388,21 +416,6 @@ def test_several_targets_are_scored_as_one_by_one(records, corpus, features):
     assert set(both["results"]) == {"de", "ru"}
     assert both["results"]["de"] == records["everyone"]["results"]["de"]
     assert both["results"]["ru"] != both["results"]["de"]
-
-
-def test_progress_wraps_the_reports(corpus, features):
-    seen = []
-
-    def progress(reports):
-        for report in reports:
-            seen.append(report.step)
-            yield report
-
-    record = recipes.run(
-        cell_of("joint"), ["de"], features, recipes.settings_for(cell_of("joint"), "toy"), 0, progress=progress
-    )
-    assert seen == [1, 2]
-    assert len(record["outer_losses"]) == 2
 
 
 def test_baseline_zero_shot_is_the_encoder_itself(records, corpus, directory):

@@ -18,8 +18,8 @@ from minimeta.__main__ import main
 from minimeta.files import data_directory
 from minimeta.show import tableplots
 from minimeta.studies import comparisons, papers, recipes, report, reproduce, study
-from minimeta.studies.methods import KINDS, METHODS, Cell
-from minimeta.studies.study import World
+from minimeta.studies.methods import KINDS, METHODS, Cell, small_rates
+from minimeta.studies.world import World
 from minimeta.text import corpora
 from minimeta.text.languages import LANGUAGES, PHYLOGENY
 from minimeta.text.metrics import METRICS, paired_difference
@@ -347,7 +347,7 @@ def test_what_the_papers_leave_open_is_listed_as_our_choice():
 def test_methods_with_settings_of_their_own_are_named():
     ((_, found),) = papers.settings("treemaml-table1", "small")
     (rate,) = [each.here for each in found if each.title.startswith("inner rate")]
-    own = {name: f"{recipes.SMALL_RATES[name][0]:g}" for name in ("maml", "learned-treemaml", "everyone")}
+    own = {name: f"{small_rates(name)[0]:g}" for name in ("maml", "learned-treemaml", "everyone")}
     assert rate.startswith(own["maml"] + " (")
     assert f"{own['learned-treemaml']}: Learned TreeMAML" in rate and f"{own['everyone']}: Everyone" in rate
 

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import pathlib
 import re
 import shutil
 import signal
@@ -22,10 +23,12 @@ from small_world import complaint
 
 from minimeta.errors import InputError
 from minimeta.files import data_directory
-from minimeta.studies import comparisons, papers, recipes, report, study
+from minimeta.studies import comparisons, methods, papers, recipes, report, study
+from minimeta.studies import world as world_module
 from minimeta.studies.checkpoints import FREE
-from minimeta.studies.recipes import Cell
-from minimeta.studies.study import Run, World
+from minimeta.studies.methods import Cell
+from minimeta.studies.study import Run
+from minimeta.studies.world import OVERRIDES, World
 from minimeta.text import corpora, languages, phrases
 from minimeta.text.languages import LANGUAGES
 from minimeta.text.metrics import METRICS, metric_of, paired_difference
@@ -120,8 +123,46 @@ def test_runs_of_one_cell_and_seed_are_one():
     assert both == [Run(cell, 0, ("fr", "de"), ("zero-shot", "few-shot")), Run(cell, 1, ("de",))]
 
 
+def test_no_language_is_dropped(world, tmp_path):
+    cell = Cell("baseline", (), False)
+    assert study.merged([Run(cell, 0, ("xx", "de")), Run(cell, 0, ("fr",))])[0].targets == ("fr", "de", "xx")
+    archive = pathlib.Path(world.data)
+    for split in ("dev", "test"):
+        archive = small_world.changed(
+            archive, tmp_path / split, f"xnli.{split}.tsv", lambda text: re.sub(r"^fr\t", "xx\t", text, flags=re.M)
+        )
+    there = replace(world, data=str(archive)).tested()
+    assert there == [code for code in LANGUAGES if code in world.tested() and code != "fr"] + ["xx"]
+
+
+def test_a_corpus_is_its_entry_in_the_registry(world, tmp_path, monkeypatch):
+    """Its archive, its reader and its name: a second corpus of a task is one entry."""
+    read = []
+    entry = corpora.Corpus("PAWS-X", "nli", "x-final", ("en", "de"), ("no", "yes"), lambda data: read.append(data))
+    monkeypatch.setitem(corpora.CORPORA, "PAWS-X", entry)
+    (tmp_path / "x-final").mkdir()
+    other = replace(world, data=str(tmp_path))
+    assert (other.corpus, other.shared["corpus"], world.shared["corpus"]) == (entry, "PAWS-X", "XNLI")
+    other.rows()
+    assert read == [str(tmp_path)]
+    complaint(lambda: World("small"), "XNLI-1.0.zip or x-final.zip")
+    assert World().shared["corpus"] == World().shared["data"] == "mini-NLI"
+
+
+def test_a_study_that_does_not_say_its_corpus_goes_on(short, tmp_path):
+    path = tmp_path / "study" / "study.json"
+    told = json.loads(path.read_text("utf-8"))
+    assert told["corpus"] == "XNLI"
+    for data in ("mini-NLI", told["data"], "made up"):
+        older = {name: value for name, value in told.items() if name != "corpus"} | {"data": data}
+        path.write_text(json.dumps(older), "utf-8")
+        assert comparisons.load(path.parent).corpus == ("mini-NLI" if data == "mini-NLI" else "XNLI")
+    study.run(TWO, tmp_path / "study", short)
+    assert json.loads(path.read_text("utf-8")) == told | {"data": "made up"}
+
+
 def test_names_of_runs_differ():
-    cells = recipes.cells(list(recipes.METHODS), ["de", "fr"], ["hi", "zh"])
+    cells = methods.cells(list(methods.METHODS), ["de", "fr"], ["hi", "zh"])
     cells += [replace(cells[-1], covering=True), replace(cells[-1], parallel=True)]
     runs = [Run(cell, seed, ("de",)) for cell in cells for seed in (0, 1)]
     assert len({run.name for run in runs}) == len(runs)
@@ -160,12 +201,13 @@ import sys
 from dataclasses import replace
 sys.path.insert(0, {os.path.dirname(__file__)!r})
 from minimeta.studies import recipes, study
+from minimeta.studies.world import World
 import test_study
 for kind, numbers in recipes.SCALES["toy"].items():
     recipes.SCALES["toy"][kind] = replace(numbers, outer_steps=2, outer_rate=0.01)
 data, encoder, folder, workers = sys.argv[1:]
 few = [run for run in test_study.RUNS if run.cell.method in ("x-maml", "baseline")]
-study.run(few, folder, study.World("toy", data, encoder), int(workers))
+study.run(few, folder, World("toy", data, encoder), int(workers))
 """
 
 
@@ -221,7 +263,7 @@ def test_first_order_and_chunks_reach_every_run_and_are_on_record(world, tmp_pat
     for name, given in {"plain": {}, "first": {"first_order": True}, "chunked": {"tasks_per_chunk": 1}}.items():
         study.run(runs, tmp_path / name, replace(world, **given))
         told = json.loads((tmp_path / name / "study.json").read_text("utf-8"))
-        assert {key: told[key] for key in study.OVERRIDES if key in told} == (given if name == "first" else {})
+        assert {key: told[key] for key in OVERRIDES if key in told} == (given if name == "first" else {})
         for record in comparisons.load(tmp_path / name).records:
             assert record["settings"] == asdict(replace(recipes.SCALES["toy"]["genres"], **given))
         found[name] = json.loads((tmp_path / name / "cells" / "maml-hi+zh-genres-seed-0.json").read_text("utf-8"))
@@ -383,7 +425,7 @@ def test_the_stored_study_was_made_with_the_settings_of_today():
     )
     for record in results.records:
         assert study.settings_of(record) == asdict(OF_TODAY)
-        assert set(asdict(OF_TODAY)) - set(record["settings"]) <= {*study.OVERRIDES, *FREE}
+        assert set(asdict(OF_TODAY)) - set(record["settings"]) <= {*OVERRIDES, *FREE}
         for target, tests in record["results"].items():
             label, found = results.rows[target]["label"], tests["zero-shot"]
             right = [one == other for one, other in zip(found["predicted"], label, strict=True)]
@@ -459,13 +501,13 @@ def test_a_corrected_row_is_refused_where_the_study_uses_its_language(short, tmp
 def test_a_corrected_phrase_of_the_mini_world_is_seen(tmp_path, monkeypatch):
     """Also by a process that has read the tables before, as a notebook has."""
     shutil.copytree(data_directory() / "mini", tmp_path / "mini")
-    for module in (study, phrases):
+    for module in (world_module, phrases):
         monkeypatch.setattr(module, "data_directory", lambda: tmp_path)
-    before = study._corpus(World()).to_pandas()
+    before = World().rows().to_pandas()
     path = tmp_path / "mini" / "de.csv"
     phrase = pd.read_csv(path)["phrase"][0]
     path.write_text(path.read_text("utf-8").replace(f",{phrase},", f",{phrase} da,", 1), "utf-8")
-    after = study._corpus(World()).to_pandas()
+    after = World().rows().to_pandas()
     assert set(before["language"][(before != after).any(axis=1)]) == {"de"}
     monkeypatch.undo()
     phrases.table.cache_clear()

@@ -23,6 +23,7 @@ from minimeta.show.studyplots import BEGUN, FINISHED, WAITING, State
 from minimeta.show.studywidgets import StudyMonitor
 from minimeta.studies import checkpoints, comparisons, papers, recipes, reproduce, study
 from minimeta.studies.recipes import settings_for
+from minimeta.studies.world import World
 from minimeta.tasks import sinusoids
 
 RUNS = study.transfer(["baseline", "joint", "x-maml"], ["hi"], ["fr", "de"], [0, 1])
@@ -84,7 +85,7 @@ def test_the_states_are_those_of_the_files(folder):
 
 def test_a_checkpoint_that_is_not_whole_is_passed_over(folder):
     x_maml = RUNS[2]
-    newest = folder / "unfinished" / x_maml.name / "step-00000009.safetensors"
+    newest = folder / "unfinished" / x_maml.name / "step-00000009.pt"
     newest.write_bytes(b"half of a file")
     complaint(lambda: checkpoints.header(newest), str(newest), "no whole checkpoint")
     complaint(lambda: checkpoints.header(folder / "none"), "There is no checkpoint")
@@ -284,7 +285,7 @@ def test_a_real_study_watched_in_the_middle_and_at_its_end(tmp_path, monkeypatch
         return train(*given, every=0, progress=look, **named)
 
     monkeypatch.setattr(checkpoints, "train", watched)
-    study.run(RUNS, tmp_path / "study", study.World("toy", str(data), str(encoder)))
+    study.run(RUNS, tmp_path / "study", World("toy", str(data), str(encoder)))
     at = [(states["x-maml", 0].state, states["x-maml", 0].step) for states in seen]
     assert [found for found in at if found[0] == BEGUN] == [(BEGUN, 1), (BEGUN, 2), (BEGUN, 3)]
     assert at[-1][0] == FINISHED

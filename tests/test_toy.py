@@ -18,7 +18,7 @@ from transformers import AutoModel
 import minimeta.__main__ as cli
 from minimeta.files import data_directory
 from minimeta.studies import recipes
-from minimeta.studies.recipes import METHODS
+from minimeta.studies.methods import METHODS, cells
 from minimeta.text import corpora, encoders, finetune, pretrain
 
 TINY, CLASSIFIER, ANSWERS = (data_directory() / f"tiny-encoder{task}" for task in ("", "-nli", "-qa"))
@@ -52,7 +52,7 @@ def test_the_encoders_are_those_of_their_records(directory):
 def test_the_tiny_encoder_has_learned_english_and_something_of_the_others():
     """Aims of the recipe: English at 85 % or more, others above chance and below English."""
     features = encoders.nli(CLASSIFIER).features(corpora.nli())
-    baseline = recipes.cells(["baseline"], ["de"])[0]
+    baseline = cells(["baseline"], ["de"])[0]
     settings = recipes.settings_for(baseline, "toy")
     english, german, thai = (
         recipes.score(baseline, features.encoder.learner, features, language, "zero-shot", settings, 0)["accuracy"]

@@ -211,11 +211,11 @@ class EpisodeBrowser(ipywidgets.VBox):
     def _choose(self) -> None:
         """A new method: which of the other controls go with it, and why not the others."""
         method, notes = METHODS[self.method.value], []
-        self.partner.layout.display = "" if method.support == "other" else "none"
+        self.partner.layout.display = "" if method.support and method.support.pair else "none"
         self.auxiliary.disabled = method.by_genre
         if method.by_genre:
             notes.append("No auxiliary to choose: TreeMAML takes all languages of the phylogeny but the target.")
-        self.parallel.disabled = method.support == "same"
+        self.parallel.disabled = not method.crosses
         if self.parallel.disabled:
             self.parallel.value = False
             notes.append("Not parallel: a row has no translation in its own language, and the query is in that.")
@@ -279,18 +279,19 @@ def explain(cell: Cell, pairs: Sequence[tuple[str, str]], target: str) -> str:
         "en": "the step is taken in one language and judged in another: <b>XLA-MAML</b>.",
         "target": "the step is taken in the target language and judged in another: <b>few-shot XLA-MAML</b>.",
     }
+    own = f"<b>{METHODS[cell.method].title}</b>."
     if cell.by_genre:
         words = (
             f"{len(pairs)} tasks, each a language and one of its genres, the same for support and query: "
             "<b>TreeMAML</b>. Which tasks share their gradients is the grouping's choice, not the episode's."
         )
-    elif support == "other":
+    elif support.pair:
         words = (
             f"{' and '.join(given)} are each other's support: the step is taken in one language and judged in the "
             "other, both ways: <b>XLA-MAML with a bi-pair</b>."
         )
     else:
-        words = f"Support in {given[0]}, query in {asked[0]}: {how[support]}"
+        words = f"Support in {given[0]}, query in {asked[0]}: {how.get(support.name, own)}"
     words += (
         f" Dev rows of {goal}, the target, are seen; its test rows are not."
         if cell.target

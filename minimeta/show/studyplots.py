@@ -18,6 +18,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from ..errors import InputError
+from ..studies.checkpoints import found as checkpoints_in
 from ..studies.checkpoints import header
 from ..studies.comparisons import Results, cell_of, records_of, scores, shared
 from ..studies.methods import METHODS, Cell
@@ -81,7 +82,7 @@ def _finished(record: dict[str, Any]) -> State:
 
 def _begun(own: Path) -> State | None:
     """The state in the last checkpoint that can be read; None if there is none, or if it has just been removed."""
-    for path in sorted(own.glob("step-*.safetensors"), reverse=True):
+    for path in reversed(checkpoints_in(own)):
         try:
             text, age = header(path), max(0.0, time.time() - path.stat().st_mtime)
             made, losses = text["made_of"], tuple(text["losses"])

@@ -1,14 +1,13 @@
 """Checkpoints: a meta-training that was stopped, however it was stopped, goes on bit for bit where it was.
 
-A checkpoint is one safetensors file (nothing is unpickled): ω, Adam's moments, the state of the random generators,
-and as text in its header the outer step, the scheduler, the outer losses so far and what the training was made of.
+A checkpoint is one file of `torch.save`, read with `weights_only` (no code in it is run): ω, the states of Adam, of the
+scheduler and of the random generators, the outer step, the outer losses so far and what the training was made of.
 Episodes need no state: a sampler is a function of the outer step. Dropout and other layers that draw are covered by
 the generators.
 """
 
 from __future__ import annotations
 
-import json
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -16,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from ..errors import InputError
 from ..files import expanded, whole_file
@@ -27,6 +25,9 @@ FREE = ("tasks_per_chunk",)
 
 KEPT = 2
 """How many checkpoints are kept; the older ones are removed when a new one is whole."""
+
+
+_SAID = ("step", "losses", "made_of")
 
 
 def train(
@@ -75,33 +76,35 @@ def save(training: meta_train, folder: str | Path, losses: list[float], made_of:
 
     `losses` are the outer losses of the steps so far, `made_of` what `resume` has to find again.
     """
-    from safetensors.torch import save_file
-
-    state = training.optimizer.state_dict()
-    scheduler = {name: value for name, value in training.scheduler.state_dict().items() if name != "lr_lambdas"}
-    tensors = {f"parameters.{i}": p.detach() for i, p in enumerate(training.parameters)}
-    tensors |= {f"optimizer.{i}.{name}": value for i, own in state["state"].items() for name, value in own.items()}
-    tensors |= {f"random.{name}": value for name, value in _generators().items()}
-    text = {"step": training.step, "losses": losses, "scheduler": scheduler, "groups": state["param_groups"]}
-    text |= {"made_of": made_of}
-    path = Path(folder) / f"step-{training.step:08d}.safetensors"
+    state = {
+        "step": training.step,
+        "losses": losses,
+        "made_of": made_of,
+        "parameters": [p.detach() for p in training.parameters],
+        "optimizer": training.optimizer.state_dict(),
+        "scheduler": training.scheduler.state_dict(),
+        "random": torch.get_rng_state(),
+        "random_cuda": torch.cuda.get_rng_state_all(),
+    }
+    path = Path(folder) / f"step-{training.step:08d}.pt"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as unfinished:
-            # Contiguous copies: safetensors refuses memory that tensors share.
-            own = {name: value.contiguous().clone() for name, value in tensors.items()}
-            save_file(own, unfinished, {"training": json.dumps(text)})
-    except Exception as error:
-        if not isinstance(error, OSError) and "I/O" not in str(error) and "os error" not in str(error):
+        with whole_file(path) as unfinished, unfinished.open("wb") as file:
+            torch.save(state, file)
+    except (OSError, RuntimeError) as error:
+        reason: BaseException | None = error
+        while reason and not isinstance(reason, OSError):  # torch puts an error of its own over that of the system
+            reason = reason.__context__
+        if reason is None:
             raise
-        last = _found(folder)
+        last = found(folder)
         kept = f"the last good one is {last[-1]}" if last else "there is none yet"
-        full = any(words in str(error).lower() for words in ("no space", "quota", "too large"))
+        full = any(words in str(reason).lower() for words in ("no space", "quota", "too large"))
         todo = "Make room" if full else f"See to it that {path.parent} is there and no other process is at work on it"
         raise InputError(
-            f"The checkpoint {path} could not be written ({error}); {kept}. {todo}, then start again."
+            f"The checkpoint {path} could not be written ({reason}); {kept}. {todo}, then start again."
         ) from None
-    for old in _found(folder)[:-KEPT]:
+    for old in found(folder)[:-KEPT]:
         old.unlink(missing_ok=True)
     return path
 
@@ -110,73 +113,62 @@ def resume(training: meta_train, folder: str | Path, made_of: dict[str, Any]) ->
     """Put a training that has not begun into the state of the last whole checkpoint; returns the outer losses so far.
 
     Without a checkpoint nothing changes and there are none. A damaged file is left out with a warning. Raises
-    InputError if the checkpoint is of another training.
+    InputError if the checkpoint is of another training, or of a version that wrote safetensors.
     """
-    for path in reversed(_found(folder)):
+    older = sorted(Path(folder).glob("step-*.safetensors"))
+    if older:
+        raise InputError(
+            f"{older[-1]} was written by an older version, which alone can go on from it; delete it to begin again."
+        )
+    for path in reversed(found(folder)):
         try:
-            tensors, text = _read(path)
-        except Exception as error:  # safetensors' own error has no public base beside Exception
-            warnings.warn(f"{path} cannot be read ({error}); the checkpoint before it is used.", stacklevel=2)
+            state = _read(path)
+        except InputError as error:
+            warnings.warn(str(error), stacklevel=2)
             continue
-        now, then = json.loads(json.dumps(made_of)), text["made_of"]
-        odd = sorted(name for name in now.keys() | then.keys() if name not in FREE and now.get(name) != then.get(name))
-        shapes = [tuple(tensors[name].shape) for name in tensors if name.startswith("parameters.")]
-        if odd or sorted(shapes) != sorted(tuple(p.shape) for p in training.parameters):
+        then = state["made_of"]
+        odd = {name for name in made_of.keys() | then.keys() if made_of.get(name) != then.get(name)} - set(FREE)
+        if odd or [p.shape for p in state["parameters"]] != [p.shape for p in training.parameters]:
             raise InputError(
-                f"{path} is a checkpoint of another training (it differs in {', '.join(odd) or 'its parameters'}); "
-                "use another folder, or delete it to begin again."
+                f"{path} is a checkpoint of another training (it differs in "
+                f"{', '.join(sorted(odd)) or 'its parameters'}); use another folder, or delete it to begin again."
             )
-        _restore(training, tensors, text)
-        return text["losses"]
+        with torch.no_grad():
+            for p, before in zip(training.parameters, state["parameters"], strict=True):
+                p.copy_(before)
+        training.optimizer.load_state_dict(state["optimizer"])
+        training.scheduler.load_state_dict(state["scheduler"])
+        training.step = state["step"]
+        torch.set_rng_state(state["random"])
+        for i, own in enumerate(state["random_cuda"][: torch.cuda.device_count()]):
+            torch.cuda.set_rng_state(own, i)
+        return state["losses"]
     return []
 
 
 def header(path: str | Path) -> dict[str, Any]:
-    """What a checkpoint says about itself: `step`, `losses`, `made_of` and more (see `checkpoints.save`).
+    """What a checkpoint says about itself, without reading its tensors: `step`, `losses` and `made_of` (see `save`).
 
     Raises InputError if it is no whole checkpoint.
     """
-    from safetensors import safe_open
-
     if not Path(path).exists():
         raise InputError(f"There is no checkpoint {path}.")
+    state = _read(path, mmap=True)
+    return {name: state[name] for name in _SAID}
+
+
+def found(folder: str | Path) -> list[Path]:
+    """The checkpoints in a folder, the oldest first."""
+    return sorted(Path(folder).glob("step-*.pt"))
+
+
+def _read(path: str | Path, mmap: bool = False) -> dict[str, Any]:
+    """A checkpoint; with `mmap` its tensors stay in the file until they are looked at."""
     try:
-        with safe_open(path, "pt") as file:
-            return json.loads(file.metadata()["training"])
-    except Exception as error:  # safetensors' own error has no public base beside Exception
-        raise InputError(f"{path} is no whole checkpoint ({error}); the one before it will be used.") from None
-
-
-def _restore(training: meta_train, tensors: dict[str, Tensor], text: dict[str, Any]) -> None:
-    with torch.no_grad():
-        for i, p in enumerate(training.parameters):
-            p.copy_(tensors[f"parameters.{i}"])
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, value in tensors.items():
-        if name.startswith("optimizer."):
-            _, i, part = name.split(".")
-            state.setdefault(int(i), {})[part] = value
-    training.optimizer.load_state_dict({"state": state, "param_groups": text["groups"]})
-    training.scheduler.load_state_dict(text["scheduler"] | {"lr_lambdas": [None]})
-    training.step = text["step"]
-    torch.set_rng_state(tensors["random.cpu"])
-    for i in range(torch.cuda.device_count()):
-        if f"random.cuda.{i}" in tensors:
-            torch.cuda.set_rng_state(tensors[f"random.cuda.{i}"], i)
-
-
-def _generators() -> dict[str, Tensor]:
-    """The states of torch's global generators."""
-    cuda = {f"cuda.{i}": state for i, state in enumerate(torch.cuda.get_rng_state_all())}
-    return {"cpu": torch.get_rng_state()} | cuda
-
-
-def _found(folder: str | Path) -> list[Path]:
-    return sorted(Path(folder).glob("step-*.safetensors"))
-
-
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    from safetensors import safe_open
-
-    with safe_open(path, "pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, header(path)
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+        if not {*_SAID} <= state.keys():
+            raise TypeError("it holds something else")
+        return state
+    except Exception as error:  # of many kinds, by what is wrong with the file
+        reason = (str(error) or type(error).__name__).splitlines()[0].split(". ")[0]
+        raise InputError(f"{path} is no whole checkpoint ({reason}); the checkpoint before it is used.") from None

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import InputError, some
 from ..files import expanded, read_json
-from ..text.corpora import TASKS, corpus_of
+from ..text.corpora import CORPORA, TASKS, corpus_of
 from ..text.languages import LANGUAGES, all_but, ordered
 from ..text.metrics import METRICS, Metric, metric_of, paired_difference
 from .methods import KINDS, METHODS, Cell
@@ -37,9 +37,8 @@ class Results:
 
     @property
     def corpus(self) -> str:
-        """The name of the corpus, which `data` is, or where it lies (see `corpora.corpus_of`)."""
-        own, data = corpus_of(self.task), self.shared["data"]
-        return own.name if data == own.name else corpus_of(self.task, data).name
+        """The name of the corpus: a key of CORPORA."""
+        return corpus_name(self.shared)
 
     def cells(self) -> dict[Cell, list[dict[str, Any]]]:
         """The records of each cell, by method and seed; trainings that differ by target alone are put together.
@@ -74,7 +73,13 @@ def shared(folder: Path) -> dict[str, Any]:
     found = read_json(folder / "study.json")
     if not isinstance(found, dict) or not {"scale", "data", "encoder"} <= found.keys():
         raise InputError(f"{folder / 'study.json'} is not what a study writes there; name the folder of another one.")
-    return {"task": "nli"} | found
+    return {"task": "nli", "corpus": corpus_name(found)} | found
+
+
+def corpus_name(shared: dict[str, Any]) -> str:
+    """The name of a study's corpus; where it is older and does not say, the one that `--data` was read as."""
+    data = shared["data"]
+    return shared.get("corpus") or (data if data in CORPORA else corpus_of(shared.get("task", "nli"), data).name)
 
 
 def load(folder: str | Path) -> Results:

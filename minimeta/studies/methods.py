@@ -2,66 +2,146 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from ..errors import InputError
 from ..grouping import Grouping, alone, everyone, fixed_tree, learned_tree, random_tree
-from ..text.languages import FAMILIES, LANGUAGES, PHYLOGENY, all_but, check
+from ..inner import everything
+from ..text.languages import FAMILIES, PHYLOGENY, all_but, check
+from ..trees import TaskTree
+
+
+@dataclass(frozen=True)
+class Support:
+    """Where the support rows of a task come from; its query rows are in its auxiliary language.
+
+    `of(cell)` is the support language of all its tasks, or of each auxiliary language, in their order. `fixed` is the
+    language that it always is, if any. With `pair` there are two auxiliaries, and with `of_target` the rows are the
+    target's dev rows, so that there is a training for each target.
+    """
+
+    name: str
+    of: Callable[[Cell], tuple[str, ...]]
+    fixed: str = ""
+    pair: bool = False
+    of_target: bool = False
+
+
+SAME = Support("same", lambda cell: cell.auxiliaries)
+ENGLISH = Support("en", lambda cell: ("en",), fixed="en")
+OTHER = Support("other", lambda cell: cell.auxiliaries[::-1], pair=True)
+TARGET = Support("target", lambda cell: (cell.target,) if cell.target else (), of_target=True)
+
+
+def nobody_shares(seed: int) -> Grouping:
+    """The grouping of all methods that do not pool."""
+    return alone()
 
 
 @dataclass(frozen=True)
 class Method:
-    """A named recipe: where the support comes from, who shares a gradient, and what a task is.
+    """A named recipe, complete: its episodes, its grouping, its rates, and what a gain has to be measured against.
 
-    `support` is the "same" language as the query, "en", the "other" of two auxiliaries, the "target", or None.
-    `pools` is "alone", "everyone", "fixed", "families", "learned" or "random" (see `grouping_for`). `by_genre` tells
-    tasks language x genre from tasks that are whole languages. `controls` are the methods that a gain has to be
-    measured against.
+    `rates` are the inner and the outer one at small scale, the best of `data/results/small_rates.csv`, or the name of
+    the method whose rates it takes; they were chosen on dev rows in the languages `chosen_on`, which are then no fair
+    targets. `support` is None where there are no inner steps in training. Tasks are language x genre, or whole
+    languages without `by_genre`. `grouping(seed)` is the grouping, `shares` says it in a word, and languages need a
+    place in the `tree`, if there is one. `moves` says by the name of a parameter whether inner steps move it (see
+    `inner.InnerLoop`). `controls` are names of methods.
     """
 
     title: str
     source: str
-    support: str | None = "same"
-    pools: str = "alone"
+    rates: tuple[float, float] | str
+    support: Support | None = SAME
     by_genre: bool = True
+    grouping: Callable[[int], Grouping] = nobody_shares
+    shares: str = "alone"
+    tree: TaskTree | None = None
+    moves: Callable[[str], bool] = everything
     trains: bool = True
     controls: tuple[str, ...] = ()
+    chosen_on: tuple[str, ...] = ("ru", "th")
 
+    @property
+    def crosses(self) -> bool:
+        """Are support and query in different languages? Then the rows of one may be translations of the other's."""
+        return self.support not in (None, SAME)
+
+    @property
+    def pools(self) -> bool:
+        """Do tasks share gradients? Then training tasks take part when a target is tested."""
+        return self.grouping is not nobody_shares
+
+
+_PLAIN = ("baseline", "joint")
+_CROSSED = (*_PLAIN, "x-maml")
 
 METHODS: dict[str, Method] = {
-    "baseline": Method("Baseline", "no meta-training", support=None, trains=False),
-    "joint": Method("Joint", "control: as many examples, K = 0", support=None, controls=("baseline",)),
-    "maml": Method("MAML", "Finn et al. 2017", controls=("baseline", "joint")),
-    "x-maml": Method("X-MAML", "Nooralahzadeh et al. 2020", by_genre=False, controls=("baseline", "joint")),
-    "xla-maml": Method("XLA-MAML", "XLA-MAML, Alg. 1", "en", by_genre=False, controls=("baseline", "joint", "x-maml")),
+    "baseline": Method("Baseline", "no meta-training", (0.02, 1e-4), support=None, trains=False),
+    "joint": Method("Joint", "control: as many examples, K = 0", (0.02, 1e-4), support=None, controls=("baseline",)),
+    "maml": Method("MAML", "Finn et al. 2017", (0.02, 1e-4), controls=_PLAIN),
+    "x-maml": Method("X-MAML", "Nooralahzadeh et al. 2020", (0.005, 1e-4), by_genre=False, controls=_PLAIN),
+    "xla-maml": Method(
+        "XLA-MAML", "XLA-MAML, Alg. 1", (0.005, 3e-4), support=ENGLISH, by_genre=False, controls=_CROSSED
+    ),
     "xla-maml-pair": Method(
-        "XLA-MAML bi-pair", "XLA-MAML, sec. 4.3", "other", by_genre=False, controls=("baseline", "joint", "x-maml")
+        "XLA-MAML bi-pair", "XLA-MAML, sec. 4.3", "xla-maml", support=OTHER, by_genre=False, controls=_CROSSED
     ),
     "xla-maml-few-shot": Method(
-        "XLA-MAML few-shot", "XLA-MAML, sec. 4.3", "target", by_genre=False, controls=("baseline", "joint", "x-maml")
+        "XLA-MAML few-shot", "XLA-MAML, sec. 4.3", "xla-maml", support=TARGET, by_genre=False, controls=_CROSSED
     ),
     "fixed-treemaml": Method(
         "Fixed TreeMAML",
         "TreeMAML, Alg. 1, Fig. 2",
-        pools="fixed",
-        controls=("baseline", "joint", "maml", "random-tree", "everyone"),
+        (0.02, 1e-4),
+        grouping=lambda seed: fixed_tree(PHYLOGENY),
+        shares="fixed",
+        tree=PHYLOGENY,
+        controls=(*_PLAIN, "maml", "random-tree", "everyone"),
     ),
     "families-treemaml": Method(
         "Families TreeMAML",
         "TreeMAML, Alg. 1; vi, th, zh apart",
-        pools="families",
-        controls=("baseline", "joint", "maml", "fixed-treemaml", "everyone"),
+        "fixed-treemaml",
+        grouping=lambda seed: fixed_tree(FAMILIES),
+        shares="families",
+        tree=FAMILIES,
+        controls=(*_PLAIN, "maml", "fixed-treemaml", "everyone"),
     ),
     "learned-treemaml": Method(
         "Learned TreeMAML",
         "TreeMAML, Alg. 1 and 2",
-        pools="learned",
-        controls=("baseline", "joint", "maml", "fixed-treemaml", "random-tree", "everyone"),
+        (0.08, 1e-4),
+        grouping=lambda seed: learned_tree(),
+        shares="learned",
+        controls=(*_PLAIN, "maml", "fixed-treemaml", "random-tree", "everyone"),
     ),
-    "random-tree": Method("Random tree", "control: permuted tree", pools="random", controls=("joint", "everyone")),
-    "everyone": Method("Everyone", "control: one cluster", pools="everyone", controls=("joint", "maml")),
+    "random-tree": Method(
+        "Random tree",
+        "control: permuted tree",
+        (0.02, 1e-4),
+        grouping=lambda seed: random_tree(PHYLOGENY, seed),
+        shares="random",
+        tree=PHYLOGENY,
+        controls=("joint", "everyone"),
+    ),
+    "everyone": Method(
+        "Everyone",
+        "control: one cluster",
+        (0.005, 1e-4),
+        grouping=lambda seed: everyone(),
+        shares="everyone",
+        controls=("joint", "maml"),
+    ),
 }
+
+
+def small_rates(method: str) -> tuple[float, float]:
+    """The inner and the outer rate of a method at small scale."""
+    rates = METHODS[method].rates
+    return small_rates(rates) if isinstance(rates, str) else rates
 
 
 KINDS = {
@@ -70,6 +150,13 @@ KINDS = {
     "fine-tuned": "one epoch on all of the target's dev rows (the few-shot test of XLA-MAML)",
 }
 """How a trained model is tested on a target."""
+
+
+def check_kinds(kinds: Iterable[str]) -> None:
+    """Raise InputError for a kind of test that there is not."""
+    for kind in kinds:
+        if kind not in KINDS:
+            raise InputError(f"Unknown kind of test {kind!r}; the kinds are {', '.join(KINDS)}.")
 
 
 @dataclass(frozen=True)
@@ -98,9 +185,16 @@ class Cell:
     @property
     def kinds(self) -> tuple[str, ...]:
         """How it is tested, each paper in its own way: see KINDS."""
-        if METHODS[self.method].support == "target":
+        support = METHODS[self.method].support
+        if support and support.of_target:
             return ("fine-tuned",)
         return ("zero-shot", "few-shot" if self.by_genre else "fine-tuned")
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """All languages whose rows its training sees."""
+        support = METHODS[self.method].support
+        return tuple(dict.fromkeys((*self.auxiliaries, *(support.of(self) if support else ()))))
 
 
 def cells(methods: Sequence[str], targets: Sequence[str], auxiliaries: Sequence[str] = ()) -> list[Cell]:
@@ -108,51 +202,49 @@ def cells(methods: Sequence[str], targets: Sequence[str], auxiliaries: Sequence[
 
     Without `auxiliaries`, methods with tasks by genre take all languages of the phylogeny but the targets
     (TreeMAML), X-MAML and XLA-MAML take hi (the auxiliary of XLA-MAML's Table 3), or de if hi is a target, and the
-    bi-pair takes two of bg, de, hi, fr. Baseline and Joint have a cell for each kind of tasks that another method has.
+    bi-pair takes two of bg, de, hi, fr. Baseline and Joint, which have no support, have a cell for each kind of tasks
+    that another method has.
     """
     for name in methods:
         if name not in METHODS:
             raise InputError(f"Unknown method {name!r}; the methods are {', '.join(METHODS)}.")
-    targets, auxiliaries = check(targets), check(auxiliaries)
+    targets, auxiliaries = check(targets), tuple(dict.fromkeys(check(auxiliaries)))
     both = [code for code in auxiliaries if code in targets]
     if both:
         raise InputError(f"{both[0]} is both a target and an auxiliary language; a target must stay unseen.")
-    auxiliaries = tuple(dict.fromkeys(auxiliaries))
-    by_genre = auxiliaries or all_but(*targets)
-    one = auxiliaries or tuple(code for code in ("hi", "de", *all_but("en")) if code not in targets)[:1]
-    two = auxiliaries or tuple(code for code in ("bg", "de", "hi", "fr", *all_but("en")) if code not in targets)[:2]
-    named = [name for name in dict.fromkeys(methods) if name not in _EACH_KIND]
-    pairs = any(METHODS[name].support == "other" for name in named)
-    lone = any(not METHODS[name].by_genre and METHODS[name].support != "other" for name in named)
-    kinds = [(by_genre, True)] if not named or any(METHODS[name].by_genre for name in named) else []
-    kinds += ([(one, False)] if lone else []) + ([(two, False)] if pairs and (two != one or not lone) else [])
+
+    def taken(method: Method) -> tuple[tuple[str, ...], bool]:
+        """The auxiliaries of a method, and whether its tasks are by genre."""
+        support = method.support or SAME
+        free = tuple(code for code in all_but(*targets) if code != support.fixed)
+        if auxiliaries or method.by_genre:
+            return auxiliaries or free, method.by_genre
+        first = ("bg", "de", "hi", "fr") if support.pair else ("hi", "de")
+        ranked = dict.fromkeys(code for code in (*first, *free) if code in free and code != "en")
+        return tuple(ranked)[: 2 if support.pair else 1], False
+
+    given = {name: METHODS[name] for name in dict.fromkeys(methods)}
+    kinds = {taken(method) for method in given.values() if method.support} or {taken(METHODS["baseline"])}
+    ranked = sorted(kinds, key=lambda kind: (not kind[1], len(kind[0]), kind[0]))  # genres, one auxiliary, two
     found = []
-    for name in dict.fromkeys(methods):
-        method = METHODS[name]
-        if name in _EACH_KIND:
-            each = kinds
-        else:
-            each = [(by_genre if method.by_genre else two if method.support == "other" else one, method.by_genre)]
-        for languages, genres in each:
+    for name, method in given.items():
+        for languages, by_genre in [taken(method)] if method.support else ranked:
             _check_auxiliaries(method, languages, targets)
-            given = languages if method.trains else ()
-            supports = dict.fromkeys(targets) if method.support == "target" else [None]
-            found += [Cell(name, given, genres, target) for target in supports]
+            own = targets if method.support and method.support.of_target else [None]
+            found += [Cell(name, languages if method.trains else (), by_genre, target) for target in own]
     return list(dict.fromkeys(found))
-
-
-_EACH_KIND = ("baseline", "joint")
 
 
 def _check_auxiliaries(method: Method, auxiliaries: Sequence[str], targets: Sequence[str]) -> None:
     if method.trains and not auxiliaries:
         raise InputError("No language is left to train on beside the targets; name auxiliary ones with --aux.")
-    if method.support == "en" and "en" in (*auxiliaries, *targets):
+    if method.support and method.support.fixed in (*auxiliaries, *targets):
+        fixed = method.support.fixed
         raise InputError(
-            f"{method.title} takes its support from en, so en can be neither its auxiliary (that would "
+            f"{method.title} takes its support from {fixed}, so {fixed} can be neither its auxiliary (that would "
             "be X-MAML) nor its target."
         )
-    if method.support == "other" and len(auxiliaries) != 2:
+    if method.support and method.support.pair and len(auxiliaries) != 2:
         raise InputError(
             f"{method.title} takes two auxiliary languages, each the other's support; there are {len(auxiliaries)}."
         )
@@ -160,21 +252,8 @@ def _check_auxiliaries(method: Method, auxiliaries: Sequence[str], targets: Sequ
 
 def scored_on(cell: Cell, languages: Sequence[str]) -> tuple[str, ...]:
     """Those of `languages` that the cell may be scored on: unseen in training, and with a place in its tree."""
-    method = METHODS[cell.method]
     if cell.target:
         return (cell.target,)
-    seen = cell.auxiliaries + (("en",) if method.support == "en" else ())
-    places = PHYLOGENY.leaves if method.pools in ("fixed", "random") else tuple(LANGUAGES)
-    return tuple(code for code in check(languages) if code not in seen and code in places)
-
-
-def grouping_for(method: str, seed: int) -> Grouping:
-    """The grouping of a method; a random tree is a new draw for each seed."""
-    return {
-        "alone": alone,
-        "everyone": everyone,
-        "fixed": lambda: fixed_tree(PHYLOGENY),
-        "families": lambda: fixed_tree(FAMILIES),
-        "learned": learned_tree,
-        "random": lambda: random_tree(PHYLOGENY, seed),
-    }[METHODS[method].pools]()
+    tree = METHODS[cell.method].tree
+    unseen = (code for code in check(languages) if code not in cell.languages)
+    return tuple(code for code in unseen if tree is None or code in tree.leaves)

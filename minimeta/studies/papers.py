@@ -55,7 +55,8 @@ class Row:
         """What is trained to be scored on this target; None if nothing is, or nothing may be (a dash)."""
         if self.method is None or target in self.auxiliaries:
             return None
-        own = target if METHODS[self.method].support == "target" else None
+        support = METHODS[self.method].support
+        own = target if support and support.of_target else None
         drawn = {name: name in self.drawn for name in ("covering", "parallel")}
         cell = Cell(self.method, auxiliaries_for(target, self.auxiliaries), self.kind == "few-shot", own, **drawn)
         return cell if scored_on(cell, [target]) else None

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from .. import __version__
 from ..errors import InputError
 from ..grouping import alone, no_gradients
 from ..inner import Learner
@@ -21,12 +20,9 @@ from ..text import identity
 from ..text.corpora import TASKS, task_of
 from ..text.episodes import encode, encoded, rows_of, sampler, target_episodes
 from ..text.features import Features
-from ..text.languages import LANGUAGES
 from ..text.metrics import METRICS
 from . import checkpoints
-from .methods import KINDS, METHODS, Cell, grouping_for
-from .methods import cells as cells  # with `scored_on`, for those who ask here what to run
-from .methods import scored_on as scored_on
+from .methods import KINDS, METHODS, Cell, check_kinds, small_rates
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -61,63 +57,32 @@ class Settings:
     bf16: bool = False
 
 
-_LANGUAGE_TASKS = {"shots": 8, "queries": 8, "genres_per_language": None}  # XLA-MAML, section 4.2
-SCALES: dict[str, dict[str, Settings]] = {}
-for _scale, _settings in {
-    "toy": Settings("toy", outer_steps=50, inner_rate=0.02, outer_rate=1e-3, tune_rate=1e-3),
-    "small": Settings("small", outer_steps=60, inner_rate=0.02, outer_rate=1e-4),
-    # TreeMAML states K, shots and layer 12; the rates, queries and outer steps are ours.
-    "full": Settings("full", 500, inner_rate=0.02, outer_rate=1e-4, genres_per_language=None),
-}.items():
-    SCALES[_scale] = {"genres": _settings, "languages": replace(_settings, **_LANGUAGE_TASKS)}
-    SCALES[_scale]["questions"] = replace(
-        SCALES[_scale]["languages"],
-        outer_steps=100,
-        inner_steps=1,  # not stated in the paper
-        inner_rate=0.005,
-        tune_rate=1e-3,
-        tune_batch=12,
-        max_length=384,
-    )
-SCALES["toy"]["questions"] = replace(SCALES["toy"]["questions"], outer_rate=1e-4)  # 1e-3 lost on held-out questions
-SCALES["small"]["languages"] = replace(SCALES["small"]["languages"], tune_rate=1e-3)  # see small_rates.csv
-# On held-out rows 0.02 was as good as any for tasks by genre, 0.005 a little better for X-MAML (RESULTS.md).
-SCALES["toy"]["languages"] = replace(SCALES["toy"]["languages"], inner_rate=0.005)
-SCALES["full"]["languages"] = Settings(
-    "full",
-    outer_steps=500,
-    inner_rate=1e-5,
-    outer_rate=1e-5,
-    inner_steps=1,  # not stated in the paper
-    shots=8,
-    queries=8,
-    genres_per_language=None,
-    adapt="all",
-    weight_decay=0.01,
-    linear_decay=True,
-    tune_rate=2e-5,  # that of MNLI fine-tuning; the paper states one epoch and no rate
-)
-SCALES["full"]["questions"] = replace(
-    SCALES["full"]["languages"], outer_steps=100, max_length=384, tune_rate=3e-5, tune_batch=12
-)
+# TreeMAML states K, shots and layer 12; its rates, queries and outer steps are ours. The rest is XLA-MAML, section 4.2.
+_LANGUAGES = {"shots": 8, "queries": 8, "genres_per_language": None}
+_QUESTIONS = _LANGUAGES | {"outer_steps": 100, "inner_steps": 1, "tune_batch": 12, "max_length": 384}  # K is not stated
+_PAPER = {"inner_rate": 1e-5, "outer_rate": 1e-5, "adapt": "all", "weight_decay": 0.01, "linear_decay": True}
 
-# Inner and outer rate of each method at small scale: the best of data/results/small_rates.csv, which
-# tests/benchmarks/choose_rates.py measured on held-out dev rows of languages that were neither auxiliary nor target.
-RATES_CHOSEN_ON = ("ru", "th")
-SMALL_RATES = {
-    "baseline": (0.02, 1e-4),
-    "joint": (0.02, 1e-4),
-    "maml": (0.02, 1e-4),
-    "x-maml": (0.005, 1e-4),
-    "xla-maml": (0.005, 3e-4),
-    "xla-maml-pair": (0.005, 3e-4),  # as XLA-MAML
-    "xla-maml-few-shot": (0.005, 3e-4),  # as XLA-MAML
-    "fixed-treemaml": (0.02, 1e-4),
-    "families-treemaml": (0.02, 1e-4),  # as Fixed TreeMAML
-    "learned-treemaml": (0.08, 1e-4),
-    "random-tree": (0.02, 1e-4),
-    "everyone": (0.005, 1e-4),
+SCALES: dict[str, dict[str, Settings]] = {
+    "toy": {
+        "genres": Settings("toy", 50, inner_rate=0.02, outer_rate=1e-3, tune_rate=1e-3),
+        # On held-out rows 0.02 was as good as any for tasks by genre, 0.005 a little better for X-MAML (RESULTS.md).
+        "languages": Settings("toy", 50, inner_rate=0.005, outer_rate=1e-3, tune_rate=1e-3, **_LANGUAGES),
+        # An outer rate of 1e-3 lost on held-out questions.
+        "questions": Settings("toy", inner_rate=0.005, outer_rate=1e-4, tune_rate=1e-3, **_QUESTIONS),
+    },
+    "small": {  # the rates of NLI are those of the method's row; see `settings_for`
+        "genres": Settings("small", 60, inner_rate=0.02, outer_rate=1e-4),
+        "languages": Settings("small", 60, inner_rate=0.02, outer_rate=1e-4, tune_rate=1e-3, **_LANGUAGES),
+        "questions": Settings("small", inner_rate=0.005, outer_rate=1e-4, tune_rate=1e-3, **_QUESTIONS),
+    },
+    "full": {
+        "genres": Settings("full", 500, inner_rate=0.02, outer_rate=1e-4, genres_per_language=None),
+        # The rates of fine-tuning are those of stage two: the paper states one epoch and no rate.
+        "languages": Settings("full", 500, inner_steps=1, tune_rate=2e-5, **_LANGUAGES, **_PAPER),
+        "questions": Settings("full", tune_rate=3e-5, **_QUESTIONS, **_PAPER),
+    },
 }
+"""The numbers for tasks by genre (TreeMAML), tasks that are languages (XLA-MAML) and question answering."""
 
 
 def check_scale(scale: str) -> None:
@@ -130,8 +95,8 @@ def settings_for(cell: Cell, scale: str, task: str = "nli") -> Settings:
     """The numbers for a cell at a scale; `task` is "nli" or "qa"."""
     check_scale(scale)
     settings = SCALES[scale]["questions" if task == "qa" else "genres" if cell.by_genre else "languages"]
-    if scale == "small" and task == "nli" and cell.method in SMALL_RATES:
-        inner, outer = SMALL_RATES[cell.method]
+    if scale == "small" and task == "nli":
+        inner, outer = small_rates(cell.method)
         settings = replace(settings, inner_rate=inner, outer_rate=outer)
     return settings
 
@@ -140,11 +105,10 @@ def sampler_for(cell: Cell, corpus: Dataset, settings: Settings, seed: int, targ
     """The training episodes of a cell (row numbers). Joint sees the rows of support and query alike."""
     method = METHODS[cell.method]
     shots, queries = settings.shots, settings.queries
-    support = {"en": "en", "other": cell.auxiliaries[::-1], "target": cell.target}.get(method.support or "")
     return sampler(
         corpus,
         cell.auxiliaries,
-        support=support,
+        support=method.support.of(cell) if method.support else None,
         by="genre" if cell.by_genre else None,
         shots=shots if method.support else 0,
         queries=queries if method.support else shots + queries,
@@ -169,8 +133,8 @@ def check_cell(cell: Cell, targets: Sequence[str], corpus: Dataset, settings: Se
             sampler(corpus, target, shots=0, queries=settings.tune_batch)
     if METHODS[cell.method].trains:
         tasks = (*sampler_for(cell, corpus, settings, 0, targets)(0).tasks, *targets)
-        if METHODS[cell.method].pools != "learned":
-            grouping_for(cell.method, 0)(1, tasks, [0] * len(tasks), no_gradients)
+        if METHODS[cell.method].tree:  # it says which task has no place
+            METHODS[cell.method].grouping(0)(1, tasks, [0] * len(tasks), no_gradients)
 
 
 def train(
@@ -180,23 +144,23 @@ def train(
 
     No row of `targets` will be drawn, but for the support of few-shot XLA-MAML.
     """
-    learner = copy.deepcopy(features.encoder.learner)
-    trains = METHODS[cell.method].trains
+    learner, method = copy.deepcopy(features.encoder.learner), METHODS[cell.method]
     draw = _nothing
-    if trains:
+    if method.trains:
         draw = encoded(sampler_for(cell, features.corpus, settings, seed, targets), features.__getitem__)
     return learner, meta_train(
         learner,
         draw,
-        grouping_for(cell.method, seed),
-        settings.inner_steps if METHODS[cell.method].support else 0,
+        method.grouping(seed),
+        settings.inner_steps if method.support else 0,
         settings.inner_rate,
-        settings.outer_steps if trains else 0,
+        settings.outer_steps if method.trains else 0,
         settings.outer_rate,
         settings.weight_decay,
         settings.linear_decay,
         settings.first_order,
         settings.tasks_per_chunk,
+        method.moves,
     )
 
 
@@ -208,20 +172,9 @@ def fine_tune(learner: Learner, features: Features, target: str, settings: Setti
     """
     learner, corpus = copy.deepcopy(learner), features.corpus
     draw = sampler(corpus, target, shots=0, queries=settings.tune_batch, covering=True, seed=seed)
-    rows = len(rows_of(corpus, target, "dev"))
-    batches, rate = -(-rows // settings.tune_batch), settings.tune_rate
-    tuning = meta_train(
-        learner,
-        encoded(draw, features.__getitem__),
-        alone(),
-        0,
-        0.0,
-        batches,
-        rate,
-        settings.weight_decay,
-        settings.linear_decay,
-    )
-    for _ in tuning:
+    batches = -(-len(rows_of(corpus, target, "dev")) // settings.tune_batch)
+    numbers = (settings.tune_rate, settings.weight_decay, settings.linear_decay)
+    for _ in meta_train(learner, encoded(draw, features.__getitem__), alone(), 0, 0.0, batches, *numbers):
         pass
     return learner
 
@@ -243,9 +196,8 @@ def score(
     METRICS of the task in percent, the number of rows `n` and what was `predicted` for each, in the order of
     `scored_rows`, as `corpora.Task` says.
     """
-    if kind not in KINDS:
-        raise InputError(f"Unknown kind of test {kind!r}; the kinds are {', '.join(KINDS)}.")
-    corpus, pools = features.corpus, METHODS[cell.method].pools != "alone" and kind != "fine-tuned"
+    check_kinds([kind])
+    corpus, pools = features.corpus, METHODS[cell.method].pools and kind != "fine-tuned"
     if kind == "fine-tuned":
         learner = fine_tune(learner, features, target, settings, seed)
     if task_of(corpus) == "qa":  # no method takes inner steps when it is tested on questions
@@ -258,10 +210,11 @@ def score(
     results = evaluate(
         learner,
         (encode(episode, features.__getitem__) for episode in episodes),
-        grouping_for(cell.method, seed),
+        METHODS[cell.method].grouping(seed),
         settings.inner_steps if shots or pools else 0,
         settings.inner_rate,
         settings.tasks_per_chunk,
+        METHODS[cell.method].moves,
     )
     for episode, result in zip(episodes, results, strict=True):
         rows += episode.query["row"].flatten().tolist()
@@ -295,24 +248,22 @@ def run(
     settings: Settings,
     seed: int,
     kinds: Sequence[str] = tuple(KINDS),
-    progress: Any = lambda reports: reports,
     folder: str | Path | None = None,
 ) -> dict[str, Any]:
     """Train one cell with one seed and score it on each target, in those of its kinds that are in `kinds`.
 
-    Returns a record that can be kept as JSON. `progress` wraps the iterator of reports (`tqdm.auto.tqdm`, say).
-    With a `folder`, the training leaves checkpoints there and goes on from them (see `checkpoints.train`).
+    Returns a record that can be kept as JSON. With a `folder`, the training leaves checkpoints there and goes on from
+    them (see `checkpoints.train`).
     """
     torch.manual_seed(seed)
     start, encoding = time.perf_counter(), features.seconds
     learner, training = train(cell, features, settings, seed, targets)
     if folder is None:
-        losses = [report.outer_loss for report in progress(training)]
+        losses = [report.outer_loss for report in training]
     else:
-        seen = (*cell.auxiliaries, METHODS[cell.method].support, cell.target, *targets)
-        content = identity.made_of(features, [code for code in seen if code in LANGUAGES])
+        content = identity.made_of(features, {*cell.languages, *targets})
         made_of = asdict(cell) | asdict(settings) | {"seed": seed} | content
-        losses = checkpoints.train(training, folder, made_of, progress=progress)
+        losses = checkpoints.train(training, folder, made_of)
     trained, encoding = time.perf_counter(), features.seconds - encoding
     results = {
         target: {
@@ -325,22 +276,13 @@ def run(
         "seed": seed,
         "settings": asdict(settings),
         "encoder": features.encoder.name,
-        "versions": versions(),
+        "versions": identity.versions(),
         "outer_losses": losses,
         "train_seconds": trained - start - encoding,
         "feature_seconds": encoding,
         "score_seconds": time.perf_counter() - trained,
         "results": results,
     }
-
-
-def versions() -> dict[str, str]:
-    """The versions that a result depends on."""
-    import platform
-    from importlib.metadata import version
-
-    names = ("torch", "transformers", "datasets", "numpy")
-    return {"python": platform.python_version(), "minimeta": __version__} | {name: version(name) for name in names}
 
 
 def _nothing(step: int) -> Any:

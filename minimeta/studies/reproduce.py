@@ -18,7 +18,8 @@ from ..text.metrics import METRICS, Metric
 from .comparisons import Gain, Results, by_seed, cell_of, counted, gains, load, over_seeds
 from .methods import METHODS, Cell
 from .papers import Row, Table, table
-from .study import OVERRIDES, Run, World, merged
+from .study import Run, merged
+from .world import OVERRIDES, World
 
 if TYPE_CHECKING:
     import pandas as pd

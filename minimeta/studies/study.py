@@ -8,30 +8,25 @@ run broke off.
 
 from __future__ import annotations
 
-import os
 import shutil
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
-from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, some
-from ..files import data_directory, expanded, write_json
-from ..inner import check_chunk
-from ..text import corpora, encoders, identity, phrases
-from ..text.corpora import TASKS
-from ..text.episodes import columns
-from ..text.features import Features
-from ..text.languages import LANGUAGES
+from ..files import expanded, write_json
+from ..text import identity
+from ..text.languages import ordered
+from ..threads import processors
 from . import jobs, recipes
 from .checkpoints import FREE
 from .comparisons import record_of, rows_of_study, shared
 from .jobs import AtWork
-from .jobs import engine as engine  # for those who ask here how to use a cluster
-from .recipes import KINDS, METHODS, Cell
+from .methods import KINDS, METHODS, Cell, Method, cells, check_kinds, scored_on
+from .world import OVERRIDES, World, device
 
 
 @dataclass(frozen=True)
@@ -51,62 +46,7 @@ class Run:
     @property
     def languages(self) -> tuple[str, ...]:
         """All languages whose rows it sees, in training or in a test."""
-        support = ("en",) if METHODS[self.cell.method].support == "en" else ()
-        return tuple(dict.fromkeys((*self.cell.auxiliaries, *support, *self.targets)))
-
-
-OVERRIDES = {"first_order": False, "bf16": False}
-"""Settings that a study may have otherwise than the recipes, and what they are where its files do not say."""
-ARCHIVES = {"nli": "XNLI-1.0", "qa": "MLQA_V1"}
-TINY = {"nli": "tiny-encoder-nli", "qa": "tiny-encoder-qa"}
-
-
-@dataclass(frozen=True)
-class World:
-    """What all runs of a study share: the scale, the corpus, the encoder, and the task ("nli" or "qa").
-
-    At toy scale there is no need to name them: they are mini-NLI or mini-QA and the tiny encoder. `first_order`,
-    `tasks_per_chunk` and `bf16` are those of all runs' settings (see `recipes.Settings`). `cache` is a directory for
-    trunk features (see `features.Features`): numbers are the same without it, and with any `tasks_per_chunk`.
-    """
-
-    scale: str = "toy"
-    data: str | None = None
-    encoder: str | None = None
-    task: str = "nli"
-    first_order: bool = False
-    tasks_per_chunk: int | None = None
-    bf16: bool = False
-    cache: str | None = None
-
-    def __post_init__(self) -> None:
-        recipes.check_scale(self.scale)
-        check_chunk(self.tasks_per_chunk)
-        if self.task not in TASKS:
-            raise InputError(f"Unknown task {self.task!r}; the tasks are {', '.join(TASKS)}.")
-        own = self.scale == "toy" and not self.data
-        if not own and not (self.data and self.encoder):
-            archive = f"{ARCHIVES[self.task]}.zip"
-            raise InputError(
-                f"There is no corpus or encoder to use at {self.scale} scale: name them with --data DIR "
-                f"({archive}) and --encoder DIR (a BERT or XLM-R fine-tuned on English {TASKS[self.task].title})."
-            )
-
-    @property
-    def shared(self) -> dict[str, Any]:
-        """What the folder of a study says about it; corpus and encoder by the names that they were given."""
-        data = self.data or corpora.corpus_of(self.task).name
-        encoder = self.encoder or TINY[self.task]
-        given = {name: value for name, usual in OVERRIDES.items() if (value := getattr(self, name)) != usual}
-        return {"scale": self.scale, "task": self.task, "data": data, "encoder": encoder} | given
-
-    @property
-    def located(self) -> World:
-        """The same with paths that are good in any working directory, a cluster's worker's for one."""
-        given = {name: path for name in ("data", "encoder", "cache") if (path := getattr(self, name))}
-        paths = {name: Path(expanded(path)) for name, path in given.items()}
-        there = {name: str(path.resolve()) for name, path in paths.items() if path.exists() or name == "cache"}
-        return replace(self, **there)
+        return tuple(dict.fromkeys((*self.cell.languages, *self.targets)))
 
 
 class RunsFailed(InputError):
@@ -116,7 +56,7 @@ class RunsFailed(InputError):
 def leave_one_out(methods: Sequence[str], targets: Sequence[str], seeds: Iterable[int]) -> list[Run]:
     """Each target left out in turn, all other languages of the phylogeny auxiliary (TreeMAML, Table 1)."""
     return merged(
-        Run(cell, seed, (target,)) for seed in seeds for target in targets for cell in recipes.cells(methods, [target])
+        Run(cell, seed, (target,)) for seed in seeds for target in targets for cell in cells(methods, [target])
     )
 
 
@@ -127,21 +67,22 @@ def transfer(
 
     Methods are left out where they do not go: XLA-MAML with en or with a pair, the bi-pair with one language.
     """
-    support = {name: METHODS[name].support if name in METHODS else None for name in methods}
     runs = []
     for seed in seeds:
         for auxiliary in auxiliaries:
             given = (auxiliary,) if isinstance(auxiliary, str) else tuple(auxiliary)
             others = [code for code in targets if code not in given]
-            able = [
-                name
-                for name in methods
-                if not (support[name] == "en" and (len(given) > 1 or "en" in given))
-                and not (support[name] == "other" and len(given) != 2)
-            ]
-            for cell in recipes.cells(able, [code for code in others if code != "en"], given) if able else []:
-                runs.append(Run(cell, seed, recipes.scored_on(cell, others)))
+            able = [name for name in methods if name not in METHODS or _goes(METHODS[name], given)]
+            for cell in cells(able, [code for code in others if code != "en"], given) if able else []:
+                runs.append(Run(cell, seed, scored_on(cell, others)))
     return merged(run for run in runs if run.targets)
+
+
+def _goes(method: Method, auxiliaries: Sequence[str]) -> bool:
+    """Does a method go with these auxiliaries in a study of transfer?"""
+    if method.support and method.support.fixed:
+        return len(auxiliaries) == 1 and method.support.fixed not in auxiliaries
+    return len(auxiliaries) == 2 or not (method.support and method.support.pair)
 
 
 def merged(runs: Iterable[Run]) -> list[Run]:
@@ -149,10 +90,17 @@ def merged(runs: Iterable[Run]) -> list[Run]:
     found: dict[tuple[Cell, int], Run] = {}
     for each in runs:
         before = found.get((each.cell, each.seed), each)
-        targets = tuple(code for code in LANGUAGES if code in before.targets + each.targets)
+        targets = ordered(before.targets + each.targets)
         kinds = tuple(kind for kind in KINDS if kind in before.kinds + each.kinds)
         found[each.cell, each.seed] = Run(each.cell, each.seed, targets, kinds)
     return list(found.values())
+
+
+def of_kinds(runs: Iterable[Run], kinds: Sequence[str] | None) -> list[Run]:
+    """The runs with these tests alone (None: all); those that have none of them go."""
+    check_kinds(kinds or ())
+    kept = tuple(kinds or KINDS)
+    return [replace(each, kinds=kept) for each in runs if set(kept) & set(each.cell.kinds)]
 
 
 def run(
@@ -191,11 +139,12 @@ def run(
         named, made_of = _lay_out(runs, folder, world, named, made_of)
         rows = rows_of_study(folder)
         left = [missing for each in runs if (missing := _missing(each, folder, world, rows))]
+        if world.cache:
+            _keep_features(left, world)
         if threads is None:
-            available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4
-            threads = 1 if world.scale == "toy" or workers > 1 else min(4, available)
+            threads = 1 if world.scale == "toy" or workers > 1 else min(4, processors())
         there = (folder.absolute(), world, named["encoder"], made_of, threads)
-        tasks = {each.name: delayed(_one)(each, _settings(each, world), *there) for each in left}
+        tasks = {each.name: delayed(_one)(each, world.settings(each.cell), *there) for each in left}
         failures = {name: said for name, said in progress(jobs.finished(tasks, workers), total=len(left)) if said}
         for empty in ("unfinished", "failed"):
             with suppress(OSError):  # there is none; or there is what runs that failed, or of another grid, have left
@@ -226,12 +175,11 @@ def remove_empty(folder: str | Path) -> None:
 
 def _check(runs: Sequence[Run], world: World) -> dict[str, Any]:
     """Check every run before the first one is trained; returns what they are made of."""
-    corpus = _corpus(world)
     for cell, targets in dict.fromkeys((each.cell, each.targets) for each in runs):
-        recipes.check_cell(cell, targets, corpus, recipes.settings_for(cell, world.scale, world.task))
+        recipes.check_cell(cell, targets, world.rows(), world.settings(cell))
     languages = {code for each in runs for code in each.languages}
-    for how in {(settings.adapt, settings.max_length) for settings in (_settings(each, world) for each in runs)}:
-        made_of = identity.made_of(_features(world, *how), languages)
+    for how in {(settings.adapt, settings.max_length) for settings in (world.settings(each.cell) for each in runs)}:
+        made_of = identity.made_of(world.features(*how), languages)
     return made_of
 
 
@@ -240,13 +188,13 @@ def _lay_out(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Lay out the folder, or find it as it was laid out; returns what it says of the world and what that is made of."""
     targets = sorted({code for each in runs for code in each.targets})
-    rows = {code: recipes.scored_rows(_corpus(world), code) for code in targets}
+    rows = {code: recipes.scored_rows(world.rows(), code) for code in targets}
     (folder / "cells").mkdir(parents=True, exist_ok=True)
     if (folder / "study.json").exists():
         found = OVERRIDES | shared(folder)
         before = found.get("made_of")  # a study that is older than hashes is known by its names alone
         for key, value in (OVERRIDES | named).items():
-            place = key in ("data", "encoder")
+            place = key in ("corpus", "data", "encoder")
             if found[key] != value and not (place and (before or _same_place(found[key], value))):
                 raise InputError(
                     f"{folder} holds a study with the {key} {found[key]}, not {value}; use another folder."
@@ -264,8 +212,6 @@ def _lay_out(
         made_of = made_of | {"texts": (before or made_of)["texts"] | made_of["texts"]}
     write_json(folder / "rows.json", rows)
     write_json(folder / "study.json", named | {"made_of": made_of})
-    if world.cache:
-        _keep_features(runs, folder, world, rows)
     return named, made_of
 
 
@@ -274,23 +220,16 @@ def _same_place(one: str, other: str) -> bool:
     return Path(expanded(one)).resolve() == Path(expanded(other)).resolve()
 
 
-def _keep_features(runs: Sequence[Run], folder: Path, world: World, rows: dict[str, dict[str, Any]]) -> None:
-    """Put the trunk's output for all rows that unfinished runs may draw or are scored on into the cache."""
-    blocks: dict[tuple[Any, int], list[tuple[str, str]]] = {}
+def _keep_features(runs: Sequence[Run], world: World) -> None:
+    """Put the trunk's output for all rows that runs may draw or are scored on into the cache."""
+    blocks: dict[tuple[str, int], list[tuple[str, str]]] = {}
     for each in runs:
-        settings = _settings(each, world)
-        if settings.adapt == "all" or not _missing(each, folder, world, rows):
-            continue
-        needed = [(code, "dev") for code in each.languages] + [(code, "test") for code in each.targets]
-        blocks.setdefault((settings.adapt, settings.max_length), []).extend(needed)
+        settings = world.settings(each.cell)
+        if settings.adapt != "all":
+            needed = [(code, "dev") for code in each.languages] + [(code, "test") for code in each.targets]
+            blocks.setdefault((settings.adapt, settings.max_length), []).extend(needed)
     for how, needed in blocks.items():
-        _features(world, *how).keep(needed)
-
-
-def _settings(each: Run, world: World) -> recipes.Settings:
-    usual = OVERRIDES | dict.fromkeys(FREE)
-    given = {name: value for name in usual if (value := getattr(world, name)) != usual[name]}
-    return replace(recipes.settings_for(each.cell, world.scale, world.task), **given)
+        world.features(*how).keep(needed)
 
 
 def settings_of(record: dict[str, Any]) -> dict[str, Any]:
@@ -312,7 +251,7 @@ def _missing(each: Run, folder: Path, world: World, rows: dict[str, dict[str, An
             raise InputError(f"{path} does not say with which settings it was run.")
     except InputError as error:
         raise InputError(f"{str(error).rstrip('.')}; move it away, and its run is done again.") from None
-    if _fixed(settings_of(record)) != _fixed(asdict(_settings(each, world))):
+    if _fixed(settings_of(record)) != _fixed(asdict(world.settings(each.cell))):
         raise InputError(f"{path} was run with other settings than today's; move it away or use another folder.")
     done = record["results"]
     wanted = {kind for kind in each.cell.kinds if kind in each.kinds}
@@ -341,11 +280,11 @@ def _one(
     torch.set_num_threads(threads)
     unfinished, trace = folder / "unfinished" / each.name, folder / "failed" / f"{each.name}.txt"
     try:
-        features = _features(world, settings.adapt, settings.max_length)
+        features = world.features(settings.adapt, settings.max_length)
         if odd := identity.changes(made_of, identity.made_of(features, each.languages)):
             raise InputError(f"{' and '.join(odd)} changed while the study was going on; put back what was there.")
         record = recipes.run(each.cell, each.targets, features, settings, each.seed, each.kinds, folder=unfinished)
-        record |= {"encoder": encoder, "device": _device(), "threads": threads}
+        record |= {"encoder": encoder, "device": device(), "threads": threads}
         write_json(folder / "cells" / f"{each.name}.json", record)
     except InputError as error:
         return each.name, str(error)
@@ -362,51 +301,3 @@ def _one(
     trace.unlink(missing_ok=True)
     shutil.rmtree(unfinished, ignore_errors=True)
     return each.name, ""
-
-
-def _device() -> str:
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def _corpus(world: World) -> Any:
-    return _read(world.task, world.data, _data_stamp(world.task, world.data))
-
-
-@lru_cache(maxsize=1)
-def _read(task: str, data: str | None, stamp: Any) -> Any:
-    phrases.table.cache_clear()  # the mini world's tables, which are read once
-    return {"nli": corpora.nli, "qa": corpora.qa}[task](data)
-
-
-def _features(world: World, adapt: Any, max_length: int) -> Features:
-    """Kept in each worker from run to run, unless a file has changed: trunk features are costly."""
-    name = world.encoder or data_directory() / TINY[world.task]
-    return _loaded(world, name, adapt, max_length, _stamp(name), _data_stamp(world.task, world.data))
-
-
-@lru_cache(maxsize=2)
-def _loaded(world: World, name: str | Path, adapt: Any, max_length: int, *stamps: Any) -> Features:
-    classes = corpora.corpus_of(world.task, world.data).classes
-    load = partial(encoders.nli, classes=classes) if classes else encoders.qa
-    encoder = load(name, adapt, max_length, bf16=world.bf16).to(_device())
-    return encoder.features(_corpus(world), world.cache)
-
-
-def _data_stamp(task: str, data: str | None) -> Any:
-    return _stamp(data or data_directory() / "mini", ARCHIVES[task])
-
-
-def _stamp(path: str | Path, folder: str = "") -> tuple[tuple[str, int, int], ...]:
-    """Files at a path, with those in `folder` there, their sizes and times, to see a change; () for a hub's name."""
-    path = Path(path)
-    files = {path, *path.glob("*"), *path.glob("*/*.json"), *(path / folder).rglob("*")}
-    return tuple(sorted((str(file), (at := file.stat()).st_size, at.st_mtime_ns) for file in files if file.is_file()))
-
-
-def tested(data: str | None = None, task: str = "nli") -> list[str]:
-    """The languages of a corpus (None: the project's own) that have test rows, in the order of XNLI's list."""
-    known = columns(_corpus(World(data=data, encoder="any", task=task).located))
-    there = set(known["language"][known["split"] == "test"])
-    return [code for code in LANGUAGES if code in there]

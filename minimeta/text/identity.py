@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import platform
 import re
 from collections.abc import Iterable
+from importlib.metadata import version
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from .. import __version__
 from .episodes import columns
 from .features import Encoder, Features
 
@@ -77,3 +80,9 @@ def _tokenizer(tokenizer: Any) -> str:
 def content(value: Any) -> str:
     """The hash of anything that JSON can hold."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def versions() -> dict[str, str]:
+    """The versions that a result depends on."""
+    names = ("torch", "transformers", "datasets", "numpy")
+    return {"python": platform.python_version(), "minimeta": __version__} | {name: version(name) for name in names}

@@ -19,6 +19,7 @@ from scipy import stats
 
 from minimeta.files import write_json
 from minimeta.studies import recipes
+from minimeta.studies.methods import METHODS, TARGET, cells
 from minimeta.text import corpora, encoders, finetune, pretrain
 from minimeta.text.languages import LANGUAGES
 
@@ -70,7 +71,7 @@ def measure(seed: int, out: Path) -> dict:
         finetune.train(tiny, corpora.mini_nli(["en"], ["train"]), classifier, finetune.TOY["nli"], seed)
         print(f"seed {seed}: {pretrained - start:.0f} s, then {time.perf_counter() - pretrained:.0f} s", flush=True)
     features = encoders.nli(classifier).features(corpora.nli())
-    baseline = recipes.cells(["baseline"], ["de"])[0]
+    baseline = cells(["baseline"], ["de"])[0]
     settings = recipes.settings_for(baseline, "toy")
     scores = {
         language: recipes.score(baseline, features.encoder.learner, features, language, "zero-shot", settings, seed)[
@@ -79,7 +80,7 @@ def measure(seed: int, out: Path) -> dict:
         for language in LANGUAGES
     }
     runs = {}
-    for cell in recipes.cells([name for name in recipes.METHODS if recipes.METHODS[name].support != "target"], TARGETS):
+    for cell in cells([name for name, method in METHODS.items() if method.support is not TARGET], TARGETS):
         record = recipes.run(cell, TARGETS, features, recipes.settings_for(cell, "toy"), seed)
         name = f"{cell.method} {'genres' if cell.by_genre else 'languages'}"
         runs[name] = {

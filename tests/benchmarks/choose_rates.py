@@ -20,20 +20,12 @@ import torch
 
 from minimeta.files import data_directory
 from minimeta.studies import recipes
+from minimeta.studies.methods import METHODS, Cell, cells
 from minimeta.text import corpora, encoders
 from minimeta.text.features import Features
 
-METHODS = (
-    "x-maml",
-    "xla-maml",
-    "joint",
-    "fixed-treemaml",
-    "learned-treemaml",
-    "maml",
-    "everyone",
-    "random-tree",
-    "baseline",
-)
+OWN = [name for name, method in METHODS.items() if not isinstance(method.rates, str)]
+CHOSEN_ON = dict.fromkeys(code for name in OWN for code in METHODS[name].chosen_on)
 INNER = (0.005, 0.02, 0.08)
 OUTER = {"toy": (1e-3, 3e-4), "small": (3e-4, 1e-4)}
 TUNE = {"toy": (3e-3, 1e-3, 3e-4), "small": (1e-3, 3e-4, 1e-4, 3e-5)}
@@ -55,7 +47,7 @@ def main() -> None:
         out.write_text(",".join(HEADER) + "\n")
     with out.open() as file:
         done = {tuple(row[name] for name in HEADER[:6]) for row in csv.DictReader(file)}
-    for cell in recipes.cells(METHODS, ("de", *recipes.RATES_CHOSEN_ON)):
+    for cell in cells(OWN, ("de", *CHOSEN_ON)):
         if cell.method == "baseline" and not cell.by_genre:
             continue  # its fine-tuning comes below
         kinds = ("zero-shot", "few-shot") if cell.by_genre else ("zero-shot",)
@@ -70,12 +62,12 @@ def main() -> None:
     for rate in TUNE[options.scale]:
         key = ("fine-tuning", "languages", 0, rate, 0, 0)
         if tuple(map(str, key)) not in done:
-            cell = recipes.Cell("baseline", (), False)
+            cell = Cell("baseline", (), False)
             measure(cell, features, options.scale, {"tune_rate": rate}, key, ("fine-tuned",), out)
 
 
 def measure(
-    cell: recipes.Cell,
+    cell: Cell,
     features: Features,
     scale: str,
     numbers: dict[str, float],
@@ -88,7 +80,7 @@ def measure(
     learner, training = recipes.train(cell, features, settings, seed)
     list(training)
     lines = []
-    for language in recipes.RATES_CHOSEN_ON:
+    for language in METHODS[cell.method].chosen_on:
         for kind in kinds:
             got = recipes.score(cell, learner, features, language, kind, settings, seed, "held-out")
             right = round(got["accuracy"] * got["n"] / 100)
