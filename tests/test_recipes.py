@@ -89,7 +89,7 @@ def test_a_method_is_what_the_design_says(name, corpus, features):
     assert method.crosses == (support not in (None, "same")) and method.pools == (shares != "alone")
     numbers = recipes.settings_for(cell_of(name), "toy")
     _, training = recipes.train(cell_of(name), features, numbers, 0)
-    assert training.steps == (numbers.inner_steps if adapts else 0)
+    assert training.loop.steps == (numbers.inner_steps if adapts else 0)
     assert len(training) == (2 if trains else 0)
     assert numbers.inner_steps == 4
 

@@ -137,14 +137,21 @@ def test_no_language_is_dropped(world, tmp_path):
 
 def test_a_corpus_is_its_entry_in_the_registry(world, tmp_path, monkeypatch):
     """Its archive, its reader and its name: a second corpus of a task is one entry."""
+    names = ("language", "genre", "split", "premise", "hypothesis", "pair", "premise_id")
+    rows = [dict(zip(names, ("de", "a", "test", "b", "c", f"{i}", f"{i}"), strict=True)) | {"label": i} for i in (0, 1)]
     read = []
-    entry = corpora.Corpus("PAWS-X", "nli", "x-final", ("en", "de"), ("no", "yes"), lambda data: read.append(data))
+
+    def reader(source, languages, splits):
+        read.append(source.path)
+        return rows
+
+    entry = corpora.Corpus("PAWS-X", "nli", "x-final", ("en", "de"), ("no", "yes"), reader)
     monkeypatch.setitem(corpora.CORPORA, "PAWS-X", entry)
     (tmp_path / "x-final").mkdir()
     other = replace(world, data=str(tmp_path))
     assert (other.corpus, other.shared["corpus"], world.shared["corpus"]) == (entry, "PAWS-X", "XNLI")
-    other.rows()
-    assert read == [str(tmp_path)]
+    assert other.rows().to_list() == rows and read == [tmp_path]
+    assert corpora.classes_of(other.rows()) == ("no", "yes")
     complaint(lambda: World("small"), "XNLI-1.0.zip or x-final.zip")
     assert World().shared["corpus"] == World().shared["data"] == "mini-NLI"
 
