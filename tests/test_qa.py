@@ -23,7 +23,7 @@ from minimeta.clusters import task_losses
 from minimeta.grouping import alone
 from minimeta.inner import Learner, adapt
 from minimeta.reference import adapt_with_higher
-from minimeta.studies import comparisons, papers, recipes, study
+from minimeta.studies import comparisons, intervals, papers, recipes, study
 from minimeta.studies.methods import METHODS, Cell
 from minimeta.studies.study import Run
 from minimeta.studies.world import World
@@ -1032,7 +1032,7 @@ def test_differences_are_paired_by_seed_and_question(finished, rows, tmp_path, m
             )
             for row in part.itertuples():
                 ours, passages, theirs, _ = both[row.target]
-                expected = metrics.paired_difference(ours, theirs, list(passages))
+                expected = intervals.paired_difference(ours, theirs, list(passages))
                 assert (row.gain, row.low, row.high) == pytest.approx(expected)
                 assert row.gain != 0 and row.rows == len(passages) > len(set(passages))
     assert (found[found["method"] == "XLA-MAML few-shot"]["kind"] == "fine-tuned").all()

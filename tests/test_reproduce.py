@@ -18,11 +18,12 @@ from minimeta.__main__ import main
 from minimeta.files import data_directory
 from minimeta.show import tableplots
 from minimeta.studies import comparisons, papers, recipes, report, reproduce, study
+from minimeta.studies.intervals import paired_difference
 from minimeta.studies.methods import KINDS, METHODS, Cell, small_rates
 from minimeta.studies.world import World
 from minimeta.text import corpora
 from minimeta.text.languages import LANGUAGES, PHYLOGENY
-from minimeta.text.metrics import METRICS, paired_difference
+from minimeta.text.metrics import METRICS
 
 
 def shorten(patch):

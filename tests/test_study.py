@@ -26,12 +26,13 @@ from minimeta.files import data_directory
 from minimeta.studies import comparisons, methods, papers, recipes, report, study
 from minimeta.studies import world as world_module
 from minimeta.studies.checkpoints import FREE
+from minimeta.studies.intervals import paired_difference
 from minimeta.studies.methods import Cell
 from minimeta.studies.study import Run
 from minimeta.studies.world import OVERRIDES, World
 from minimeta.text import corpora, languages, phrases
 from minimeta.text.languages import LANGUAGES
-from minimeta.text.metrics import METRICS, metric_of, paired_difference
+from minimeta.text.metrics import METRICS, metric_of
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,8 @@ from ..errors import InputError, some
 from ..files import expanded, read_json
 from ..text.corpora import CORPORA, TASKS, corpus_of
 from ..text.languages import LANGUAGES, all_but, ordered
-from ..text.metrics import METRICS, Metric, metric_of, paired_difference
+from ..text.metrics import METRICS, Metric, metric_of
+from .intervals import paired_difference
 from .methods import KINDS, METHODS, Cell
 from .papers import REST, paper_figure
 
@@ -283,7 +284,7 @@ def gains(
 ) -> dict[str, Gain]:
     """By target, what one thing that was trained gains over another in a kind of test.
 
-    Paired by seed and row; intervals are bootstrapped over premises or passages (`metrics.paired_difference`), which
+    Paired by seed and row; intervals are bootstrapped over premises or passages (`intervals.paired_difference`), which
     are the same in all languages. "all" has the rows of all targets, if both were scored on several, with the seeds
     that all of them have. Targets whose rows are not known are left out.
     """

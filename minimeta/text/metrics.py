@@ -1,4 +1,4 @@
-"""Scores, and how sure one can be of a difference between two of them.
+"""Metrics: what an answer counts, by row or over a whole set of rows.
 
 Answers are compared by the rules of MLQA's evaluation (Lewis et al. 2020): in lower case, without punctuation
 (whatever Unicode or ASCII calls so), without the articles of their language, and token by token. Tokens are words;
@@ -118,54 +118,3 @@ def metric_of(task: str, name: str | None = None) -> Metric:
     if name not in (None, *known):
         raise InputError(f"Unknown metric {name!r}; the metrics of this study are {', '.join(known)}.")
     return known[name] if name else METRICS[task][0]
-
-
-def paired_difference(
-    ours: np.ndarray,
-    control: np.ndarray,
-    groups: Sequence[str],
-    seed: int = 0,
-    of_means: Callable[[np.ndarray], np.ndarray] | None = None,
-) -> tuple[float, float, float]:
-    """The difference of two scores in points and its 95 % interval, bootstrapped over groups of rows.
-
-    `ours` and `control` are what rows count (see `Metric.rows`), (seeds, rows) or, with `of_means`, (seeds, rows, k),
-    paired by seed and row; rows of one group (the hypotheses of one premise, the questions about one passage) are drawn
-    together. Percentile bootstrap, 9,999 draws. The interval covers the choice of groups, not the choice of seeds.
-    """
-    from scipy.stats import bootstrap  # a second to import
-
-    ours, control = np.asarray(ours, float), np.asarray(control, float)
-    if ours.shape != control.shape or ours.shape[1:2] != (len(groups),):
-        raise InputError(f"Cannot pair scores of shapes {ours.shape} and {control.shape} in {len(groups)} groups.")
-    names, place = np.unique(np.asarray(groups), return_inverse=True)
-    if len(names) < 2:
-        raise InputError("An interval needs rows of at least two groups (premises).")
-    sizes = np.bincount(place)
-    if of_means is None:
-        difference = (ours - control).mean(0) * 100
-        gain, sums = difference.mean(), np.bincount(place, difference)
-
-        def drawn(index: np.ndarray, axis: int = -1) -> np.ndarray:
-            return sums[index].sum(axis) / sizes[index].sum(axis)
-
-    else:
-        both = np.stack([ours, control])
-        sums = np.stack([both[:, :, place == group].sum(2) for group in range(len(names))], 2)
-
-        def drawn(index: np.ndarray, axis: int = -1) -> np.ndarray:
-            scores = of_means(sums[:, :, index].sum(-2) / sizes[index].sum(axis)[..., None])
-            return (scores[0] - scores[1]).mean(0) * 100
-
-        gain = drawn(np.arange(len(names)))
-    if not (ours != control).any() or (of_means is None and np.ptp(difference) == 0):
-        return float(gain), float(gain), float(gain)
-    interval = bootstrap(
-        (np.arange(len(names)),),
-        drawn,
-        vectorized=True,
-        method="percentile",
-        batch=500 if of_means is None else 20,
-        rng=np.random.default_rng(seed),
-    ).confidence_interval
-    return float(gain), float(interval.low), float(interval.high)

@@ -18,8 +18,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from transformers import AutoTokenizer
 
+from minimeta.studies.intervals import paired_difference
 from minimeta.text import corpora
-from minimeta.text.metrics import exact_match, f1, paired_difference
+from minimeta.text.metrics import exact_match, f1
 
 try:
     from torchmetrics.functional.text import squad

@@ -1,0 +1,172 @@
+"""The interval of a paired difference: exact cases, a plain bootstrap, and a simulation."""
+
+import numpy as np
+import pytest
+
+from minimeta.errors import InputError
+from minimeta.studies.intervals import paired_difference
+
+
+def scores(premises, rows, seeds=2, seed=0, agree=False):
+    """0/1 scores of two methods; rows of a premise agree (all right or all wrong together) or are independent."""
+    rng = np.random.default_rng(seed)
+    size = (2, seeds, premises, 1 if agree else rows)
+    drawn = rng.random(size) < np.array([0.7, 0.6])[:, None, None, None]
+    both = np.broadcast_to(drawn, (2, seeds, premises, rows)).reshape(2, seeds, -1).astype(int)
+    return both[0], both[1], [f"premise {i}" for i in range(premises) for _ in range(rows)]
+
+
+def test_the_difference_is_the_plain_mean():
+    correct, control, groups = scores(40, 3, seeds=3)
+    mean, low, high = paired_difference(correct, control, groups)
+    assert mean == pytest.approx(100 * (correct.mean() - control.mean()))
+    assert low < mean < high
+
+
+def test_the_mean_is_over_rows_however_large_a_group_is():
+    correct, control, _ = scores(30, 1)
+    mean, low, high = paired_difference(correct, control, ["one"] * 20 + [f"own {i}" for i in range(10)])
+    assert mean == pytest.approx(100 * (correct - control).mean())
+    assert low <= mean <= high
+
+
+def test_identical_scores_differ_by_nothing():
+    correct, _, groups = scores(20, 3)
+    assert paired_difference(correct, correct.copy(), groups) == (0, 0, 0)
+
+
+def test_scores_that_cancel_have_zero_inside():
+    correct, control, groups = scores(30, 2)
+    both = [np.concatenate(pair, axis=1) for pair in ((correct, control), (control, correct))]
+    mean, low, high = paired_difference(*both, [*groups, *(f"again {g}" for g in groups)])
+    assert mean == pytest.approx(0, abs=1e-9) and low < 0 < high
+
+
+def test_a_constant_gain_is_certain():
+    ones = np.ones((2, 10))
+    assert paired_difference(ones, 0 * ones, list("aabbccddee")) == (100, 100, 100)
+
+
+def test_swapping_the_methods_mirrors_the_interval():
+    correct, control, groups = scores(25, 3)
+    mean, low, high = paired_difference(correct, control, groups)
+    assert paired_difference(control, correct, groups) == pytest.approx((-mean, -high, -low), abs=0.5)
+
+
+def test_the_order_of_rows_does_not_matter():
+    correct, control, groups = scores(25, 3)
+    order = np.random.default_rng(1).permutation(len(groups))
+    moved = paired_difference(correct[:, order], control[:, order], [groups[i] for i in order])
+    assert moved == pytest.approx(paired_difference(correct, control, groups))
+
+
+def test_booleans_serve_as_well():
+    correct, control, groups = scores(25, 3)
+    assert paired_difference(correct.astype(bool), control.astype(bool), groups) == pytest.approx(
+        paired_difference(correct, control, groups)
+    )
+
+
+def test_the_same_seed_gives_the_same_interval():
+    correct, control, groups = scores(25, 3)
+    first, again, other = (paired_difference(correct, control, groups, seed) for seed in (4, 4, 5))
+    assert first == again
+    assert first != other and other == pytest.approx(first, abs=1)
+
+
+def test_the_interval_equals_a_plain_bootstrap_over_groups():
+    rng = np.random.default_rng(0)
+    groups = [f"premise {i}" for i in range(30) for _ in range(1 + i % 4)]
+    correct, control = (rng.random((2, 2, len(groups))) < np.array([0.95, 0.3])[:, None, None]).astype(int)
+    difference = 100 * (correct - control).mean(0)
+    rows = {name: [i for i, group in enumerate(groups) if group == name] for name in groups}
+    names, means = list(rows), []
+    for _ in range(4000):
+        drawn = [row for name in rng.choice(names, len(names)) for row in rows[name]]
+        means.append(difference[drawn].mean())
+    _, low, high = paired_difference(correct, control, groups)
+    assert (low, high) == pytest.approx(tuple(np.percentile(means, [2.5, 97.5])), abs=0.9)
+
+
+def test_premises_whose_rows_agree_widen_the_interval():
+    correct, control, groups = scores(60, 4, agree=True)
+    alone = [str(row) for row in range(len(groups))]
+    _, low, high = paired_difference(correct, control, groups)
+    _, narrow_low, narrow_high = paired_difference(correct, control, alone)
+    assert (high - low) / (narrow_high - narrow_low) == pytest.approx(2, rel=0.1)
+
+
+def test_independent_rows_do_not_widen_it():
+    correct, control, groups = scores(200, 3)
+    alone = [str(row) for row in range(len(groups))]
+    _, low, high = paired_difference(correct, control, groups)
+    _, other_low, other_high = paired_difference(correct, control, alone)
+    assert (high - low) / (other_high - other_low) == pytest.approx(1, abs=0.15)
+
+
+def test_the_interval_covers_the_truth_95_times_in_100():
+    draws, inside, inside_alone = 200, 0, 0
+    for seed in range(draws):
+        correct, control, groups = scores(60, 3, seeds=1, seed=seed, agree=True)
+        _, low, high = paired_difference(correct, control, groups, seed)
+        inside += low <= 10 <= high
+        _, low, high = paired_difference(correct, control, range(len(groups)), seed)
+        inside_alone += low <= 10 <= high
+    assert 0.91 <= inside / draws <= 0.985
+    assert inside_alone / draws < 0.85
+
+
+@pytest.mark.parametrize(
+    ("correct", "control", "groups"), [((2, 4), (2, 3), 4), ((2, 4), (3, 4), 4), ((2, 4), (2, 4), 3), ((2, 4), (4,), 4)]
+)
+def test_scores_that_do_not_pair_raise(correct, control, groups):
+    with pytest.raises(InputError, match="Cannot pair") as raised:
+        paired_difference(np.ones(correct), np.zeros(control), ["a", "b", "c", "d"][:groups])
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("shape", [(4,), (2, 2, 4)])
+def test_scores_without_seeds_and_rows_raise(shape):
+    correct = np.arange(np.prod(shape)).reshape(shape) % 3 == 0
+    with pytest.raises(ValueError):
+        paired_difference(correct, ~correct, list("aabb"))
+
+
+def macro_f1(means):
+    """From the shares of (right, predicted, true) for each of three classes, (..., 9)."""
+    right, predicted, true = np.moveaxis(means.reshape(*means.shape[:-1], 3, 3), -1, 0)
+    return (2 * right / np.maximum(predicted + true, 1e-12)).mean(-1)
+
+
+def counts(predicted, label):
+    """What each row counts in macro-F1, (rows, 9)."""
+    each = [np.stack([(predicted == c) & (label == c), predicted == c, label == c], 1) for c in range(3)]
+    return np.concatenate(each, 1).astype(float)
+
+
+def test_the_score_of_a_whole_set_is_that_of_the_rows_that_were_drawn():
+    """Macro-F1 of two methods, two seeds: scikit-learn's, and a plain bootstrap's interval over groups."""
+    from sklearn.metrics import f1_score
+
+    rng = np.random.default_rng(0)
+    label, groups = rng.integers(3, size=90), np.repeat(np.arange(30), 3)
+    said = np.where(
+        rng.random((2, 2, 90)) < np.array([0.8, 0.6])[:, None, None], label, rng.integers(3, size=(2, 2, 90))
+    )
+    ours, control = (np.stack([counts(one, label) for one in each]) for each in said)
+
+    def gain(rows):
+        scores = [[f1_score(label[rows], one[rows], average="macro") for one in each] for each in said]
+        return 100 * (np.mean(scores[0]) - np.mean(scores[1]))
+
+    mean, low, high = paired_difference(ours, control, groups, of_means=macro_f1)
+    assert mean == pytest.approx(gain(np.arange(90)))
+    drawn = [gain((3 * rng.integers(30, size=30)[:, None] + np.arange(3)).ravel()) for _ in range(500)]
+    assert (low, high) == pytest.approx(np.percentile(drawn, [2.5, 97.5]), abs=1.5)
+    assert low < mean < high and paired_difference(ours, ours, groups, of_means=macro_f1) == (0, 0, 0)
+
+
+def test_a_mean_is_the_score_of_a_whole_set_as_well():
+    ours, control, groups = scores(40, 3)
+    as_set = paired_difference(ours[..., None], control[..., None], groups, of_means=lambda means: means[..., 0])
+    assert as_set == pytest.approx(paired_difference(ours, control, groups))
