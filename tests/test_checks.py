@@ -6,7 +6,7 @@ import io
 import numpy as np
 import pytest
 
-from minimeta.course import checks
+from minimeta.course import checks, text_checks
 from minimeta.otd import OnlineTree
 from minimeta.text.episodes import sampler
 from minimeta.text.spans import Window, training_window
@@ -256,7 +256,7 @@ def variances(one, other, n):
     ],
 )
 def test_difference_error_names_the_mistake(capsys, function, words):
-    checks.difference_error(function)
+    text_checks.difference_error(function)
     assert words in capsys.readouterr().out
 
 
@@ -278,7 +278,7 @@ def by_label(labels):
     ],
 )
 def test_tree_by_label_names_the_mistake(capsys, function, words):
-    checks.tree_by_label(function)
+    text_checks.tree_by_label(function)
     assert words in capsys.readouterr().out
 
 
@@ -299,7 +299,7 @@ def test_tree_by_label_names_the_mistake(capsys, function, words):
     ],
 )
 def test_few_shot_sampler(capsys, answer, words):
-    checks.few_shot_sampler(answer)
+    text_checks.few_shot_sampler(answer)
     assert words in capsys.readouterr().out
 
 
@@ -325,7 +325,7 @@ def support_rows(draw, steps):
     ],
 )
 def test_rows_used(capsys, answer, words):
-    checks.rows_used(answer)
+    text_checks.rows_used(answer)
     assert words in capsys.readouterr().out
 
 
@@ -350,7 +350,7 @@ def judged(w, step_on, judge_on, rate, factor=2):
     ],
 )
 def test_cross_lingual_loss(capsys, answer, words):
-    checks.cross_lingual_loss(answer)
+    text_checks.cross_lingual_loss(answer)
     assert words in capsys.readouterr().out
 
 
@@ -375,7 +375,7 @@ def right_span(start, end, longest):
     ],
 )
 def test_best_span(capsys, answer, words):
-    checks.best_span(answer)
+    text_checks.best_span(answer)
     assert words in capsys.readouterr().out
 
 
@@ -402,7 +402,7 @@ def precision(found, wanted):
     ],
 )
 def test_overlap(capsys, answer, words):
-    checks.overlap(answer)
+    text_checks.overlap(answer)
     assert words in capsys.readouterr().out
 
 
@@ -422,7 +422,7 @@ def around(window, answer):
     ],
 )
 def test_learning_window(capsys, answer, words):
-    checks.learning_window(answer)
+    text_checks.learning_window(answer)
     assert words in capsys.readouterr().out
 
 
@@ -437,5 +437,5 @@ def test_the_window_to_learn_from_is_that_of_the_library():
         return training_window(found)
 
     with contextlib.redirect_stdout(io.StringIO()) as printed:
-        checks.learning_window(by_the_library)
+        text_checks.learning_window(by_the_library)
     assert "Right" in printed.getvalue()

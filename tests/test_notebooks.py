@@ -118,13 +118,15 @@ def test_built_as_the_course_promises(path):
 def test_the_folded_solutions_pass_their_checks(path):
     """The code in each solution takes the place of the exercise's function, and the check says so."""
     cells = read(path).cells
+    source = "\n".join(cell.source for cell in code(read(path)))
+    (use,) = re.findall(r"^from minimeta.course import .*checks$", source, re.M)
     solved = 0
     for exercise, following in itertools.pairwise(cells):
         if exercise.cell_type != "code" or "checks." not in exercise.source:
             continue
         solution = re.search(r"```python\n(.*?)```", following.source, re.S).group(1)
         call = exercise.source.strip().splitlines()[-1]
-        program = f"from minimeta.course import checks\n{solution}\n{call}\n"
+        program = f"{use}\n{solution}\n{call}\n"
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
         assert done.stdout.startswith("Right"), done.stdout
         solved += 1

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minimeta.course import ps3
+from minimeta.course import algorithm2, ps3
 from minimeta.otd import OnlineTree
 
 NOTEBOOK = Path(__file__).parents[1] / "notebooks/assignments/source/ps3/ps3.ipynb"
@@ -285,7 +285,7 @@ def test_insert_is_the_printed_rule_of_the_library_where_that_keeps_the_depth():
         library, mine = OnlineTree(limit, xi, "paper"), []
         for name in units:
             library.insert(units[name], name)
-            mine = ps3._insert(mine, name, units, xi, limit) if mine else [name]
+            mine = algorithm2.insert(mine, name, units, xi, limit) if mine else [name]
             assert ps3.task_tree(mine).depth <= limit
             if library.tree().depth > limit:
                 break

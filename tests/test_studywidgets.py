@@ -14,7 +14,7 @@ import small_world
 import torch
 from small_world import complaint
 
-from minimeta.course import checks
+from minimeta.course import text_checks
 from minimeta.grouping import alone
 from minimeta.inner import Learner, squared_error
 from minimeta.outer import meta_train
@@ -326,7 +326,7 @@ def hours(lines, targets, seeds, steps, seconds):
     ],
 )
 def test_gpu_hours(capsys, answer, words):
-    checks.gpu_hours(answer)
+    text_checks.gpu_hours(answer)
     assert words in capsys.readouterr().out
 
 
@@ -344,5 +344,5 @@ def test_gpu_hours(capsys, answer, words):
     ],
 )
 def test_changes_the_numbers(capsys, answer, words):
-    checks.changes_the_numbers(answer)
+    text_checks.changes_the_numbers(answer)
     assert words in capsys.readouterr().out

@@ -13,12 +13,9 @@ import numpy as np
 from numpy.random import Generator
 
 from ..trees import TaskTree
+from . import algorithm2
+from .algorithm2 import tasks_below
 from .verdict import Answer, Student, compare_all, graded
-
-
-def tasks_below(node: str | list) -> list[str]:
-    """The names of the tasks at or below a node, left to right."""
-    return [node] if isinstance(node, str) else [task for child in node for task in tasks_below(child)]
 
 
 def task_tree(node: str | list) -> TaskTree:
@@ -45,8 +42,7 @@ def add_task(student: Student, rng: Generator) -> None:
         }
         the_sum.compare(joined, named, "one number for each dimension", "check the sum again")
         number.compare(n + 1, {"the number of tasks grows by one": n})
-        both = np.vstack([units, unit])
-        cosines = (both @ both.T)[np.triu_indices(n + 1, 1)]
+        cosines = algorithm2.pairs(np.vstack([units, unit]))
         m, square, near = n + 1, float(joined @ joined), units @ unit
         ways = {
             "|sum|² also holds each task's similarity to itself: subtract them first": square / (m * (m - 1)),
@@ -91,36 +87,6 @@ def similarities(student: Student, rng: Generator) -> None:
         answer.compare(target, named, "one number for each cluster", "check the similarities again")
 
 
-_ENDLESS = (
-    "your function calls itself without an end. A task is a text, and a text has parts too: ask isinstance(node, str) "
-    "first, and call the function again for a child only"
-)
-
-_DECIDE = {  # a name for `_decide`, and what to say
-    "late": "your walk goes on below the last level: where depth + 1 = D the children stand as deep as they may, and "
-    "the newcomer becomes one of them",
-    "early": "your walk stops one level too early: it may go on until depth + 1 = D",
-    "reversed": "descend and wrap are the wrong way round: a newcomer that raises ω is at home here",
-    "all": "you wrap whenever ω falls; between ω(A) − ξσ and ω(A) (the bound lies below ω(A)) the newcomer "
-    "is a sibling",
-    "none": "you never wrap; below ω(A) − ξσ the newcomer and the whole node get a new node",
-    "generous": "you descend above ω(A) − ξσ; only a newcomer that raises ω above ω(A) goes on",
-    "xi": "ξ is missing: the bound is ω(A) − ξσ",
-    "sigma": "σ is missing: ξ says how many standard deviations",
-    "variance": "you take the variance; σ is its square root",
-    "ddof": "take the plain standard deviation over the pairs: divide by their number, not by one less",
-    "diagonal": "σ runs over pairs of two different tasks: leave out the similarities of tasks to themselves, which "
-    "are 1",
-    "joined": "σ is that of the pairs in A, without the newcomer",
-    "newcomer": "σ is that of the pairs in A; yours is that of the newcomer's similarities",
-    "mean": "you compare the newcomer's mean similarity with the bound; the rule compares ω(A ∪ x), which moves less",
-    "nearest": "the test is on ω, not on the most similar task alone",
-    "guarded": "Algorithm 2 as printed does not look at D before it wraps; write it as printed, part 4 mends it",
-    "alone": "with one task there is no pair to compare with: |A| = 1, and the newcomer becomes a sibling",
-    "pair": "two tasks make one pair, whose σ is 0; the tests hold for them too",
-}
-
-
 @graded("that is the decision of Algorithm 2 at one node.")
 def decide(student: Student, rng: Generator) -> None:
     """Check `function(units, newcomer, xi, depth, limit)`: "descend", "wrap" or "sibling" by Algorithm 2 as printed.
@@ -134,11 +100,11 @@ def decide(student: Student, rng: Generator) -> None:
         newcomer = _unit(rng.uniform(-1, 1.5) * middle + rng.uniform(0, 1) * rng.standard_normal(3))
         xi, depth = float(rng.uniform(0.2, 1.2)), int(rng.integers(limit))
         if n > 1:
-            before, joined, bound = _numbers(units, newcomer, xi)
+            before, joined, bound = algorithm2.numbers(units, newcomer, xi)
             if n > 2 and joined < before and rng.random() < 0.5:  # near the bound, where small mistakes show
                 near = xi * rng.uniform(0.7, 1.3) * (before - joined) / (before - bound)
                 xi = near if near < 1.6 else xi
-                bound = _numbers(units, newcomer, xi)[2]
+                bound = algorithm2.numbers(units, newcomer, xi)[2]
             if min(abs(joined - before), abs(joined - bound)) < 1e-3:
                 return []
         return [{"units": units, "newcomer": newcomer, "xi": xi, "depth": depth, "limit": limit}]
@@ -146,25 +112,14 @@ def decide(student: Student, rng: Generator) -> None:
     def tell(units: np.ndarray, newcomer: np.ndarray, xi: float, depth: int, limit: int) -> str:
         given = f"n = {len(units)} tasks, ξ = {xi:.3f}, depth = {depth}, D = {limit}"
         if len(units) > 1:
-            given += ", ω(A) = {:.3f}, ω(A ∪ x) = {:.3f}, ω(A) − ξσ = {:.3f}".format(*_numbers(units, newcomer, xi))
+            found = algorithm2.numbers(units, newcomer, xi)
+            given += ", ω(A) = {:.3f}, ω(A ∪ x) = {:.3f}, ω(A) − ξσ = {:.3f}".format(*found)
         return given
 
-    _judge(student, draw, _decide, _DECIDE, tell, lambda answer: answer.choice("descend", "wrap", "sibling"))
+    def read(answer: Answer) -> None:
+        answer.choice("descend", "wrap", "sibling")
 
-
-_SINK = {
-    "still": "the tree as it is fits always; ask after the node has sunk, with all below it: that is one edge more",
-    "strict": "a task may stand exactly D edges deep (compare with <=), and a task's height is 0 (count edges, not "
-    "nodes)",
-    "node": "only the node itself is looked at; the deepest task below it must fit too: add the height",
-    "first": "the height goes over all children, not only the first",
-    "last": "the height goes over all children, not only the last",
-    "least": "the deepest task decides: take the largest height of the children",
-    "children": "the height is counted in edges downwards; the number of children or of tasks does not matter",
-    "tasks": "the height is counted in edges downwards; the number of children or of tasks does not matter",
-    "depth": "the node's own depth is missing: edges are counted from the root",
-    "reversed": "it is the wrong way round: True means that it fits",
-}
+    _judge(student, draw, algorithm2.decide, algorithm2.DECIDE, tell, read)
 
 
 @graded("no task goes deeper than D.")
@@ -180,35 +135,15 @@ def can_sink(student: Student, rng: Generator) -> None:
     def draw() -> list[dict]:
         node = grow((f"t{i}" for i in range(1, 99)), int(rng.integers(4)))
         depth = int(rng.integers(4))
-        return [{"node": node, "depth": depth, "limit": max(1, depth + _height(node) + int(rng.integers(3)))}]
+        return [{"node": node, "depth": depth, "limit": max(1, depth + algorithm2.height(node) + int(rng.integers(3)))}]
 
     def tell(node: str | list, depth: int, limit: int) -> str:
-        deepest = depth + _height(node)
+        deepest = depth + algorithm2.height(node)
         return (
             f"node = {node!r}, depth = {depth}, D = {limit}: its deepest task would go from {deepest} to {deepest + 1}"
         )
 
-    _judge(student, draw, _can_sink, _SINK, tell, lambda answer: answer.choice(True, False))
-
-
-_INSERT = {
-    "least": "your walk goes to the least similar child (that is the paper's argmin); take the most similar",
-    "sum": "the most similar child has the largest mean similarity, not the largest sum: big clusters win yours",
-    "first": "your walk always goes to the first child; take the most similar",
-    "open": "you wrap without asking whether the node can sink: tasks go deeper than D; make the newcomer a sibling "
-    "there",
-    "level": "one level down the depth is one more: give depth + 1 when you call insert again",
-    "flat": "a newcomer that goes on to a task makes a pair with it, below a new node",
-    "never": "your tree never wraps, though there is room: the node and the newcomer become the children of a new one",
-    "always": "the newcomer is always a sibling at the root: carry out the other decisions too",
-    "beside": "to wrap is to put the node, as one child, and the newcomer below a new node; yours only joins the last "
-    "child",
-    "spill": "the child's list is emptied into its parent: keep the brackets, [insert(...)] as one child",
-    "lost": "where a wrap does not fit, the newcomer is lost: make it a sibling",
-    "lost below": "what your walk changed further down is lost: put the new child in the place of the old",
-    "kept": "the child where the walk went on is there twice, old and new: replace it",
-    "gone": "the other children are lost: only the chosen child changes, its siblings stay",
-}
+    _judge(student, draw, algorithm2.can_sink, algorithm2.SINK, tell, lambda answer: answer.choice(True, False))
 
 
 @graded("your tree grows by Algorithm 2, and D holds.")
@@ -220,18 +155,15 @@ def insert(student: Student, rng: Generator) -> None:
 
     def draw() -> list[dict]:
         families = _unit(rng.standard_normal((3, 4)))
-        limit, xi, spread = (
-            int(rng.choice([1, 2, 2, 3, 3, 4])),
-            round(float(rng.uniform(0.2, 0.9)), 2),
-            rng.uniform(0.2, 0.6),
-        )
+        limit, xi = int(rng.choice([1, 2, 2, 3, 3, 4])), round(float(rng.uniform(0.2, 0.9)), 2)
+        spread = rng.uniform(0.2, 0.6)
         names, units, cases = [f"{'abc'[rng.integers(3)]}{i}" for i in range(1, 9)], {}, []
         tree: str | list = [names[0]]
         for name in names:
             units[name] = _unit(families["abc".index(name[0])] + spread * rng.standard_normal(4))
             if name != names[0]:
                 cases.append({"node": tree, "name": name, "units": dict(units), "xi": xi, "limit": limit})
-                tree = _insert(**cases[-1])
+                tree = algorithm2.insert(**cases[-1])
         return cases
 
     def tell(node: str | list, name: str, units: dict, xi: float, limit: int) -> str:
@@ -241,81 +173,13 @@ def insert(student: Student, rng: Generator) -> None:
         if not isinstance(answer.value, list) or not _is_tree(answer.value):
             raise answer.expected("a nested list of task names")
 
-    _judge(student, draw, _insert, _INSERT, tell, read, _canonical)
+    _judge(student, draw, algorithm2.insert, algorithm2.INSERT, tell, read, _canonical)
 
 
-def _numbers(units: np.ndarray, newcomer: np.ndarray, xi: float) -> tuple[float, float, float]:
-    """ω(A), ω(A ∪ x) and ω(A) − ξσ, pair by pair; needs n >= 2."""
-    pairs, near = (units @ units.T)[np.triu_indices(len(units), 1)], units @ newcomer
-    return pairs.mean(), np.concatenate([pairs, near]).mean(), pairs.mean() - xi * pairs.std()
-
-
-def _decide(units: np.ndarray, newcomer: np.ndarray, xi: float, depth: int, limit: int, flaw: str = "") -> str:
-    """The reference, or with one of the flaws in `_DECIDE`."""
-    n = len(units)
-    if n == 1 or (n == 2 and flaw == "pair"):
-        return "wrap" if flaw == "alone" else "sibling"
-    table = units @ units.T
-    pairs, near = table[np.triu_indices(n, 1)], units @ newcomer
-    before, joined = pairs.mean(), (pairs.sum() + near.sum()) / (len(pairs) + n)
-    spread = {"diagonal": table, "newcomer": near, "joined": np.concatenate([pairs, near])}.get(flaw, pairs).std()
-    if flaw == "variance":
-        spread **= 2
-    elif flaw == "ddof":
-        spread *= (len(pairs) / (len(pairs) - 1)) ** 0.5 if n > 2 else np.nan
-    price = {"all": 0.0, "none": np.inf, "xi": spread, "sigma": xi}.get(flaw, xi * spread)
-    last = depth + {"late": 0, "early": 2}.get(flaw, 1) >= limit
-    high = near.max() > before if flaw == "nearest" else joined > (before - price if flaw == "generous" else before)
-    low = (near.mean() if flaw == "mean" else joined) < before - price and not (flaw == "guarded" and last)
-    if flaw == "reversed":
-        high, low = low, high
-    return ("sibling" if last else "descend") if high else "wrap" if low else "sibling"
-
-
-def _height(node: str | list, flaw: str = "") -> int:
-    """Edges down to the deepest task, or with one of the flaws in `_SINK`."""
-    if isinstance(node, str):
-        return 0
-    if flaw in ("children", "tasks"):
-        return len(node if flaw == "children" else tasks_below(node))
-    below = [_height(child, flaw) for child in node]
-    return 1 + {"first": below[0], "last": below[-1], "least": min(below)}.get(flaw, max(below))
-
-
-def _can_sink(node: str | list, depth: int, limit: int, flaw: str = "") -> bool:
-    """The reference, or with one of the flaws in `_SINK`."""
-    height = 0 if flaw == "node" else _height(node, flaw)
-    deepest = (flaw != "depth") * depth + (flaw != "still") + height
-    return (deepest < limit if flaw == "strict" else deepest <= limit) != (flaw == "reversed")
-
-
-def _insert(
-    node: str | list, name: str, units: Mapping[str, np.ndarray], xi: float, limit: int, depth: int = 0, flaw: str = ""
-) -> str | list:
-    """The reference, or with one of the flaws in `_INSERT`."""
-    if isinstance(node, str):
-        return [node, name]
-    decision = _decide(np.array([units[task] for task in tasks_below(node)]), units[name], xi, depth, limit)
-    if decision == "descend" and flaw != "always":
-        near = [units[name] @ np.array([units[task] for task in tasks_below(child)]).T for child in node]
-        value = np.array([part.sum() if flaw == "sum" else part.mean() for part in near])
-        at = {"least": int(value.argmin()), "first": 0}.get(flaw, int(value.argmax()))
-        if flaw == "flat" and isinstance(node[at], str):
-            return [*node, name]
-        new = _insert(node[at], name, units, xi, limit, 0 if flaw == "level" else depth + 1, flaw)
-        rest = {
-            "spill": [*node[:at], *new, *node[at + 1 :]],
-            "lost below": node,
-            "kept": [*node, new],
-            "gone": new,
-        }
-        return rest.get(flaw, [*node[:at], new, *node[at + 1 :]])
-    if decision == "wrap" and flaw not in ("never", "always"):
-        if flaw == "open" or _can_sink(node, depth, limit):
-            return [*node[:-1], [node[-1], name]] if flaw == "beside" else [node, name]
-        if flaw == "lost":
-            return node
-    return [*node, name]
+_ENDLESS = (
+    "your function calls itself without an end. A task is a text, and a text has parts too: ask isinstance(node, str) "
+    "first, and call the function again for a child only"
+)
 
 
 def _judge(

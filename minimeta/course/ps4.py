@@ -6,21 +6,17 @@ The tables are pandas' with the columns language, split, label and pair; a row's
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.random import Generator
 
-from .values import short
-from .verdict import Answer, Student, graded
+from . import row_faults
+from .row_faults import CLASSES, rows_in
+from .verdict import Student, graded
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_CLASSES = 3
-_SCORING = "test rows are for scoring alone"
 
 
 @graded("support and query in one language, dev rows, balanced, and no row twice.")
@@ -28,8 +24,7 @@ def x_maml(student: Student, rng: Generator) -> None:
     """Check `function(table, language, shots, queries, rng)`: support and query rows of one X-MAML episode."""
     for shots, queries, draws in ((6, 6, 16), (3, 9, 3), (9, 3, 3), (12, 24, 3)):
         table, (language, *_) = _table(rng)
-        seeds = rng.integers(1 << 30, size=draws).tolist()
-        _draws(student, {"table": table, "language": language, "shots": shots, "queries": queries}, seeds)
+        _draws(student, rng, draws, table=table, language=language, shots=shots, queries=queries)
 
 
 @graded("the support is in one language, the query in another, and with one language it is X-MAML.")
@@ -39,9 +34,7 @@ def xla_maml(student: Student, rng: Generator) -> None:
     for kind, shots, queries, draws in cases:  # 36 rows are as many as the smallest class allows
         table, (language, other, _) = _table(rng)
         source = ("en", other, language)[kind]  # the last is X-MAML
-        seeds = rng.integers(1 << 30, size=draws).tolist()
-        inputs = {"table": table, "language": language, "source": source, "shots": shots, "queries": queries}
-        _draws(student, inputs, seeds)
+        _draws(student, rng, draws, table=table, language=language, source=source, shots=shots, queries=queries)
 
 
 @graded("every row comes once in a pass, and every pass has an order of its own.")
@@ -53,8 +46,8 @@ def covering(student: Student, rng: Generator) -> None:
         streams = []
         for state in (*states, states[0]):
             answer = student(rows=rows, size=size, passes=passes, rng=np.random.default_rng(state))
-            streams.append(_stream(answer, rows, size, passes))
-        _by_chance(answer, streams, may_agree=n <= 8)
+            streams.append(row_faults.stream(answer, rows, size, passes))
+        row_faults.by_chance(answer, streams, may_agree=n <= 8)
 
 
 @graded("each query row is the translation of the support row at its place.")
@@ -63,10 +56,10 @@ def parallel(student: Student, rng: Generator) -> None:
     for number in range(4):
         table, (language, other, _) = _table(rng)
         source, language = (("en", language), (other, language), (language, "en"), (language, other))[number]
-        pool = _pool(table, source)
+        pool = rows_in(table, source)
         support = rng.choice(pool, (6, 9, 12, len(pool))[number], replace=False)
         answer = student(table=table, support=support, language=language)
-        _same_rows(answer, table, _rows(answer, len(table)), support, source, language)
+        row_faults.translations(answer, table, support, source, language)
 
 
 @graded("that is every leak, and nothing but leaks.")
@@ -76,13 +69,26 @@ def leaks(student: Student, rng: Generator) -> None:
         table, (auxiliary, target, _) = _table(rng)
         support, query, few_shot = _suspect(table, rng, number, auxiliary, target)
         answer = student(table=table, support=support, query=query, target=target, few_shot=few_shot)
-        if isinstance(answer.value, bool | np.bool_):
-            raise answer.expected("the set of the rows at fault")
-        found = set(_rows(answer, len(table)).tolist())
-        _same_leaks(answer, table, found, support, query, target, few_shot)
+        row_faults.leaks(answer, table, support, query, target, few_shot)
 
 
-# What the checks share.
+def _draws(student: Student, rng: Generator, draws: int, **inputs: Any) -> None:
+    """Judge an episode for each of so many generators, and then all of them together."""
+    seeds = rng.integers(1 << 30, size=draws).tolist()
+    table, language = inputs["table"], inputs["language"]
+    codes, counts = (inputs.get("source", language), language), (inputs["shots"], inputs["queries"])
+    found = []
+    for state in (*seeds, seeds[0]):
+        answer = student(**inputs, rng=np.random.default_rng(state))
+        found.append(row_faults.episode(answer, table, codes, counts))
+    row_faults.by_chance(answer, [np.concatenate(pair) for pair in found])
+    for name, code, rows in zip(("support", "query"), codes, zip(*found, strict=True), strict=True):
+        pool, seen = rows_in(table, code), set(np.concatenate(rows).tolist())
+        if draws > 9 and len(seen) < 0.7 * len(pool):
+            raise answer.not_yet(
+                f"in {draws} draws only {len(seen)} of the {len(pool)} dev rows in {code} ever came as {name}; "
+                "let chance choose among all of them"
+            )
 
 
 def _table(rng: Generator) -> tuple[pd.DataFrame, list[str]]:
@@ -93,7 +99,7 @@ def _table(rng: Generator) -> tuple[pd.DataFrame, list[str]]:
     import pandas as pd
 
     others = rng.permutation(["ar", "de", "fr", "hi", "sw", "ur", "vi"])[:3].tolist()
-    labels = {"dev": np.repeat(range(_CLASSES), rng.permutation([12, 13, 14])), "test": np.arange(18) % 3}
+    labels = {"dev": np.repeat(range(CLASSES), rng.permutation([12, 13, 14])), "test": np.arange(18) % 3}
     labels["train"] = labels["test"]
     rows = [
         (language, split, int(label), f"{split}/{number + 1}")
@@ -105,223 +111,13 @@ def _table(rng: Generator) -> tuple[pd.DataFrame, list[str]]:
     return pd.DataFrame([rows[i] for i in order], columns=["language", "split", "label", "pair"]), others
 
 
-def _pool(table: pd.DataFrame, language: str, split: str = "dev") -> np.ndarray:
-    return np.flatnonzero((table["language"] == language) & (table["split"] == split))
-
-
-def _rows(answer: Answer, total: int) -> np.ndarray:
-    """The answer, or a part of it, as row numbers (n,) of a table with `total` rows."""
-    value, name = answer.value, answer.name or "your answer"
-    if hasattr(value, "columns"):
-        raise answer.not_yet(f"{name} is a table; return the numbers of its rows (its `index`)")
-    try:
-        rows = np.asarray(sorted(value) if isinstance(value, set | frozenset) else value)
-    except (TypeError, ValueError):
-        rows = np.asarray(None)
-    if rows.ndim == 0:
-        raise answer.expected("row numbers in one dimension")
-    if rows.ndim > 1:
-        raise answer.not_yet(f"{name} has shape {rows.shape}; expected row numbers in one dimension")
-    if rows.size == 0:
-        return rows.astype(int)
-    if rows.dtype == bool:
-        raise answer.not_yet(f"{name} is a mask of True and False; np.flatnonzero(mask) gives row numbers")
-    if not np.issubdtype(rows.dtype, np.integer):
-        if all(isinstance(row, str) for row in rows.tolist()):
-            raise answer.not_yet(f"{name} has names ({rows[0]}); return the numbers of the rows")
-        raise answer.not_yet(f"{name} has {short(rows.tolist()[0])}; row numbers are integers")
-    if rows.min() < 0 or rows.max() >= total:
-        raise answer.not_yet(
-            f"{name} has row {rows.max() if rows.max() >= total else rows.min()}, and the table has rows 0 to "
-            f"{total - 1}; do you draw from the table that your function is given?"
-        )
-    return rows.astype(int)
-
-
-def _draws(student: Student, inputs: dict[str, Any], seeds: list[int]) -> None:
-    """Judge an episode for each of the seeds, and then all of them together."""
-    table, language = inputs["table"], inputs["language"]
-    codes, counts = (inputs.get("source", language), language), (inputs["shots"], inputs["queries"])
-    found = []
-    for state in (*seeds, seeds[0]):
-        answer = student(**inputs, rng=np.random.default_rng(state))
-        parts = answer.parts("the pair support, query", "the support", "the query")
-        pair = tuple(_rows(part, len(table)) for part in parts)
-        _episode(answer, table, pair, codes, counts)
-        found.append(pair)
-    _by_chance(answer, [np.concatenate(pair) for pair in found])
-    for name, code, rows in zip(("support", "query"), codes, zip(*found, strict=True), strict=True):
-        pool, seen = _pool(table, code), set(np.concatenate(rows).tolist())
-        if len(seeds) > 9 and len(seen) < 0.7 * len(pool):
-            raise answer.not_yet(
-                f"in {len(seeds)} draws only {len(seen)} of the {len(pool)} dev rows in {code} ever came as {name}; "
-                "let chance choose among all of them"
-            )
-
-
-def _by_chance(answer: Answer, drawn: list[np.ndarray], may_agree: bool = False) -> None:
-    """Does all chance come from `rng`? The first and the last draw come from generators in the same state."""
-    if not np.array_equal(drawn[0], drawn[-1]):
-        raise answer.not_yet(
-            "two calls with a generator in the same state gave different rows; draw with `rng` alone, not with "
-            "np.random, random or a generator of your own"
-        )
-    if not may_agree and all(np.array_equal(rows, drawn[0]) for rows in drawn):
-        raise answer.not_yet("generators in different states gave the same rows; your function does not use `rng`")
-
-
-def _episode(
-    answer: Answer, table: pd.DataFrame, pair: tuple[np.ndarray, ...], codes: tuple[str, str], counts: tuple[int, int]
-) -> None:
-    """What is wrong with one episode, if anything is."""
-    language, split, label = (table[name].to_numpy() for name in ("language", "split", "label"))
-    names = "support", "query"
-    for name, rows, count in zip(names, pair, counts, strict=True):
-        if len(rows) != count:
-            if len(rows) == _CLASSES * count:
-                raise answer.not_yet(f"the {name} has {len(rows)} rows: {count} is for all classes together")
-            raise answer.not_yet(f"the {name} has {len(rows)} rows; expected {count}")
-    found = tuple(sorted(set(language[rows].tolist())) for rows in pair)
-    fair = all(set(split[rows]) == {"dev"} for rows in pair) and found == tuple([code] for code in codes)
-    pools = [_pool(table, code) for code in codes]
-    if not fair and all(len(pool) > rows.max() for pool, rows in zip(pools, pair, strict=True)):
-        mapped = [np.bincount(label[pool[rows]], minlength=_CLASSES) for pool, rows in zip(pools, pair, strict=True)]
-        if all(len(set(counted.tolist())) == 1 for counted in mapped):
-            raise answer.not_yet(
-                "your numbers count within the rows that you chose from; return numbers of the whole table "
-                "(mind `reset_index`, and np.flatnonzero on a part)"
-            )
-    for name, rows in zip(names, pair, strict=True):
-        for wrong, why in (("test", _SCORING), ("train", "episodes are drawn from dev rows")):
-            if count := int((split[rows] == wrong).sum()):
-                raise answer.not_yet(f"{count} of the {name}'s {len(rows)} rows are {wrong} rows; {why}")
-    if not fair:
-        raise answer.not_yet(_languages(found, codes))
-    for name, rows in zip(names, pair, strict=True):
-        if len(set(rows.tolist())) < len(rows):
-            raise answer.not_yet(f"the {name} has a row twice: {sorted(rows.tolist())}; draw without replacement")
-    if both := sorted(set(pair[0].tolist()) & set(pair[1].tolist())):
-        raise answer.not_yet(f"row {both[0]} is in the support and in the query; no row may be in both")
-    for name, rows in zip(names, pair, strict=True):
-        counted = np.bincount(label[rows], minlength=_CLASSES).tolist()
-        if len(set(counted)) > 1:
-            raise answer.not_yet(f"the {name}'s classes have {counted} rows; expected {len(rows) // _CLASSES} of each")
-
-
-def _languages(found: tuple[list[str], ...], codes: tuple[str, str]) -> str:
-    """Support and query are in the wrong languages: which mistake is it?"""
-    (source, language), single = codes, tuple("+".join(part) for part in found)
-    if source == language:
-        named = {("en", language): "the support is English: that is XLA-MAML, and here one language is asked for"}
-    else:
-        named = {
-            (language, language): "support and query are both in `language`: that is X-MAML",
-            (source, source): "support and query are both in `source`; the query is in `language`",
-            (language, source): "it is the wrong way round: the support is in `source`, the query in `language`",
-            ("en", language): "the support is English whatever `source` says",
-        }
-    words = named.get(single, f"the support must be in {source} and the query in {language}")
-    return f"{words} (yours: support in {single[0]}, query in {single[1]})"
-
-
-def _stream(answer: Answer, rows: np.ndarray, size: int, passes: int) -> np.ndarray:
-    """All the batches of one call, joined, if each pass is right."""
-    n = len(rows)
-    wanted = _sizes(n, size) * passes
-    if not isinstance(answer.value, Iterable):
-        raise answer.expected("batches, one after the other")
-    batches = list(islice(answer.value, len(wanted) + 9))
-    if any(np.ndim(batch) == 0 for batch in batches):
-        raise answer.not_yet("you give row after row; expected batches, arrays of up to `size` rows")
-    if len(batches) > len(wanted) + 8:
-        raise answer.not_yet(f"more than {len(wanted) + 8} batches came; {passes} passes have {len(wanted)}")
-    batches = [_rows(Answer(batch, answer.given, "the batch"), 1000) for batch in batches]
-    joined, sizes = np.concatenate(batches) if batches else np.array([], int), [len(batch) for batch in batches]
-    if not set(joined.tolist()) <= set(rows.tolist()):
-        if set(joined.tolist()) <= set(range(n)):
-            raise answer.not_yet(f"these are places in `rows`, from 0 to {n - 1}; give the rows at these places")
-        raise answer.not_yet("your batches have rows that are not in `rows`")
-    if not sizes:
-        raise answer.not_yet(f"no batch came; {passes} passes have {len(wanted)}")
-    if passes > 1 and sizes == wanted[: len(wanted) // passes]:
-        raise answer.not_yet(f"there is only one pass; expected {passes}")
-    if len(batches) == passes and passes != len(wanted):
-        raise answer.not_yet(f"there are {passes} batches; expected {passes} passes over all rows")
-    if n % size and sizes == [size] * (n // size) * passes:
-        raise answer.not_yet(f"the last {n % size} rows of each pass never come; its last batch may be shorter")
-    if sizes != wanted and len(joined) == passes * n and sorted(sizes) == sorted(_sizes(passes * n, size)):
-        raise answer.not_yet("a batch holds rows of two passes; begin each with a new batch, its last may be short")
-    if sizes != wanted and sizes == [size] * len(wanted):
-        raise answer.not_yet("the last batch of a pass is filled up with rows that came before; leave it short")
-    if sizes != wanted:
-        raise answer.not_yet(f"your batches have {_listed(sizes)} rows; expected {_listed(wanted)}")
-    for number, part in enumerate(joined.reshape(passes, n)):
-        if len(set(part.tolist())) < n:
-            twice = next(row for row in part.tolist() if part.tolist().count(row) > 1)
-            never = next(row for row in rows.tolist() if row not in part)
-            raise answer.not_yet(f"in pass {number + 1} row {twice} comes again, and row {never} has not come")
-    if n > 8 and np.array_equal(joined[:n], rows):
-        raise answer.not_yet("the rows come in the order in which they are given; take a random order from `rng`")
-    if passes > 1 and n > 8:
-        if all(np.array_equal(part, joined[:n]) for part in joined.reshape(passes, n)):
-            raise answer.not_yet(
-                "every pass has the same order; draw a new one for each (if you do: an array that is shuffled in "
-                "place takes its slices along, so use rng.permutation)"
-            )
-        each = len(wanted) // passes
-        kept = [{frozenset(batch.tolist()) for batch in batches[i : i + each]} for i in range(0, len(batches), each)]
-        if each > 1 and all(part == kept[0] for part in kept):
-            raise answer.not_yet("the same rows meet in a batch in every pass; shuffle the rows, not the batches")
-    return joined
-
-
-def _sizes(total: int, size: int) -> list[int]:
-    return [min(size, total - start) for start in range(0, total, size)]
-
-
-def _same_rows(
-    answer: Answer, table: pd.DataFrame, found: np.ndarray, support: np.ndarray, source: str, language: str
-) -> None:
-    """Are these the translations of the support, in its order?"""
-    pair, codes = table["pair"].to_numpy(), table["language"].to_numpy()
-    own = np.flatnonzero(codes == language)
-    row_of = dict(zip(pair[own].tolist(), own.tolist(), strict=True))
-    right = np.array([row_of[name] for name in pair[support]])
-    if np.array_equal(found, right):
-        return
-    first = int((found != right).argmax()) if len(found) == len(right) else 0
-    if np.array_equal(found, support):
-        words = "these are the support rows themselves; expected their translations"
-    elif len(found) > len(right) and {*right.tolist()} <= {*found.tolist()}:
-        words = f"there are {len(found)} rows for {len(right)} support rows; take those in `language` alone"
-    elif len(found) != len(right):
-        words = f"there are {len(found)} rows; expected {len(right)}, one for each support row"
-    elif np.array_equal(np.sort(found), np.sort(right)):
-        order = "in the table's order" if np.array_equal(found, np.sort(right)) else "in another order"
-        words = f"these are the right rows {order}; row i of the query must translate row i of the support"
-    elif any(found.max() < len(part) and np.array_equal(part[found], right) for part in (own, _pool(table, language))):
-        words = f"your numbers count within the rows in {language}; return numbers of the whole table"
-    elif (codes[found] != language).any():
-        words = f"row {found[(codes[found] != language).argmax()]} of your query is not in {language}"
-    else:
-        words = f"query row {found[first]} is not the translation of support row {support[first]}: other pairs"
-        if (table["label"].to_numpy()[found] == table["label"].to_numpy()[support]).all():
-            words += " (the labels agree, but translations share `pair`)"
-    shown = [
-        f"row {support[first]} ({source}, {pair[support[first]]})",
-        f"yours row {found[first]} ({codes[found[first]]}, {pair[found[first]]})" if len(found) else "yours none",
-        f"target row {right[first]} ({language}, {pair[right[first]]})",
-    ]
-    raise answer.not_yet(words, *shown)
-
-
 def _suspect(
     table: pd.DataFrame, rng: Generator, number: int, auxiliary: str, target: str
 ) -> tuple[np.ndarray, np.ndarray, bool]:
     """An episode to judge: support (n,) and query (n,) rows with a leak of the kind `number`, and whether few-shot."""
 
     def some(language: str, split: str = "dev", count: int = 3) -> list[int]:
-        return rng.choice(_pool(table, language, split), count, replace=False).tolist()
+        return rng.choice(rows_in(table, language, split), count, replace=False).tolist()
 
     support, query, few_shot = some("en"), some(auxiliary), False
     if number == 0:  # nothing is wrong: train rows and translations are welcome
@@ -350,60 +146,3 @@ def _suspect(
     else:
         support, query = some(target) + query[:1], query + some(auxiliary, "test", 1) + some(target)
     return rng.permutation(np.unique(support)), rng.permutation(np.unique(query)), few_shot
-
-
-def _same_leaks(
-    answer: Answer,
-    table: pd.DataFrame,
-    found: set[int],
-    support: np.ndarray,
-    query: np.ndarray,
-    target: str,
-    few_shot: bool,
-) -> None:
-    """Is each row at fault in `found`, and no other?"""
-    language, split = table["language"].to_numpy(), table["split"].to_numpy()
-
-    def why(row: int) -> str:
-        if split[row] == "test":
-            return f"{_SCORING}, in any language and any episode"
-        if row in query and language[row] == target:
-            return "a target row must never be a query, few-shot or not"
-        if row in support and language[row] == target and not few_shot:
-            return "it is a target row, and this is not few-shot"
-        return "it is in the support and in the query" if row in support and row in query else ""
-
-    def welcome(row: int) -> str:
-        if row not in support and row not in query:
-            return "not in the episode at all"
-        if language[row] == target:
-            return "allowed: few-shot XLA-MAML takes its support from the target's dev rows"
-        if split[row] == "train":
-            return "allowed: only test rows are kept for scoring"
-        if table["pair"][row] in {*table["pair"][query]} & {*table["pair"][support]}:
-            return "allowed: a translation is another row"
-        return "allowed: it is not a target row, not a test row, and not in both parts"
-
-    right = [row for row in sorted({*support.tolist(), *query.tolist()}) if why(row)]
-    if found == set(right):
-        return
-
-    def told(row: int) -> str:
-        parts = [name for name, rows in (("support", support), ("query", query)) if row in rows]
-        return f"row {row} ({', '.join([language[row], split[row], *parts])})"
-
-    both = np.concatenate([support, query]).tolist()
-    missing, extra = [row for row in right if row not in found], sorted(found - set(right))
-    if right and extra and found <= {i for i, row in enumerate(both) if row in right} | _places(query, right):
-        raise answer.not_yet("these are places in the support or the query; return the row numbers that stand there")
-    if extra:
-        raise answer.not_yet(f"{told(extra[0])} is {welcome(extra[0])}")
-    raise answer.not_yet(f"{told(missing[0])} is missing from your answer: {why(missing[0])}")
-
-
-def _places(rows: np.ndarray, wanted: list[int]) -> set[int]:
-    return set(np.flatnonzero(np.isin(rows, wanted)).tolist())
-
-
-def _listed(sizes: list[int]) -> str:
-    return ", ".join(map(str, sizes[:12])) + (", ..." if len(sizes) > 12 else "")

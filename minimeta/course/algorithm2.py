@@ -1,0 +1,153 @@
+"""Algorithm 2 of TreeMAML on a nested list of task names: as it should be, and with each flaw that students write.
+
+A flaw has a name; the tables say by that name what to tell the student, and the functions do what the flaw does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+
+def tasks_below(node: str | list) -> list[str]:
+    """The names of the tasks at or below a node, left to right."""
+    return [node] if isinstance(node, str) else [task for child in node for task in tasks_below(child)]
+
+
+def pairs(units: np.ndarray) -> np.ndarray:
+    """The similarities of all pairs of two different tasks, from their vectors (n, d) of length 1."""
+    return (units @ units.T)[np.triu_indices(len(units), 1)]
+
+
+def numbers(units: np.ndarray, newcomer: np.ndarray, xi: float) -> tuple[float, float, float]:
+    """ω(A), ω(A ∪ x) and ω(A) − ξσ, pair by pair; needs n >= 2."""
+    inside, joined = pairs(units), pairs(np.vstack([units, newcomer]))
+    return inside.mean(), joined.mean(), inside.mean() - xi * inside.std()
+
+
+DECIDE = {  # the flaws of `decide`, and what to say of each
+    "late": "your walk goes on below the last level: where depth + 1 = D the children stand as deep as they may, and "
+    "the newcomer becomes one of them",
+    "early": "your walk stops one level too early: it may go on until depth + 1 = D",
+    "reversed": "descend and wrap are the wrong way round: a newcomer that raises ω is at home here",
+    "all": "you wrap whenever ω falls; between ω(A) − ξσ and ω(A) (the bound lies below ω(A)) the newcomer "
+    "is a sibling",
+    "none": "you never wrap; below ω(A) − ξσ the newcomer and the whole node get a new node",
+    "generous": "you descend above ω(A) − ξσ; only a newcomer that raises ω above ω(A) goes on",
+    "xi": "ξ is missing: the bound is ω(A) − ξσ",
+    "sigma": "σ is missing: ξ says how many standard deviations",
+    "variance": "you take the variance; σ is its square root",
+    "ddof": "take the plain standard deviation over the pairs: divide by their number, not by one less",
+    "diagonal": "σ runs over pairs of two different tasks: leave out the similarities of tasks to themselves, which "
+    "are 1",
+    "joined": "σ is that of the pairs in A, without the newcomer",
+    "newcomer": "σ is that of the pairs in A; yours is that of the newcomer's similarities",
+    "mean": "you compare the newcomer's mean similarity with the bound; the rule compares ω(A ∪ x), which moves less",
+    "nearest": "the test is on ω, not on the most similar task alone",
+    "guarded": "Algorithm 2 as printed does not look at D before it wraps; write it as printed, part 4 mends it",
+    "alone": "with one task there is no pair to compare with: |A| = 1, and the newcomer becomes a sibling",
+    "pair": "two tasks make one pair, whose σ is 0; the tests hold for them too",
+}
+
+
+def decide(units: np.ndarray, newcomer: np.ndarray, xi: float, depth: int, limit: int, flaw: str = "") -> str:
+    """The decision at a node as Algorithm 2 is printed, or with one of the flaws in `DECIDE`."""
+    n = len(units)
+    if n == 1 or (n == 2 and flaw == "pair"):
+        return "wrap" if flaw == "alone" else "sibling"
+    inside, both, near = pairs(units), pairs(np.vstack([units, newcomer])), units @ newcomer
+    before, joined = inside.mean(), both.mean()
+    spread = {"diagonal": units @ units.T, "newcomer": near, "joined": both}.get(flaw, inside).std()
+    if flaw == "variance":
+        spread **= 2
+    elif flaw == "ddof":
+        spread *= (len(inside) / (len(inside) - 1)) ** 0.5 if n > 2 else np.nan
+    price = {"all": 0.0, "none": np.inf, "xi": spread, "sigma": xi}.get(flaw, xi * spread)
+    last = depth + {"late": 0, "early": 2}.get(flaw, 1) >= limit
+    high = near.max() > before if flaw == "nearest" else joined > (before - price if flaw == "generous" else before)
+    low = (near.mean() if flaw == "mean" else joined) < before - price and not (flaw == "guarded" and last)
+    if flaw == "reversed":
+        high, low = low, high
+    return ("sibling" if last else "descend") if high else "wrap" if low else "sibling"
+
+
+SINK = {
+    "still": "the tree as it is fits always; ask after the node has sunk, with all below it: that is one edge more",
+    "strict": "a task may stand exactly D edges deep (compare with <=), and a task's height is 0 (count edges, not "
+    "nodes)",
+    "node": "only the node itself is looked at; the deepest task below it must fit too: add the height",
+    "first": "the height goes over all children, not only the first",
+    "last": "the height goes over all children, not only the last",
+    "least": "the deepest task decides: take the largest height of the children",
+    "children": "the height is counted in edges downwards; the number of children or of tasks does not matter",
+    "tasks": "the height is counted in edges downwards; the number of children or of tasks does not matter",
+    "depth": "the node's own depth is missing: edges are counted from the root",
+    "reversed": "it is the wrong way round: True means that it fits",
+}
+
+
+def can_sink(node: str | list, depth: int, limit: int, flaw: str = "") -> bool:
+    """May `node` at `depth` sink by a level, and no task be deeper than D? Or with one of the flaws in `SINK`."""
+    below = 0 if flaw == "node" else height(node, flaw)
+    deepest = (flaw != "depth") * depth + (flaw != "still") + below
+    return (deepest < limit if flaw == "strict" else deepest <= limit) != (flaw == "reversed")
+
+
+def height(node: str | list, flaw: str = "") -> int:
+    """Edges down to the deepest task, or with one of the flaws in `SINK`."""
+    if isinstance(node, str):
+        return 0
+    if flaw in ("children", "tasks"):
+        return len(node if flaw == "children" else tasks_below(node))
+    below = [height(child, flaw) for child in node]
+    return 1 + {"first": below[0], "last": below[-1], "least": min(below)}.get(flaw, max(below))
+
+
+INSERT = {
+    "least": "your walk goes to the least similar child (that is the paper's argmin); take the most similar",
+    "sum": "the most similar child has the largest mean similarity, not the largest sum: big clusters win yours",
+    "first": "your walk always goes to the first child; take the most similar",
+    "open": "you wrap without asking whether the node can sink: tasks go deeper than D; make the newcomer a sibling "
+    "there",
+    "level": "one level down the depth is one more: give depth + 1 when you call insert again",
+    "flat": "a newcomer that goes on to a task makes a pair with it, below a new node",
+    "never": "your tree never wraps, though there is room: the node and the newcomer become the children of a new one",
+    "always": "the newcomer is always a sibling at the root: carry out the other decisions too",
+    "beside": "to wrap is to put the node, as one child, and the newcomer below a new node; yours only joins the last "
+    "child",
+    "spill": "the child's list is emptied into its parent: keep the brackets, [insert(...)] as one child",
+    "lost": "where a wrap does not fit, the newcomer is lost: make it a sibling",
+    "lost below": "what your walk changed further down is lost: put the new child in the place of the old",
+    "kept": "the child where the walk went on is there twice, old and new: replace it",
+    "gone": "the other children are lost: only the chosen child changes, its siblings stay",
+}
+
+
+def insert(
+    node: str | list, name: str, units: Mapping[str, np.ndarray], xi: float, limit: int, depth: int = 0, flaw: str = ""
+) -> str | list:
+    """The tree after Algorithm 2 placed `name`, within D; or with one of the flaws in `INSERT`."""
+    if isinstance(node, str):
+        return [node, name]
+    decision = decide(np.array([units[task] for task in tasks_below(node)]), units[name], xi, depth, limit)
+    if decision == "descend" and flaw != "always":
+        near = [units[name] @ np.array([units[task] for task in tasks_below(child)]).T for child in node]
+        value = np.array([part.sum() if flaw == "sum" else part.mean() for part in near])
+        at = {"least": int(value.argmin()), "first": 0}.get(flaw, int(value.argmax()))
+        if flaw == "flat" and isinstance(node[at], str):
+            return [*node, name]
+        new = insert(node[at], name, units, xi, limit, 0 if flaw == "level" else depth + 1, flaw)
+        rest = {
+            "spill": [*node[:at], *new, *node[at + 1 :]],
+            "lost below": node,
+            "kept": [*node, new],
+            "gone": new,
+        }
+        return rest.get(flaw, [*node[:at], new, *node[at + 1 :]])
+    if decision == "wrap" and flaw not in ("never", "always"):
+        if flaw == "open" or can_sink(node, depth, limit):
+            return [*node[:-1], [node[-1], name]] if flaw == "beside" else [node, name]
+        if flaw == "lost":
+            return node
+    return [*node, name]

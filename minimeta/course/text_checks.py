@@ -1,0 +1,230 @@
+"""Checks for the exercises about texts, notebooks 06 to 09: episodes, accuracies, spans, and runs at full scale.
+
+They call your function on fresh random inputs and say in words what is wrong.
+"""
+
+from __future__ import annotations
+
+from itertools import chain
+
+import numpy as np
+from numpy.random import Generator
+
+from ..text.corpora import mini_nli
+from ..text.episodes import sampler
+from ..trees import TaskTree
+from .verdict import Answer, NotYet, Student, compare_all, exercise, parted
+
+
+@exercise("the step is taken in the target language and judged in the auxiliary.")
+def few_shot_sampler(student: Student, rng: Generator) -> None:
+    """Check `function(corpus, auxiliary, target)` of notebook 06: a sampler for few-shot XLA-MAML, 8 + 8 rows."""
+    corpus = mini_nli(("en", "de", "hi"), ["dev"])
+    languages = corpus["language"][:]
+    for auxiliary, target in (("hi", "de"), ("de", "hi")):
+        answer = student(corpus=corpus, auxiliary=auxiliary, target=target)
+        episode = answer.function("a sampler")(step=0, given=answer.given).value
+        rows = [batch["row"].flatten().tolist() for batch in (*episode.support, episode.query)]
+        found = Answer(tuple("+".join(dict.fromkeys(languages[i] for i in row)) for row in rows), answer.given)
+        named = {
+            "support and query are both in the auxiliary: that is X-MAML": [(auxiliary, auxiliary)],
+            "the support is English: that is zero-shot XLA-MAML": [("en", auxiliary)],
+            "it is the wrong way round: the target's rows may be support, never query": [(auxiliary, target)],
+            "the query is in the target, which must stay unseen there": [(target, target)],
+        }
+        other = "these are not the languages of few-shot XLA-MAML"
+        compare_all([found], [(target, auxiliary)], named, otherwise=other)
+        if [len(row) for row in rows] != [8, 8]:
+            raise found.not_yet(f"there are {len(rows[0])} support and {len(rows[1])} query rows; expected 8 and 8")
+
+
+@exercise("that is how many different rows the query has shown.")
+def rows_used(student: Student, rng: Generator) -> None:
+    """Check `function(draw, steps)` of notebook 06: how many different query rows a sampler's first episodes have."""
+    corpus = mini_nli(("en", "hi"), ["dev"])
+    corpus = corpus.select([i for i, genre in enumerate(corpus["genre"]) if genre == "fiction"])
+    for covering, steps in ((False, 5), (False, 30), (True, 12), (True, 30)):
+        draw = sampler(corpus, "hi", support="en", shots=8, queries=8, covering=covering)
+        episodes = [draw(i) for i in range(steps + 1)]
+        queries = [episode.query["row"].flatten().tolist() for episode in episodes]
+        support = {row for episode in episodes[:-1] for row in episode.support[0]["row"].flatten().tolist()}
+        drawn = list(chain(*queries[:-1]))
+        named = {
+            "rows that come again are counted again; count different ones": len(drawn),
+            "the support rows are in your count; take the query's": len({*drawn, *support}),
+            "these are the support rows; take the query's": len(support),
+            "that is one episode; there are as many as there are steps": 8,
+            "outer steps are numbered from 0: the first episode is draw(0)": len({*chain(*queries[1:])}),
+        }
+        given = f"{steps} episodes of 8 query rows out of 144, {'covering' if covering else 'at random'}"
+        student(draw=draw, steps=steps, given=given).compare(len(set(drawn)), named)
+
+
+@exercise("the step is taken in English, the loss in Hindi.")
+def cross_lingual_loss(student: Student, rng: Generator) -> None:
+    """Check `function(w, english, hindi, rate)` of notebook 06: XLA-MAML's query loss for (w x - y)^2, by eq. 5.
+
+    english and hindi are pairs (x, y) of numbers.
+    """
+    for _ in range(5):
+        w, x, y, u, v, rate = (float(n) for n in rng.uniform(0.2, 1.5, 6))
+        theta, own = (w - rate * 2 * a * (w * a - b) for a, b in ((x, y), (u, v)))
+        named = {
+            "no step was taken: this is the query loss at w": (w * u - v) ** 2,
+            "the step is taken on the Hindi row: that is X-MAML (with the query as its support)": (own * u - v) ** 2,
+            "it is the wrong way round: step in English, judge in Hindi": (own * x - y) ** 2,
+            "this is the loss of the support after the step; judge on the Hindi row": (theta * x - y) ** 2,
+            "your step goes uphill: subtract the gradient": ((2 * w - theta) * u - v) ** 2,
+            "the factor 2 of the square's derivative is missing": ((w + theta) / 2 * u - v) ** 2,
+            "these are the adapted parameters; the answer is the query loss there": theta,
+        }
+        student(w=w, english=(x, y), hindi=(u, v), rate=rate).compare((theta * u - v) ** 2, named)
+
+
+@exercise("that is how far two accuracies differ by chance alone.")
+def difference_error(student: Student, rng: Generator) -> None:
+    """Check `function(one, other, n)` of notebook 07: the standard error of a difference of two accuracies, in points.
+
+    `one` and `other` are percentages, each of n answers, and the answers are independent.
+    """
+    for n in (150, 450, 5010):
+        one, other = (round(float(value), 2) for value in rng.uniform(55, 85, 2))
+        v, w = (share * (1 - share) / n for share in (one / 100, other / 100))
+        named = {
+            "this is in shares; a point is a hundredth of it": (v + w) ** 0.5,
+            "this is a variance; take the square root": (100 * (v + w), 1e4 * (v + w)),
+            "add the variances, not the standard errors": 100 * (v**0.5 + w**0.5),
+            "variances add, also when the accuracies are subtracted": 100 * abs(v - w) ** 0.5,
+            "this is the error of the first accuracy alone": 100 * v**0.5,
+            "this is the error of the second accuracy alone": 100 * w**0.5,
+            "this is the error for a single answer each; divide the variances by n": 100 * (n * (v + w)) ** 0.5,
+            "the variances of both add; you took their mean": 100 * ((v + w) / 2) ** 0.5,
+        }
+        student(one=one, other=other, n=n).compare(100 * (v + w) ** 0.5, named)
+
+
+@exercise("all together, then by label, then each alone.")
+def tree_by_label(student: Student, rng: Generator) -> None:
+    """Check `function(labels)` of notebook 07: a tree of tasks in which those with the same label share step 2."""
+    for count in (5, 8):
+        labels = {f"task {i}": "xyz"[int(rng.integers(3))] for i in range(count)}
+        answer = student(labels=labels)
+        tree, tasks = answer.value, list(labels)
+        if not isinstance(tree, TaskTree):
+            raise answer.expected("a TaskTree")
+        if set(tree.leaves) != set(tasks):
+            raise answer.not_yet(
+                f"the leaves are {', '.join(tree.leaves)}; expected one for each of {', '.join(tasks)}"
+            )
+        for step, wanted in ((1, [0] * count), (2, list(labels.values())), (3, tasks)):
+            clusters = [tree.clusters(step)[task] for task in tasks]
+            if pair := parted(clusters, wanted):
+                i, j = pair
+                now = "share a cluster" if clusters[i] == clusters[j] else "are apart"
+                raise answer.not_yet(f"at step {step}, {tasks[i]} and {tasks[j]} {now}, and they should not")
+
+
+@exercise("that is the best of all valid spans.")
+def best_span(student: Student, rng: Generator) -> None:
+    """Check `function(start, end, longest)` of notebook 08: the first and the last token of the best valid span.
+
+    start and end are lists of scores, one for each token.
+    """
+    longest = 3
+    for _ in range(10):
+        start, end = rng.permutation(16)[:8], rng.permutation(16)[:8]
+        valid = [(i, j) for i in range(8) for j in range(i, min(8, i + longest))]
+        best = max(valid, key=lambda span: start[span[0]] + end[span[1]])
+        answer = student(start=start.tolist(), end=end.tolist(), longest=longest)
+        i, j = map(int, answer.array((2,), "two token numbers, the first and the last"))
+        if (i, j) not in valid:
+            alone = " (the best start and the best end, each by itself)" * ((i, j) == (start.argmax(), end.argmax()))
+            raise answer.not_yet(f"your span {(i, j)}{alone} is not valid: it needs i <= j < i + longest")
+        score, most = start[i] + end[j], start[best[0]] + end[best[1]]
+        if score < most:
+            raise answer.not_yet(f"your span {(i, j)} has the score {score}, the valid span {best} has {most}")
+
+
+@exercise("that is F1.")
+def overlap(student: Student, rng: Generator) -> None:
+    """Check `function(found, wanted)` of notebook 08: F1 of an answer's tokens, lists of words, from 0 to 1."""
+    answers = {
+        "king old": "old king",
+        "old king of spain": "the old king",
+        "tower tower king": "king tower tower old",
+        "king": "tower",
+    }
+    for found, wanted in ((said.split(), right.split()) for said, right in answers.items()):
+        left = list(wanted)
+        common = sum(1 for word in found if word in left and (left.remove(word) or True))
+        precision, recall, different = common / len(found), common / len(wanted), set(found) | set(wanted)
+        same = set(found) & set(wanted)
+        named = {
+            "a word that comes twice counts twice": 2 * len(same) / (len(set(found)) + len(set(wanted))),
+            "this is the share of common words in all words; F1 is the harmonic mean": len(same) / len(different),
+            "this is the precision; F1 is the harmonic mean of precision and recall": precision,
+            "this is the recall; F1 is the harmonic mean of precision and recall": recall,
+            "this is the plain mean of precision and recall; take the harmonic one": (precision + recall) / 2,
+            "this is exact match": float(found == wanted),
+        }
+        student(found=found, wanted=wanted).compare(2 * common / (len(found) + len(wanted)), named)
+
+
+@exercise("from there the model sees most on both sides of the answer.")
+def learning_window(student: Student, rng: Generator) -> None:
+    """Check `function(windows, answer)` of notebook 08: the number of the window with most around the answer.
+
+    Windows and the answer are (first, last) token of the passage.
+    """
+    windows = [(start, start + 11) for start in range(0, 40, 4)]
+    drawn = [(first, first + int(rng.integers(3))) for first in rng.permutation(np.arange(8, 38))[:8].tolist()]
+    for answer in [(11, 13), *drawn]:
+        around = [min(answer[0] - start, end - answer[1]) for start, end in windows]
+        whole = [number for number, room in enumerate(around) if room >= 0]
+        touched = [n for n, (start, end) in enumerate(windows) if start <= answer[1] and answer[0] <= end]
+        best = [number for number in whole if around[number] == max(around)]
+        named = {
+            "this window cuts the answer": tuple(set(touched) - set(whole)),
+            "this is the first window that holds the answer; another has more on both sides of it": whole[0],
+        }
+        found = student(windows=windows, answer=answer)
+        if found.number() not in best:
+            found.compare(best[0], named)
+
+
+@exercise("that is what the trainings cost; the tests come on top.")
+def gpu_hours(student: Student, rng: Generator) -> None:
+    """Check `function(lines, targets, seeds, steps, seconds)` of notebook 09: the GPU hours of a leave-one-out table.
+
+    `lines` are the methods that are run, the Baseline among them; `seconds` is the time of an outer step.
+    """
+    for _ in range(5):
+        lines, targets, seeds = (int(n) for n in rng.integers(3, 13, 3))
+        steps, seconds = 100 * int(rng.integers(1, 9)), float(rng.integers(3, 99)) / 10
+        right = (lines - 1) * targets * seeds * steps * seconds / 3600
+        named = {
+            "the Baseline is a line of the table, but it is not trained": right * lines / (lines - 1),
+            "each target is left out in turn, so each has trainings of its own": right / targets,
+            "each seed is a training of its own": right / seeds,
+            "the seconds are those of one outer step": right / steps,
+            "these are seconds; an hour has 3,600": right * 3600,
+            "these are minutes; an hour has 60 of them": right * 60,
+        }
+        student(lines=lines, targets=targets, seeds=seeds, steps=steps, seconds=seconds).compare(right, named)
+
+
+@exercise("two of the six change what is found; say so when you report it.")
+def changes_the_numbers(student: Student, rng: Generator) -> None:
+    """Check `function(option)` of notebook 09: does an option of the command line change more than the last digits?"""
+    why = {
+        "--tasks-per-chunk": (False, "it is the same sum, in parts: the gradients agreed but for rounding"),
+        "--first-order": (True, "it leaves the second derivatives out: that is another gradient"),
+        "--bf16": (True, "products of bfloat16 have two to three right digits: close, and not the same"),
+        "--cache": (False, "what is read from the disk is what was computed, bit for bit"),
+        "--workers": (False, "each run draws from its own seed, whoever does it and in whatever order"),
+        "--scheduler": (False, "a cluster's worker does the same run with the same seed"),
+    }
+    for option, (right, reason) in why.items():
+        answer = student(option=option)
+        if answer.choice(True, False) != right:
+            raise NotYet(f"you say {not right} for {option}; {reason}")
