@@ -154,7 +154,8 @@ class TransferMap(ipywidgets.VBox):
         name = f", {self.metric.title}" if len(METRICS[self.results.task]) > 1 else ""
         title = f"{label}{name}, {self.kind}, {scale} scale"
         self.figure = self.plot.show(transfer_map(self.data, title, self.chosen))
-        words = f"Blue: {label.split(' − ')[0]} is better. Empty: nothing to compare. A colour is not yet a difference:"
+        word = "worse" if self.metric.lower_is_better else "better"
+        words = f"Blue: {label.split(' − ')[0]} is {word}. Empty: nothing to compare. A colour is not yet a difference:"
         words += " click a cell for its runs and its interval."
         if self.compared.value[0] == "xla-maml" and "en" in self.data.index and self.data.loc["en"].notna().any():
             words += " In the row English, XLA-MAML is X-MAML."
