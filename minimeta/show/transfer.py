@@ -14,8 +14,9 @@ import numpy as np
 import plotly.graph_objects as go
 
 from ..errors import InputError
-from ..studies.comparisons import REST, Results, by_seed, cell_of, differences
+from ..studies.comparisons import Results, by_seed, cell_of, differences
 from ..studies.methods import KINDS, METHODS, Cell
+from ..studies.papers import REST
 from ..studies.report import number
 from ..text.corpora import TASKS
 from ..text.languages import ordered
@@ -66,7 +67,8 @@ def compared_cells(
     for by_genre in (False, True):
         pair = []
         for name in (method, control):
-            own = "x-maml" if (name, auxiliaries) == ("xla-maml", ("en",)) else name
+            support = METHODS[name].support
+            own = "x-maml" if support and auxiliaries == (support.fixed,) else name
             pair.append(Cell(own, auxiliaries if METHODS[own].trains else (), by_genre))
         if pair[0] != pair[1] and all(cell in found for cell in pair):
             return pair[0], pair[1]
@@ -157,8 +159,10 @@ class TransferMap(ipywidgets.VBox):
         word = "worse" if self.metric.lower_is_better else "better"
         words = f"Blue: {label.split(' − ')[0]} is {word}. Empty: nothing to compare. A colour is not yet a difference:"
         words += " click a cell for its runs and its interval."
-        if self.compared.value[0] == "xla-maml" and "en" in self.data.index and self.data.loc["en"].notna().any():
-            words += " In the row English, XLA-MAML is X-MAML."
+        method = METHODS[self.compared.value[0]]
+        own = method.support.fixed if method.support else ""
+        if own in self.data.index and self.data.loc[own].notna().any():
+            words += f" In the row {language_name(own)}, {method.title} is X-MAML."
         self.words.value = words
         self.details.value = self._describe(*self.chosen) if self.chosen else ""
 
