@@ -325,6 +325,12 @@ def test_where_less_is_better_the_words_say_so(monkeypatch):
     assert "Blue: XLA-MAML is worse." in TransferMap(results).words.value
 
 
+@pytest.mark.parametrize("make, groups", [(made_up, "premises"), (questions, "passages")])
+def test_the_text_of_a_study_says_what_its_intervals_are_over(make, groups):
+    said = report.study_text(make())
+    assert set(re.findall(r"interval over (\w+),", said)) == {groups}
+
+
 def test_a_click_shows_the_runs_of_a_cell_and_the_interval(results):
     shown = TransferMap(results)
     assert shown.compared.label == "XLA-MAML − Baseline" and shown.details.value == ""

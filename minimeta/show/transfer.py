@@ -128,7 +128,6 @@ class TransferMap(ipywidgets.VBox):
     def __init__(self, results: Results, kind: str = "zero-shot", metric: str | None = None) -> None:
         self.results, self.kind, self.chosen = results, kind, None
         self.task, self.metric = TASKS[results.task], metric_of(results.task, metric)
-        self.groups = f"{self.task.group.removesuffix('_id')}s"  # premises or passages
         pairs = [(method, control) for method in METHODS for control in METHODS[method].controls]
         self.tables = {pair: transfer_data(results, *pair, kind, metric) for pair in pairs}
         self.tables = {pair: table for pair, table in self.tables.items() if table.notna().any(axis=None)}
@@ -198,7 +197,7 @@ class TransferMap(ipywidgets.VBox):
             for name, own in shown.items()
         ]
         words = f"<b>{_names(given)} → {language_name(target)}</b>, {self.kind}, {self.results.shared['scale']} scale, "
-        words += f"n = {len(rows['pair']):,} rows, {len(set(rows[self.task.group])):,} {self.groups}"
+        words += f"n = {len(rows['pair']):,} rows, {len(set(rows[self.task.group])):,} {self.task.groups}"
         runs = table(head, lines, "text-align:end;padding:2px 10px") if shown else ""
         return f"{words}<br>{self._difference(both, given, target)}{runs}"
 
@@ -217,5 +216,5 @@ class TransferMap(ipywidgets.VBox):
         return (
             f"{line['method']} − {line['control']}: <b>{line['gain']:+.2f}</b> points, 95 % interval "
             f"{line['low']:+.2f} to {line['high']:+.2f}, {line['seeds']} seed{'s' * int(line['seeds'] > 1)}: "
-            f"<b>{line['verdict']}</b>. The interval covers the choice of {self.groups}, not that of seeds."
+            f"<b>{line['verdict']}</b>. The interval covers the choice of {self.task.groups}, not that of seeds."
         )

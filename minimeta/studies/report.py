@@ -53,23 +53,23 @@ def study_text(results: Results) -> str:
                 f"  {row.method:17} {_short(row.auxiliaries):18} {row.tasks:9} {value:{width}} "
                 f"{row.rows:5d} {row.seconds:8.1f}  {number(row.paper, '.2f')}"
             )
-        lines += _study_differences(gains, kind, target)
+        lines += _study_differences(gains, kind, target, TASKS[results.task].groups)
     for kind in dict.fromkeys(gains["kind"] if len(gains) else ()):
-        if told := _study_differences(gains, kind, "all"):
+        if told := _study_differences(gains, kind, "all", TASKS[results.task].groups):
             lines += ["", f"all targets together, {kind}:", *told]
     if not results.rows:
         lines += ["", "No differences: rows.json, the rows that were scored, is not in the study's folder."]
     return "\n".join(lines)
 
 
-def _study_differences(gains: pd.DataFrame, kind: str, target: str) -> list[str]:
+def _study_differences(gains: pd.DataFrame, kind: str, target: str, groups: str) -> list[str]:
     """The lines of `comparisons.differences` for one kind and target."""
     lines = []
     for row in gains.itertuples():
         if (row.kind, row.target) == (kind, target):
             about = ", ".join(filter(None, (row.tasks, _short(row.auxiliaries))))
             lines.append(_difference(f"  {row.method:17} - {row.control:17}", row, row.verdict, about, width=5))
-    return ["  difference in points, 95 % interval over premises, paired by seed:", *lines] if lines else []
+    return [f"  difference in points, 95 % interval over {groups}, paired by seed:", *lines] if lines else []
 
 
 def _short(auxiliaries: str) -> str:

@@ -47,6 +47,11 @@ class Task:
     right: str
     group: str
 
+    @property
+    def groups(self) -> str:
+        """What is drawn together, in a word: premises or passages."""
+        return f"{self.group.removesuffix('_id')}s"
+
 
 TASKS = {
     "nli": Task("NLI", right="label", group="premise_id"),
