@@ -224,6 +224,11 @@ def corpus_of(task: str, data: str | Path | None = None, known: dict[str, Corpus
     return official[0]
 
 
+def archives(task: str, known: dict[str, Corpus] = CORPORA) -> str:
+    """The archives that the corpora of a task are read from, in words."""
+    return " or ".join(f"{one.archive}.zip" for one in known.values() if one.task == task and one.archive)
+
+
 def nli(
     data: str | Path | None = None, languages: Sequence[str] | None = None, splits: Sequence[str] = SPLITS
 ) -> Dataset:
