@@ -153,9 +153,9 @@ def _warn_of_rates(world: World, runs: Sequence[Run], targets: Sequence[str]) ->
 
 def _reproduce(options: argparse.Namespace) -> None:
     """Do what is missing of a table's runs and show the table."""
-    from .studies import reproduce, study
+    from .studies import papers, reproduce, study
 
-    known = reproduce.table(options.table)
+    known = papers.table(options.table)
     folder = Path(options.out or f"runs/reproduce-{options.table}")
     _plotly()
     if options.no_train:

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 from .errors import InputError
 from .files import expanded
+from .text.corpora import STAGE_TWO, TASKS, archives
 
 
 class _Parser(argparse.ArgumentParser):
@@ -65,10 +66,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     tiny.add_argument("--seed", type=int, default=0)
 
     tuned = _command(names, "finetune", "fine-tune an encoder on English (stage two)")
-    tuned.add_argument("task", choices=["nli", "qa"])
+    tuned.add_argument("task", choices=list(TASKS))
     tuned.add_argument("--out", type=_path, required=True, metavar="DIR", help="a new directory for the classifier")
     tuned.add_argument("--encoder", type=_path, help="a Hugging Face directory or name (default: the tiny encoder)")
-    words = "a directory with multinli_1.0.zip, or squad.zip for qa (default: the mini world's English)"
+    there = ", ".join(f"for {task} {archives(task, STAGE_TWO)}" for task in TASKS)
+    words = f"a directory with the archive ({there}; default: the mini world's English)"
     tuned.add_argument("--data", type=_path, help=words)
     tuned.add_argument("--split", default="train", help="the rows to train on (default: train)")
     tuned.add_argument("--rows", type=int, metavar="N", help="train on N of them, drawn from the seed")
@@ -106,9 +108,11 @@ def _shared(parser: argparse.ArgumentParser, tables: bool = False) -> None:
     scale = os.environ.get("MINIMETA_SCALE") or "toy"
     add("--scale", default=scale, help="toy, small or full (default: toy)")
     if not tables:
-        add("--task", default="nli", choices=["nli", "qa"], help="NLI or question answering (default: nli)")
-    words = "a directory with XNLI-1.0.zip (for qa: MLQA_V1.zip), the archive, or its unpacked directory "
-    words += "(default at toy: mini-NLI and mini-QA)" + "; a table with both tasks may name two" * tables
+        kinds = " or ".join(task.title for task in TASKS.values())
+        add("--task", default="nli", choices=list(TASKS), help=f"{kinds} (default: nli)")
+    there = ", ".join(f"for {task} {archives(task)}" for task in TASKS)
+    words = f"the archive ({there}), the directory that it unpacks to, or one that holds either "
+    words += "(default at toy: the mini world)" + "; a table with both tasks may name two" * tables
     add("--data", type=_path, help=words, **two)
     words = "a Hugging Face directory or name of a BERT or XLM-R fine-tuned for the task (default at toy: the tiny "
     words += "encoder)" + "; a table with both tasks needs two, for NLI and for qa" * tables

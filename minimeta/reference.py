@@ -36,7 +36,8 @@ def adapt_with_higher(
     if any(module._forward_hooks or module._forward_pre_hooks for module in learner.modules()):
         raise InputError("The library higher leaves hooks out; take those of the learner away, or use `adapt`.")
     copies = [higher.monkeypatch(learner, copy_initial_weights=False) for _ in episode.tasks]
-    moved = [name in loop.moved(learner) for name, _ in learner.named_parameters()]
+    chosen = loop.moved(learner)
+    moved = [name in chosen for name, _ in learner.named_parameters()]
     labels = [0] * len(copies)
     for k in range(1, steps + 1):
         support = support_at(episode, k)

@@ -20,6 +20,7 @@ import minimeta.__main__ as cli
 from minimeta.files import data_directory, write_json
 from minimeta.studies import recipes
 from minimeta.studies.methods import KINDS, METHODS
+from minimeta.text import corpora
 from minimeta.text.metrics import METRICS
 
 
@@ -336,6 +337,16 @@ def test_a_call_that_does_not_parse(arguments, part, capfd):
     said = capfd.readouterr().err
     assert said.startswith("minimeta: ") and len(said.splitlines()) == 1
     assert part in said and "--help" in said
+
+
+def test_help_names_the_archives_of_all_corpora(monkeypatch, capfd):
+    other = replace(corpora.CORPORA["XNLI"], name="Other", archive="OTHER-1")
+    monkeypatch.setitem(corpora.CORPORA, "Other", other)
+    for command, known in (("run", corpora.CORPORA), ("finetune", corpora.STAGE_TWO)):
+        with pytest.raises(SystemExit):
+            cli.main([command, "--help"])
+        said = " ".join(capfd.readouterr().out.split())
+        assert all(f"{one.archive}.zip" in said for one in known.values() if one.archive)
 
 
 @pytest.mark.parametrize(

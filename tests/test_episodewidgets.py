@@ -20,12 +20,12 @@ from minimeta.show.episodes import (
     roles,
 )
 from minimeta.show.transfer import TransferMap, transfer_data, transfer_map
-from minimeta.studies import comparisons, study
+from minimeta.studies import comparisons, report, study
 from minimeta.studies.methods import METHODS
 from minimeta.text import corpora
 from minimeta.text.episodes import sampler
 from minimeta.text.languages import LANGUAGES, Language, all_but
-from minimeta.text.metrics import metric_of, row_scores
+from minimeta.text.metrics import METRICS, Metric, metric_of, row_scores
 
 ODD = "<b>x</b> & $y$ <script>"
 
@@ -305,6 +305,30 @@ def test_the_colours_are_centred_at_zero_and_the_numbers_stand_in_the_cells(resu
     assert "Bulgarian + German" in figure.layout.yaxis.ticktext or "German + Bulgarian" in figure.layout.yaxis.ticktext
     with pytest.raises(InputError, match="no number"):
         transfer_map(data * np.nan, "gain")
+
+
+def test_where_less_is_better_the_words_say_so(monkeypatch):
+    """As many errors less as right answers more: the numbers change their sign, the verdicts stay."""
+    before, results = comparisons.differences(made_up()), made_up()
+    accuracy = metric_of("nli")
+    errors = Metric("errors", "errors", lambda *given: ~accuracy.rows(*given), lower_is_better=True)
+    monkeypatch.setitem(METRICS, "nli", (errors,))
+    for record in results.records:
+        for score in (score for kinds in record["results"].values() for score in kinds.values()):
+            score["errors"] = 100 - score["accuracy"]
+    now = comparisons.differences(results)
+    assert np.allclose(now["gain"], -before["gain"]) and "better" in set(now["verdict"])
+    assert list(now["verdict"]) == list(before["verdict"])
+    said = report.study_text(results)
+    for line in now[now["target"] != "all"].itertuples():
+        assert f"{line.low:+5.2f}, {line.high:+5.2f}]  {line.verdict} (" in said
+    assert "Blue: XLA-MAML is worse." in TransferMap(results).words.value
+
+
+@pytest.mark.parametrize("make, groups", [(made_up, "premises"), (questions, "passages")])
+def test_the_text_of_a_study_says_what_its_intervals_are_over(make, groups):
+    said = report.study_text(make())
+    assert set(re.findall(r"interval over (\w+),", said)) == {groups}
 
 
 def test_a_click_shows_the_runs_of_a_cell_and_the_interval(results):

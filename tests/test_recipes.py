@@ -86,12 +86,17 @@ def test_a_method_is_what_the_design_says(name, corpus, features):
     method = METHODS[name]
     given = method.support and method.support.name
     assert (given, method.shares, method.by_genre, method.trains) == (support, shares, by_genre, trains)
-    assert method.crosses == (support not in (None, "same")) and method.pools == (shares != "alone")
+    assert method.crosses == (support not in (None, "same"))
     numbers = recipes.settings_for(cell_of(name), "toy")
     _, training = recipes.train(cell_of(name), features, numbers, 0)
     assert training.loop.steps == (numbers.inner_steps if adapts else 0)
     assert len(training) == (2 if trains else 0)
     assert numbers.inner_steps == 4
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_word_for_a_grouping_says_whether_gradients_are_shared(name):
+    assert METHODS[name].pools == (METHODS[name].shares != "alone")
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -247,7 +247,7 @@ def test_a_run_that_fails_does_not_stop_the_others(world, tmp_path, monkeypatch)
 
     def fragile(cell, *arguments, **how):
         if cell.method == "joint":
-            raise recipes.InputError("the loss is nan")
+            raise InputError("the loss is nan")
         return real(cell, *arguments, **how)
 
     monkeypatch.setattr(recipes, "run", fragile)

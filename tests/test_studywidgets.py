@@ -15,6 +15,7 @@ import torch
 from small_world import complaint
 
 from minimeta.course import text_checks
+from minimeta.errors import InputError
 from minimeta.grouping import alone
 from minimeta.inner import Learner, squared_error
 from minimeta.outer import meta_train
@@ -211,9 +212,7 @@ def test_waiting_for_a_study_that_it_only_watches(folder):
 
     async def wait():
         monitor = StudyMonitor(folder, RUNS, every=0.02)
-        with pytest.raises(
-            comparisons.InputError, match=r"not finished after 0.1 s: 2 of 6 runs finished.* look again"
-        ):
+        with pytest.raises(InputError, match=r"not finished after 0.1 s: 2 of 6 runs finished.* look again"):
             await monitor.finished(0.1)
         waiting = asyncio.create_task(monitor.finished(10))
         await asyncio.sleep(0.1)
@@ -252,7 +251,7 @@ def test_the_buttons_start_and_stop_a_process(folder):
         assert monitor.running and "is running" in monitor.words.value and monitor.start_button.disabled
         monitor.launch()  # not a second one
         assert monitor.process is first
-        with pytest.raises(comparisons.InputError, match="not finished after"):
+        with pytest.raises(InputError, match="not finished after"):
             await monitor.finished(0.1)
         monitor.stop_button.click()
         assert not monitor.running and first.poll() is not None
@@ -261,7 +260,7 @@ def test_the_buttons_start_and_stop_a_process(folder):
 
         failing = StudyMonitor(folder, RUNS, [sys.executable, "-c", WORK, "0", "2"], every=0.02)
         failing.launch()
-        with pytest.raises(comparisons.InputError, match="has failed: a wall is in the way"):
+        with pytest.raises(InputError, match="has failed: a wall is in the way"):
             await failing.finished(30)
         assert "a wall is in the way" in failing.words.value
 

@@ -227,8 +227,8 @@ class SinusoidExplorer(ipywidgets.VBox):
     whose steps run away is said to, and has no lines.
     """
 
-    def __init__(self, learners: Mapping[str, Learner], seed: int = 0) -> None:
-        self.learners, self.seed = dict(learners), seed
+    def __init__(self, learners: Mapping[str, Learner]) -> None:
+        self.learners = dict(learners)
         wide = {"style": {"description_width": "90px"}, "layout": {"width": "420px"}, "continuous_update": True}
         self.rate = ipywidgets.FloatLogSlider(
             value=0.01, base=10, min=-3, max=-1, step=0.1, description="inner rate", **wide
@@ -244,7 +244,7 @@ class SinusoidExplorer(ipywidgets.VBox):
 
     def episode(self) -> tuple[Episode, np.ndarray]:
         """The chosen wave with the chosen number of shots, and its true values on the grid."""
-        rng = np.random.default_rng((self.seed, self.wave.value))
+        rng = np.random.default_rng((0, self.wave.value))
         amplitude, phase = rng.uniform(0.1, 5.0), rng.uniform(0.0, np.pi)
         x = torch.from_numpy(rng.uniform(-5, 5, 20)[: self.shots.value]).float()[None, :, None]
         batch = {"x": x, "y": amplitude * torch.sin(x + phase)}

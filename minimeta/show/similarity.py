@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from scipy.cluster.hierarchy import linkage
 
 from ..errors import InputError, some
-from ..inner import Learner
+from ..inner import Learner, trainable
 from ..sketch import task_gradients
 from ..tasks import Episode
 from ..trees import TaskTree
@@ -20,7 +20,7 @@ from .treeplots import names_along
 
 def gradients(learner: Learner, episode: Episode) -> np.ndarray:
     """The gradient of each task's support loss at ω, (m, size), in eval mode."""
-    theta = {name: p.unsqueeze(0) for name, p in learner.named_parameters() if p.requires_grad}
+    theta = {name: p.unsqueeze(0) for name, p in trainable(learner).items()}
     training = learner.training
     try:
         return task_gradients(learner.eval(), theta, [0] * len(episode.tasks), episode.support[0])

@@ -1,6 +1,6 @@
 """A table of a paper with ours beside it, as a page of its own: figures of the gains, then the tables.
 
-As in `plots`, the data come first, then the drawing; what is drawn is a comparison of `reproduce.compare`.
+The data come first, then the drawing; what is drawn is a comparison of `reproduce.compare`.
 """
 
 from __future__ import annotations

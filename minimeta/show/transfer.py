@@ -14,8 +14,9 @@ import numpy as np
 import plotly.graph_objects as go
 
 from ..errors import InputError
-from ..studies.comparisons import REST, Results, by_seed, cell_of, differences
+from ..studies.comparisons import Results, by_seed, cell_of, differences
 from ..studies.methods import KINDS, METHODS, Cell
+from ..studies.papers import REST
 from ..studies.report import number
 from ..text.corpora import TASKS
 from ..text.languages import ordered
@@ -66,7 +67,8 @@ def compared_cells(
     for by_genre in (False, True):
         pair = []
         for name in (method, control):
-            own = "x-maml" if (name, auxiliaries) == ("xla-maml", ("en",)) else name
+            support = METHODS[name].support
+            own = "x-maml" if support and auxiliaries == (support.fixed,) else name
             pair.append(Cell(own, auxiliaries if METHODS[own].trains else (), by_genre))
         if pair[0] != pair[1] and all(cell in found for cell in pair):
             return pair[0], pair[1]
@@ -126,7 +128,6 @@ class TransferMap(ipywidgets.VBox):
     def __init__(self, results: Results, kind: str = "zero-shot", metric: str | None = None) -> None:
         self.results, self.kind, self.chosen = results, kind, None
         self.task, self.metric = TASKS[results.task], metric_of(results.task, metric)
-        self.groups = f"{self.task.group.removesuffix('_id')}s"  # premises or passages
         pairs = [(method, control) for method in METHODS for control in METHODS[method].controls]
         self.tables = {pair: transfer_data(results, *pair, kind, metric) for pair in pairs}
         self.tables = {pair: table for pair, table in self.tables.items() if table.notna().any(axis=None)}
@@ -154,10 +155,13 @@ class TransferMap(ipywidgets.VBox):
         name = f", {self.metric.title}" if len(METRICS[self.results.task]) > 1 else ""
         title = f"{label}{name}, {self.kind}, {scale} scale"
         self.figure = self.plot.show(transfer_map(self.data, title, self.chosen))
-        words = f"Blue: {label.split(' − ')[0]} is better. Empty: nothing to compare. A colour is not yet a difference:"
+        word = "worse" if self.metric.lower_is_better else "better"
+        words = f"Blue: {label.split(' − ')[0]} is {word}. Empty: nothing to compare. A colour is not yet a difference:"
         words += " click a cell for its runs and its interval."
-        if self.compared.value[0] == "xla-maml" and "en" in self.data.index and self.data.loc["en"].notna().any():
-            words += " In the row English, XLA-MAML is X-MAML."
+        method = METHODS[self.compared.value[0]]
+        own = method.support.fixed if method.support else ""
+        if own in self.data.index and self.data.loc[own].notna().any():
+            words += f" In the row {language_name(own)}, {method.title} is X-MAML."
         self.words.value = words
         self.details.value = self._describe(*self.chosen) if self.chosen else ""
 
@@ -193,7 +197,7 @@ class TransferMap(ipywidgets.VBox):
             for name, own in shown.items()
         ]
         words = f"<b>{_names(given)} → {language_name(target)}</b>, {self.kind}, {self.results.shared['scale']} scale, "
-        words += f"n = {len(rows['pair']):,} rows, {len(set(rows[self.task.group])):,} {self.groups}"
+        words += f"n = {len(rows['pair']):,} rows, {len(set(rows[self.task.group])):,} {self.task.groups}"
         runs = table(head, lines, "text-align:end;padding:2px 10px") if shown else ""
         return f"{words}<br>{self._difference(both, given, target)}{runs}"
 
@@ -212,5 +216,5 @@ class TransferMap(ipywidgets.VBox):
         return (
             f"{line['method']} − {line['control']}: <b>{line['gain']:+.2f}</b> points, 95 % interval "
             f"{line['low']:+.2f} to {line['high']:+.2f}, {line['seeds']} seed{'s' * int(line['seeds'] > 1)}: "
-            f"<b>{line['verdict']}</b>. The interval covers the choice of {self.groups}, not that of seeds."
+            f"<b>{line['verdict']}</b>. The interval covers the choice of {self.task.groups}, not that of seeds."
         )

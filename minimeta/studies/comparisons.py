@@ -244,7 +244,7 @@ def differences(results: Results, metric: str | None = None) -> pd.DataFrame:
                 continue
             for kind in [kind for kind in cell.kinds if kind in other.kinds]:
                 for target, each in gains(results, records, controls, kind, asked).items():
-                    said, counts = verdict(each.low, each.high), {"seeds": each.seeds, "rows": each.rows}
+                    said, counts = verdict(each.low, each.high, asked), {"seeds": each.seeds, "rows": each.rows}
                     lines.append(
                         _labels(results, cell)
                         | {"control": METHODS[other.method].title, "target": target, "kind": kind}
@@ -259,9 +259,11 @@ def _comparable(cell: Cell, control: Cell) -> bool:
     return cell.by_genre == control.by_genre and (not control.auxiliaries or same)
 
 
-def verdict(low: float, high: float) -> str:
-    """What an interval of a difference says."""
-    return "better" if low > 0 else "worse" if high < 0 else "no difference shown"
+def verdict(low: float, high: float, metric: Metric) -> str:
+    """What an interval of a difference in a metric says."""
+    if not (low > 0 or high < 0):
+        return "no difference shown"
+    return "better" if (high < 0) == metric.lower_is_better else "worse"
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..errors import InputError
 from ..files import data_directory
-from ..grouping import XI
+from ..otd import XI
 from ..text.corpora import CORPORA
 from ..text.languages import all_but
 from .methods import METHODS, Cell, scored_on

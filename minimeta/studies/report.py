@@ -22,13 +22,13 @@ def number(value: float | None, form: str, missing: str = "–") -> str:
     return missing if value is None or np.isnan(value) else format(value, form)
 
 
-def _difference(start: str, row: Any, about: str, width: int = 6) -> str:
+def _difference(start: str, row: Any, said: str, about: str, width: int = 6) -> str:
     """The line of a difference: `start`, its points, and, if there is one, its 95 % interval and what that says."""
     line = f"{start} {number(row.gain, '+.2f'):>6}"
     if np.isnan(row.gain):
         return line
     interval = f"[{row.low:+{width}.2f}, {row.high:+{width}.2f}]"
-    return f"{line} {interval}  {verdict(row.low, row.high)} ({about})"
+    return f"{line} {interval}  {said} ({about})"
 
 
 # A study
@@ -53,23 +53,23 @@ def study_text(results: Results) -> str:
                 f"  {row.method:17} {_short(row.auxiliaries):18} {row.tasks:9} {value:{width}} "
                 f"{row.rows:5d} {row.seconds:8.1f}  {number(row.paper, '.2f')}"
             )
-        lines += _study_differences(gains, kind, target)
+        lines += _study_differences(gains, kind, target, TASKS[results.task].groups)
     for kind in dict.fromkeys(gains["kind"] if len(gains) else ()):
-        if told := _study_differences(gains, kind, "all"):
+        if told := _study_differences(gains, kind, "all", TASKS[results.task].groups):
             lines += ["", f"all targets together, {kind}:", *told]
     if not results.rows:
         lines += ["", "No differences: rows.json, the rows that were scored, is not in the study's folder."]
     return "\n".join(lines)
 
 
-def _study_differences(gains: pd.DataFrame, kind: str, target: str) -> list[str]:
+def _study_differences(gains: pd.DataFrame, kind: str, target: str, groups: str) -> list[str]:
     """The lines of `comparisons.differences` for one kind and target."""
     lines = []
     for row in gains.itertuples():
         if (row.kind, row.target) == (kind, target):
             about = ", ".join(filter(None, (row.tasks, _short(row.auxiliaries))))
-            lines.append(_difference(f"  {row.method:17} - {row.control:17}", row, about, width=5))
-    return ["  difference in points, 95 % interval over premises, paired by seed:", *lines] if lines else []
+            lines.append(_difference(f"  {row.method:17} - {row.control:17}", row, row.verdict, about, width=5))
+    return [f"  difference in points, 95 % interval over {groups}, paired by seed:", *lines] if lines else []
 
 
 def _short(auxiliaries: str) -> str:
@@ -164,7 +164,8 @@ def _difference_lines(heading: str, target: str, part: pd.DataFrame) -> list[str
     said += [f"  {'':{width}}   paper    ours"] if names else ["  nothing to compare"]
     for name, row in zip(names, part.itertuples(), strict=True):
         start = f"  {name:{width}}  {number(row.paper_gain, '+.2f'):>6} "
-        said.append(_difference(start, row, f"{_seeds(row.paired)}, {row.rows:,} rows"))
+        word = verdict(row.low, row.high, metric_of(row.task, row.metric))
+        said.append(_difference(start, row, word, f"{_seeds(row.paired)}, {row.rows:,} rows"))
     return said
 
 

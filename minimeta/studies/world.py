@@ -14,7 +14,7 @@ from ..errors import InputError
 from ..files import data_directory, expanded
 from ..inner import check_chunk
 from ..text import encoders, phrases
-from ..text.corpora import CORPORA, TASKS, Corpus, corpus_of
+from ..text.corpora import TASKS, Corpus, archives, corpus_of
 from ..text.episodes import columns
 from ..text.features import Features
 from ..text.languages import ordered
@@ -54,10 +54,9 @@ class World:
             raise InputError(f"Unknown task {self.task!r}; the tasks are {', '.join(TASKS)}.")
         own = self.scale == "toy" and not self.data
         if not own and not (self.data and self.encoder):
-            archives = [f"{one.archive}.zip" for one in CORPORA.values() if one.task == self.task and one.archive]
             raise InputError(
                 f"There is no corpus or encoder to use at {self.scale} scale: name them with --data DIR "
-                f"({' or '.join(archives)}) and --encoder DIR (a BERT or XLM-R fine-tuned on English "
+                f"({archives(self.task)}) and --encoder DIR (a BERT or XLM-R fine-tuned on English "
                 f"{TASKS[self.task].title})."
             )
 

@@ -47,6 +47,11 @@ class Task:
     right: str
     group: str
 
+    @property
+    def groups(self) -> str:
+        """What is drawn together, in a word: premises or passages."""
+        return f"{self.group.removesuffix('_id')}s"
+
 
 TASKS = {
     "nli": Task("NLI", right="label", group="premise_id"),
@@ -217,6 +222,11 @@ def corpus_of(task: str, data: str | Path | None = None, known: dict[str, Corpus
         if path.name in names or any((path / name).exists() for name in names):
             return one
     return official[0]
+
+
+def archives(task: str, known: dict[str, Corpus] = CORPORA) -> str:
+    """The archives that the corpora of a task are read from, in words."""
+    return " or ".join(f"{one.archive}.zip" for one in known.values() if one.task == task and one.archive)
 
 
 def nli(

@@ -107,12 +107,7 @@ class Features:
         device = next(self.encoder.learner.parameters()).device
         return {name: value.to(device) for name, value in padded([self._item(key) for key in keys]).items()}
 
-    def keep(
-        self,
-        blocks: Iterable[tuple[str, str]],
-        say: Callable[[str], object] = print,
-        progress: Callable[..., Iterable[Any]] = lambda blocks: blocks,
-    ) -> None:
+    def keep(self, blocks: Iterable[tuple[str, str]], say: Callable[[str], object] = print) -> None:
         """Write the trunk's output for all rows of some (language, split) into the cache, a file for each.
 
         `say` is told first how much there is to compute and how large it will be. A file is written whole or not at
@@ -137,7 +132,7 @@ class Features:
                 f"{self.cache} has {free / 1e9:.2f} GB left for {size / 1e9:.2f} GB of trunk features; name another "
                 "directory, or leave the cache away: they are then computed in each run."
             )
-        for path, keys in progress(list(missing.items())):
+        for path, keys in missing.items():
             start = time.perf_counter()
             self._write(path, keys)
             self.seconds += time.perf_counter() - start

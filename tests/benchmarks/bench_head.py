@@ -10,7 +10,7 @@ Every method computes the gradient of the mean query loss with respect to the in
 - minimeta and the trunk: the same, with the tokens and the trunk's outputs of all 72 examples computed anew;
 - higher, whole model: the Hugging Face model as it is, frozen below layer 12, one task after the other;
 - higher, whole last layer: on the trunk's outputs, the Hugging Face layer at all positions, one task after the other;
-- higher, same head: `inner.adapt_with_higher` on the very module and features that minimeta has.
+- higher, same head: `reference.adapt_with_higher` on the very module and features that minimeta has.
 
 The first two with `higher` make one functional copy of the module and hand it the parameters of each task's cluster:
 patching a copy per task, as `adapt_with_higher` does, would add up to a second for the whole model.
