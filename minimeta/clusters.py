@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from torch.backends import cuda
 from torch.func import functional_call, vmap
 
-from .errors import InputError
+from .errors import InputError, first_line
 from .tasks import Batch
 from .threads import threads_for
-from .trial import LACKS, RECOMPUTES, WRITES, Function, Parameters, Tried, at, first_line, try_out
+from .trial import LACKS, RECOMPUTES, WRITES, Function, Parameters, Tried, at, try_out
 
 _FUSED = (  # is it enabled, and its switch; `torch.nn.attention.sdpa_kernel` does the same in twenty times the time
     (cuda.flash_sdp_enabled, cuda.enable_flash_sdp),

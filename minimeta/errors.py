@@ -1,4 +1,4 @@
-"""The one exception for input that cannot be used."""
+"""The one exception for input that cannot be used, and what sentences about errors are made of."""
 
 
 class InputError(ValueError):
@@ -9,3 +9,8 @@ def some(names: "list[str] | tuple[str, ...]", limit: int = 6) -> str:
     """The first few names of a list, for a message that stays one line long."""
     shown = ", ".join(" ".join(name.split()) for name in names[:limit])
     return shown + (f" and {len(names) - limit} more" if len(names) > limit else "")
+
+
+def first_line(error: Exception) -> str:
+    """The first line of what an error says, without its full stop."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

@@ -273,8 +273,3 @@ def _nodes(found: Iterable[Tensor]) -> Iterator[Any]:
 
 def _random_state_kept() -> AbstractContextManager[None]:
     return torch.random.fork_rng(range(torch.cuda.device_count()))
-
-
-def first_line(error: Exception) -> str:
-    """The first line of what an error says, without its full stop."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

@@ -145,8 +145,7 @@ def row(cell: Cell) -> str:
     whose = (
         "all but the target" if _left_out(cell) else "+".join(given) if len(given) < 4 else f"{len(given)} languages"
     )
-    drawn = [name for name in ("covering", "parallel") if getattr(cell, name)]
-    return " ".join(filter(None, (METHODS[cell.method].title, whose, *drawn)))
+    return " ".join(filter(None, (METHODS[cell.method].title, whose, cell.drawn)))
 
 
 def column(cell: Cell) -> str:

@@ -316,8 +316,8 @@ def _labels(results: Results, cell: Cell) -> dict[str, Any]:
         "scale": results.shared["scale"],
         "method": METHODS[cell.method].title,
         "auxiliaries": "+".join(cell.auxiliaries),
-        "tasks": "genres" if cell.by_genre else "languages",
-        "drawn": " ".join(name for name in ("covering", "parallel") if getattr(cell, name)) or "random",
+        "tasks": cell.tasks,
+        "drawn": cell.drawn or "random",
     }
 
 

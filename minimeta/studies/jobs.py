@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
+from ..errors import InputError, first_line
 
 
 class AtWork(InputError):
@@ -58,9 +58,8 @@ def engine(scheduler: str | None) -> Iterator[None]:
     try:
         client = Client(scheduler, timeout=10)
     except (OSError, ValueError, TypeError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         raise InputError(
-            f"No Dask scheduler answers at {scheduler} ({reason}); start one with 'dask scheduler' and "
+            f"No Dask scheduler answers at {scheduler} ({first_line(error)}); start one with 'dask scheduler' and "
             "give its address."
         ) from None
     with client, parallel_config(backend="dask"):

@@ -177,10 +177,19 @@ class Cell:
     @property
     def name(self) -> str:
         """A short name for files and tables."""
-        target = [f"to {self.target}"] if self.target else []
-        drawn = [name for name in ("covering", "parallel") if getattr(self, name)]
-        kind = "genres" if self.by_genre else "languages"
-        return " ".join([self.method, "+".join(self.auxiliaries) or "none", kind, *target, *drawn])
+        target = f"to {self.target}" if self.target else ""
+        parts = (self.method, "+".join(self.auxiliaries) or "none", self.tasks, target, self.drawn)
+        return " ".join(filter(None, parts))
+
+    @property
+    def tasks(self) -> str:
+        """What its tasks are, in a word."""
+        return "genres" if self.by_genre else "languages"
+
+    @property
+    def drawn(self) -> str:
+        """How its rows are drawn, in words; "" at random."""
+        return " ".join(name for name in ("covering", "parallel") if getattr(self, name))
 
     @property
     def kinds(self) -> tuple[str, ...]:

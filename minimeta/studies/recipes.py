@@ -94,7 +94,7 @@ def check_scale(scale: str) -> None:
 def settings_for(cell: Cell, scale: str, task: str = "nli") -> Settings:
     """The numbers for a cell at a scale; `task` is "nli" or "qa"."""
     check_scale(scale)
-    settings = SCALES[scale]["questions" if task == "qa" else "genres" if cell.by_genre else "languages"]
+    settings = SCALES[scale]["questions" if task == "qa" else cell.tasks]
     if scale == "small" and task == "nli":
         inner, outer = small_rates(cell.method)
         settings = replace(settings, inner_rate=inner, outer_rate=outer)

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from ..errors import InputError
+from ..errors import InputError, first_line
 from ..files import expanded
 from ..inner import Learner, cross_entropy
 from .corpora import LABELS, TASKS
@@ -156,10 +156,9 @@ def load(name: str, classes: Sequence[str], attention: str = "eager", seed: int 
     except InputError:
         raise
     except Exception as error:  # readers of configurations, weights and tokenizers raise what they like
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(
-            f"The encoder {name} could not be loaded ({reason}); give a Hugging Face directory, or a name while "
-            "the hub can be reached."
+            f"The encoder {name} could not be loaded ({first_line(error)}); give a Hugging Face directory, or a name "
+            "while the hub can be reached."
         ) from None
     finally:
         if bars:
