@@ -108,9 +108,16 @@ def test_controls_are_methods(name):
         assert {"joint", "x-maml"} <= set(METHODS[name].controls)
 
 
+def test_a_corpus_has_to_have_the_auxiliary_languages(corpus):
+    """The default ones are the phylogeny's, whatever the corpus has."""
+    cell = Cell("maml", ("de", "xx", "yy"), True)
+    said = complaint(lambda: recipes.check_cell(cell, ["fr"], corpus, recipes.settings_for(cell, "toy")))
+    assert "MAML would be trained on xx, yy, and the corpus has no rows in it" in said and "--aux: en, fr, " in said
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_a_tree_has_a_place_for_what_its_method_is_scored_on(name):
-    method, every = METHODS[name], tuple(languages.LANGUAGES)
+    method, every = METHODS[name], languages.XNLI
     scored = scored_on(Cell(name, (), method.by_genre), every)
     assert set(scored) == set(method.tree.leaves if method.tree else every) - {method.support and method.support.fixed}
     if method.tree:
@@ -230,7 +237,7 @@ def test_controls_of_a_pair_have_its_auxiliaries():
 
 
 def test_a_cell_is_scored_on_what_it_has_not_seen():
-    every = tuple(languages.LANGUAGES)
+    every = languages.XNLI
     assert scored_on(Cell("x-maml", ("hi",), False), every) == tuple(code for code in every if code != "hi")
     assert set(every) - set(scored_on(Cell("xla-maml", ("hi",), False), every)) == {"hi", "en"}
     assert set(every) - set(scored_on(Cell("fixed-treemaml", ("hi",), True), every)) == {"hi", "tr", "ar", "sw"}
@@ -254,7 +261,7 @@ def test_auxiliaries_named_twice_count_once():
     assert cells(["maml", "x-maml"], ["de"], ["fr", "hi", "fr"]) == cells(["maml", "x-maml"], ["de"], ["fr", "hi"])
 
 
-@pytest.mark.parametrize("targets", [["hi", "de", "fr"], list(languages.LANGUAGES)])
+@pytest.mark.parametrize("targets", [["hi", "de", "fr"], list(languages.XNLI)])
 def test_any_targets_can_be_scored_by_the_baseline(targets):
     assert [cell.method for cell in cells(["baseline"], targets)] == ["baseline"]
 
@@ -271,7 +278,7 @@ def test_default_auxiliaries_are_never_targets(targets):
 
 
 def test_no_language_left_to_train_on():
-    complaint(lambda: cells(["maml"], list(languages.LANGUAGES)), "auxiliary")
+    complaint(lambda: cells(["maml"], list(languages.XNLI)), "auxiliary")
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from minimeta.studies.intervals import paired_difference
 from minimeta.studies.methods import KINDS, METHODS, Cell, small_rates
 from minimeta.studies.world import World
 from minimeta.text import corpora
-from minimeta.text.languages import LANGUAGES, PHYLOGENY
+from minimeta.text.languages import PHYLOGENY, XNLI
 from minimeta.text.metrics import METRICS
 
 
@@ -162,13 +162,13 @@ def test_tables_6_and_7_change_one_thing():
 def test_figure_2_has_every_auxiliary_but_none_on_itself():
     runs = reproduce.grid("xla-figure2", ["en", "de", "hi"], [0])["nli"]
     ours = {run.cell.auxiliaries: run for run in runs if run.cell.method in ("x-maml", "xla-maml")}
-    assert set(ours) == {(code,) for code in LANGUAGES}
+    assert set(ours) == {(code,) for code in XNLI}
     for (code,), run in ours.items():
         x_maml = code == "en"
         assert run.cell == Cell("x-maml" if x_maml else "xla-maml", (code,), False, None, True, not x_maml)
         assert set(run.targets) == {"de", "hi"} - {code}
     joint = {run.cell.auxiliaries: set(run.targets) for run in runs if run.cell.method == "joint"}
-    assert joint == {(code,): {"en", "de", "hi"} - {code} for code in LANGUAGES}
+    assert joint == {(code,): {"en", "de", "hi"} - {code} for code in XNLI}
 
 
 def test_two_tasks_are_two_studies(tmp_path):
@@ -249,10 +249,10 @@ def test_the_papers_files_say_nothing_that_nobody_reads():
         for name in paper["tables"]:
             known = papers.table(name)
             assert not remarks & set(known.remarks) and "{" not in "".join(known.remarks)
-            assert known.targets == tuple(code for code in LANGUAGES if code in known.targets)
+            assert known.targets == tuple(code for code in XNLI if code in known.targets)
             for row in known.rows:
                 assert {row.method} <= {*METHODS, None} and row.kind in KINDS and row.task in METRICS
-                assert set(row.auxiliaries) <= set(LANGUAGES) or row.auxiliaries == papers.REST
+                assert set(row.auxiliaries) <= set(XNLI) or row.auxiliaries == papers.REST
                 assert set(row.drawn.split()) <= {"covering", "parallel"}
                 assert row.against in ("", *(other.label for other in known.rows))
 
@@ -544,7 +544,7 @@ def test_the_maps_of_figure_2_are_its_gains(world, tmp_path):
     found = reproduce.compare("xla-figure2", tmp_path)
     maps = tableplots.maps_data(found[found["metric"] == "accuracy"])
     over_baseline, joint, over_joint = maps.values()
-    assert list(over_baseline.index) == list(LANGUAGES) and list(over_baseline.columns) == ["es", "hi"]
+    assert list(over_baseline.index) == list(XNLI) and list(over_baseline.columns) == ["es", "hi"]
     assert over_baseline.at["hi", "es"] == line_of(found, "XLA-MAML hi", "es", "Baseline")["gain"]
     assert over_baseline.at["en", "hi"] == line_of(found, "X-MAML en", "hi", "Baseline")["gain"]
     assert np.isnan(over_baseline.at["hi", "hi"]) and np.isnan(over_baseline.at["de", "es"])

@@ -48,7 +48,8 @@ class Method:
     targets. `support` is None where there are no inner steps in training. Tasks are language x genre, or whole
     languages without `by_genre`. `grouping(seed)` is the grouping, `shares` says it in a word, and languages need a
     place in the `tree`, if there is one. `moves` says by the name of a parameter whether inner steps move it (see
-    `inner.InnerLoop`). `controls` are names of methods.
+    `inner.InnerLoop`): those of a classifier have `classifier.` in their names, those of a span head `vectors.`.
+    `controls` are names of methods.
     """
 
     title: str

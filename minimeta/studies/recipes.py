@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..errors import InputError
+from ..errors import InputError, some
 from ..grouping import alone, no_gradients
 from ..inner import Learner
 from ..outer import evaluate, meta_train
 from ..tasks import Sampler
 from ..text import identity
 from ..text.corpora import TASKS, task_of
-from ..text.episodes import encode, encoded, rows_of, sampler, target_episodes
+from ..text.episodes import columns, encode, encoded, rows_of, sampler, target_episodes
 from ..text.features import Features
+from ..text.languages import ordered
 from ..text.metrics import METRICS
 from . import checkpoints
 from .methods import KINDS, METHODS, Cell, check_kinds, small_rates
@@ -126,6 +127,12 @@ def check_cell(cell: Cell, targets: Sequence[str], corpus: Dataset, settings: Se
         raise InputError(
             f"{METHODS[cell.method].title} would have tasks by genre, and question answering has tasks by language; "
             "name methods that have them, with x-maml or xla-maml among them."
+        )
+    there = set(columns(corpus)["language"])
+    if lacking := [code for code in cell.languages if code not in there]:
+        raise InputError(
+            f"{METHODS[cell.method].title} would be trained on {some(lacking)}, and the corpus has no rows in it; name "
+            f"auxiliary languages that it has with --aux: {', '.join(ordered(there))}."
         )
     for target in targets:
         target_episodes(corpus, target, settings.target_shots if "few-shot" in cell.kinds else 0)
