@@ -106,14 +106,12 @@ class InnerStep:
     """What happened at one inner step, before the parameters moved.
 
     `losses` (m_s,): mean support loss of each task at its cluster's parameters; `labels`: the cluster of each of the m
-    tasks; `weights` (m_s,): how much a task's gradient counts in its cluster, adding up to 1 there; `gradient_norms`
-    (clusters,): Euclidean norm of the pooled gradient, 0 without data.
+    tasks; `weights` (m_s,): how much a task's gradient counts in its cluster, adding up to 1 there.
     """
 
     losses: Tensor
     labels: list[int]
     weights: list[float]
-    gradient_norms: Tensor
 
 
 @dataclass(frozen=True)
@@ -180,10 +178,7 @@ def trajectory(learner: nn.Module, episode: Episode, loop: InnerLoop) -> Iterato
         else:
             losses, moves, _ = weighted_gradients(learner, theta, labels, support, weights, loop.tasks_per_chunk)
         _finite(losses, episode.tasks, k, loop.rate)
-        with torch.no_grad():
-            norms = [torch.linalg.vector_norm(g.reshape(len(g), -1), dim=1) for g in moves]
-            norms = torch.linalg.vector_norm(torch.stack(norms), dim=0)
-        record.append(InnerStep(losses.detach(), labels, weights, norms))
+        record.append(InnerStep(losses.detach(), labels, weights))
         # `add` with a negative factor: one operation less than p - rate * g, and one less in its backward pass.
         theta = {name: p.add(g, alpha=-loop.rate) for (name, p), g in zip(theta.items(), moves, strict=True)}
         del losses, moves  # rather than keep them during the next step
