@@ -15,7 +15,7 @@ from minimeta.show.answerplots import reading
 from minimeta.show.answerwidgets import AnswerExplorer, marked, verdict
 from minimeta.text import corpora, encoders
 from minimeta.text.episodes import rows_of
-from minimeta.text.metrics import row_scores
+from minimeta.text.metrics import METRICS, Metric, row_scores
 
 ODD = "<b>x</b> & $y$ <script>"
 
@@ -55,6 +55,14 @@ def styled(text, style):
     return "".join(
         html.unescape(words) for css, words in re.findall(r"<span style='(.*?)' .*?>(.*?)</span>", text) if style in css
     )
+
+
+def test_it_shows_the_metrics_of_each_answer_alone(explorer, features, learners, monkeypatch):
+    """One of a whole set of answers has no place beside a question."""
+    before = explorer._summary("ar")
+    of_all = Metric("of_all", "of all", lambda *rows: np.ones((len(rows[0]), 2)), lambda means: means[..., 0])
+    monkeypatch.setitem(METRICS, "qa", (*METRICS["qa"], of_all))
+    assert AnswerExplorer(features, learners, "ar")._summary("ar") == before
 
 
 def test_it_shows_the_question_and_both_answers_in_their_passage(explorer, features, learners):

@@ -18,7 +18,7 @@ from torch.nn.utils.rnn import pad_sequence
 from ..errors import InputError
 from ..inner import Learner
 from ..text.features import SpanFeatures
-from ..text.metrics import METRICS, exact_match, f1
+from ..text.metrics import exact_match, f1, of_answers
 from ..text.spans import LONGEST, best_spans, first_answer, training_window
 from .style import COLOURS, DASHES, LEGEND_ABOVE, SYMBOLS, blank, language_name, places
 
@@ -165,7 +165,7 @@ def by_language(scores: Mapping[str, Sequence[float]], title: str, known: str = 
     names = [f"<b>{language_name(code)}</b>" if code == known else language_name(code) for code in scores]
     lines = [3 if code == known else 0 for code in scores]
     figure = blank(title, "", "%", height=420)
-    for i, metric in enumerate(METRICS["qa"]):
+    for i, metric in enumerate(of_answers()):
         values, colour = [each[i] for each in scores.values()], (COLOURS[0], *COLOURS[5:], *COLOURS[1:5])[i]
         figure.add_bar(
             x=names, y=values, name=metric.title, text=[f"{value:.0f}" for value in values], textposition="outside",

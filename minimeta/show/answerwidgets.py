@@ -16,11 +16,10 @@ import numpy as np
 
 from ..errors import InputError
 from ..inner import Learner
-from ..text.corpora import task_of
 from ..text.episodes import columns, rows_of
 from ..text.features import SpanFeatures
 from ..text.languages import ordered
-from ..text.metrics import METRICS, row_scores
+from ..text.metrics import of_answers, row_scores
 from ..text.spans import first_answer
 from .answerplots import RIGHT, Reading, reading, token_scores
 from .style import Plot, beside, complaint, in_a_row, in_script, language_menu, language_name, menu, on_change, slider
@@ -133,7 +132,7 @@ class AnswerExplorer(ipywidgets.VBox):
     def _summary(self, code: str) -> str:
         """How many of the questions in a language are answered, before and after, in words."""
         name, (before, after) = self.method.value, (self.answers(n, code) for n in (self.first, self.method.value))
-        metrics, parts = METRICS[task_of(self.features.corpus)], []
+        metrics, parts = of_answers(), []
         for each, scores in {self.first: before, name: after}.items():
             means = zip(metrics, 100 * scores.mean(1), strict=True)
             said = ", ".join(f"{metric.title} <b>{mean:.1f}</b>" for metric, mean in means)

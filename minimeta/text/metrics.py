@@ -108,8 +108,13 @@ METRICS = {
 
 
 def row_scores(predicted: Sequence[str], answers: Sequence[dict[str, Any]], language: str) -> np.ndarray:
-    """What each answer counts by the METRICS of question answering, (metrics, rows), from 0 to 1."""
-    return np.array([metric.rows(predicted, answers, language) for metric in METRICS["qa"]])
+    """What each answer counts by the metrics `of_answers`, (metrics, rows), from 0 to 1."""
+    return np.array([metric.rows(predicted, answers, language) for metric in of_answers()])
+
+
+def of_answers() -> list[Metric]:
+    """The metrics of question answering that score each answer by itself."""
+    return [metric for metric in METRICS["qa"] if metric.of_means is None]
 
 
 def metric_of(task: str, name: str | None = None) -> Metric:
