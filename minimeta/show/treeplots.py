@@ -139,7 +139,7 @@ def tree(root: TaskTree, title: str, names: Mapping[str, str] | None = None) -> 
             textposition=position, marker={"color": colour, "size": 8}, showlegend=False, hoverinfo="text",
         )  # fmt: skip
     ticks = {"tickvals": list(range(steps)), "ticktext": [f"step {k + 1}" for k in range(steps)]}
-    figure.update_xaxes(range=[-0.5, steps + 0.1], showgrid=False, zeroline=False, **ticks)
+    figure.update_xaxes(range=[-0.5, steps + 0.3], showgrid=False, zeroline=False, **ticks)
     return figure.update_yaxes(visible=False)
 
 
