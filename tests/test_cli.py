@@ -364,7 +364,7 @@ def test_help_names_the_archives_of_all_corpora(monkeypatch, capfd):
         (["maml", "--target", "de", "--seeds", "-3"], ["--seeds", "-3"]),
         (["maml", "--target", "el", "--aux", "fr"], ["no test rows", "el"]),
         (["baseline", "--target", "sw"], ["no test rows", "sw"]),
-        (["maml", "--target", "de", "--aux", "sw"], ["no dev rows", "sw"]),
+        (["maml", "--target", "de", "--aux", "sw"], ["no rows in it", "sw"]),
     ],
 )
 def test_choices_that_cannot_be_run(complaint, arguments, parts):
