@@ -55,6 +55,12 @@ def rows_of(value: Tensor, index: list[int]) -> Tensor:
     return value if index == list(range(len(value))) else value[index]
 
 
+def chunks(batch: Batch, tasks_per_chunk: int | None) -> list[slice]:
+    """The tasks of a batch, so many at a time; all of them at once for None."""
+    tasks = len(next(iter(batch.values())))
+    return [slice(start, start + (tasks_per_chunk or tasks)) for start in range(0, tasks, tasks_per_chunk or tasks)]
+
+
 def add_rows(total: Tensor, index: list[int], rows: Tensor, factor: float = 1.0) -> None:
     """Add `factor` times each of `rows` to the row of `total` with its index, in place."""
     total.index_add_(0, torch.tensor(index, device=total.device), rows, alpha=factor)

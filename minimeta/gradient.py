@@ -20,7 +20,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .clusters import add_rows, gradients, rows_of
+from .clusters import add_rows, chunks, gradients, rows_of
 from .errors import InputError
 from .inner import (
     Adapted,
@@ -29,7 +29,6 @@ from .inner import (
     adapt,
     check,
     chunk_losses,
-    chunks,
     query_labels,
     query_losses,
     support_at,

@@ -15,7 +15,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from .clusters import add_rows, gradients, rows_of, task_losses
+from .clusters import add_rows, chunks, gradients, rows_of, task_losses
 from .errors import InputError, some
 from .grouping import Grouping, regroup
 from .sketch import task_gradients
@@ -219,12 +219,6 @@ def weighted_gradients(
         for whole, rows in zip(beside, found[len(theta) :], strict=True):
             whole += rows
     return torch.cat(losses), summed, beside
-
-
-def chunks(batch: Batch, tasks_per_chunk: int | None) -> list[slice]:
-    """The tasks of a batch, so many at a time; all of them at once for None."""
-    tasks = len(next(iter(batch.values())))
-    return [slice(start, start + (tasks_per_chunk or tasks)) for start in range(0, tasks, tasks_per_chunk or tasks)]
 
 
 def chunk_losses(

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .clusters import gradients, rows_of, task_losses
+from .clusters import chunks, gradients, rows_of, task_losses
 from .tasks import Batch
 
 SKETCH = 1024
@@ -28,8 +28,7 @@ def task_gradients(
     """Sketches (tasks, size) of the gradient of each task's mean loss at its cluster's parameters (TreeMAML, eq. 8)."""
     tasks, numbers = len(next(iter(batch.values()))), sum(value[0].numel() for value in theta.values())
     rows, count = [], max(1, min(_AT_ONCE // numbers, tasks_per_chunk or tasks))
-    for start in range(0, tasks, count):
-        some = slice(start, start + count)
+    for some in chunks(batch, count):
         own = {name: rows_of(value, labels[:tasks][some]).detach().requires_grad_() for name, value in theta.items()}
         with torch.enable_grad():
             examples = {name: value[some] for name, value in batch.items()}
