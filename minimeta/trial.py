@@ -65,7 +65,9 @@ _TRIED: WeakKeyDictionary[nn.Module, dict[bool, Tried]] = WeakKeyDictionary()
 def tried(learner: nn.Module) -> Tried:
     """What is known so far of a learner in its mode; what `vmap` refuses in one mode it does not get in the other."""
     modes = _TRIED.setdefault(learner, {})
-    return modes.setdefault(learner.training, Tried(stacks=all(other.stacks for other in modes.values())))
+    if learner.training not in modes:
+        modes[learner.training] = Tried(stacks=all(other.stacks for other in modes.values()))
+    return modes[learner.training]
 
 
 def try_out(learner: nn.Module, function: Function, theta: Parameters, buffers: Parameters, batch: Batch) -> Tried:
@@ -74,11 +76,11 @@ def try_out(learner: nn.Module, function: Function, theta: Parameters, buffers: 
     Tasks may not be one batch where a result depends on the rows beside it, as with batch normalisation by the batch's
     own statistics.
     """
-    found, one = tried(learner), at(theta, 0)
+    found = tried(learner)
     if found.repeats is None:
-        found.repeats = _repeats(learner, function, one, buffers, at(batch, 0))
+        found.repeats = _repeats(learner, function, at(theta, 0), buffers, at(batch, 0))
     if found.shares is None and len(next(iter(batch.values()))) > 1:
-        found.shares = _same_in_company(function, one, batch) and not any(
+        found.shares = _same_in_company(function, at(theta, 0), batch) and not any(
             isinstance(layer, nn.modules.batchnorm._BatchNorm) and not layer.track_running_stats
             for layer in learner.modules()
         )
@@ -221,10 +223,7 @@ def _repeats(learner: nn.Module, function: Function, theta: Parameters, buffers:
                 raise InputError(WRITES.format("parameters")) from None
             raise
         _check_written([(name, copies[name], value) for name, value in own.items()])
-        kept = {
-            f"{path}.{name}".lstrip("."): v for path, m in learner.named_modules() for name, v in m._buffers.items()
-        }
-        _check_written([(name, value, kept[name]) for name, value in buffers.items()])
+        _check_written([(name, value, learner.get_buffer(name)) for name, value in buffers.items()])
         if not _words_are_separate(first):
             tried(learner).stacks = False
         torch.manual_seed(0)
