@@ -5,16 +5,15 @@ What the mouse does, a test or a notebook can do as well: `map.select("hi", "de"
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from collections.abc import Container, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import ipywidgets
 import numpy as np
 import plotly.graph_objects as go
 
 from ..errors import InputError
-from ..studies.comparisons import Results, by_seed, cell_of, differences
+from ..studies.comparisons import Results, by_seed, gains, verdict
 from ..studies.methods import KINDS, METHODS, Cell
 from ..studies.papers import REST
 from ..studies.report import number
@@ -199,22 +198,28 @@ class TransferMap(ipywidgets.VBox):
         words = f"<b>{_names(given)} → {language_name(target)}</b>, {self.kind}, {self.results.shared['scale']} scale, "
         words += f"n = {len(rows['pair']):,} rows, {len(set(rows[self.task.group])):,} {self.task.groups}"
         runs = table(head, lines, "text-align:end;padding:2px 10px") if shown else ""
-        return f"{words}<br>{self._difference(both, given, target)}{runs}"
+        return f"{words}<br>{self._difference(found, both, given, target)}{runs}"
 
-    def _difference(self, both: tuple[Cell, Cell] | None, given: tuple[str, ...], target: str) -> str:
+    def _difference(
+        self,
+        found: Mapping[Cell, list[dict[str, Any]]],
+        both: tuple[Cell, Cell] | None,
+        given: tuple[str, ...],
+        target: str,
+    ) -> str:
         """The difference in a cell in words, or why there is none."""
         if target in given:
             return "No transfer: the target is the auxiliary itself."
         if both is None or np.isnan(self.data.loc["+".join(given), target]):
             return "Nothing to compare: not both have been run here."
-        records = [
-            record | {"results": {target: {self.kind: record["results"][target][self.kind]}}}
-            for record in self.results.records
-            if replace(cell_of(record), target=None) in both and self.kind in record["results"].get(target, ())
-        ]
-        line = differences(replace(self.results, records=records), self.metric.name).iloc[0]
+        ours, control = (
+            [record | {"results": {target: record["results"].get(target, {})}} for record in found[cell]]
+            for cell in both
+        )
+        gain = gains(self.results, ours, control, self.kind, self.metric)[target]
+        names = " − ".join(METHODS[cell.method].title for cell in both)
         return (
-            f"{line['method']} − {line['control']}: <b>{line['gain']:+.2f}</b> points, 95 % interval "
-            f"{line['low']:+.2f} to {line['high']:+.2f}, {line['seeds']} seed{'s' * int(line['seeds'] > 1)}: "
-            f"<b>{line['verdict']}</b>. The interval covers the choice of {self.task.groups}, not that of seeds."
+            f"{names}: <b>{gain.gain:+.2f}</b> points, 95 % interval {gain.low:+.2f} to {gain.high:+.2f}, "
+            f"{gain.seeds} seed{'s' * (gain.seeds > 1)}: <b>{verdict(gain.low, gain.high, self.metric)}</b>. "
+            f"The interval covers the choice of {self.task.groups}, not that of seeds."
         )
