@@ -11,6 +11,6 @@ def some(names: "list[str] | tuple[str, ...]", limit: int = 6) -> str:
     return shown + (f" and {len(names) - limit} more" if len(names) > limit else "")
 
 
-def first_line(error: Exception) -> str:
-    """The first line of what an error says, without its full stop."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+def first_line(error: Exception, silent: str = "") -> str:
+    """The first line of what an error says, without its full stop; of one that says nothing, `silent` or its type."""
+    return (str(error).strip() or silent or type(error).__name__).splitlines()[0].rstrip(".")

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError, some
+from ..errors import InputError, first_line, some
 from ..files import expanded, write_json
 from ..text import identity
 from ..text.languages import ordered
@@ -291,8 +291,7 @@ def _one(
     except OSError as error:
         return each.name, f"{error.strerror or error}: {error.filename or folder}."
     except Exception as error:  # also out of memory, on a processor or on a GPU
-        reason = (str(error).strip() or "no more is said").splitlines()[0].rstrip(".")
-        said = f"{type(error).__name__}: {reason}"
+        said = f"{type(error).__name__}: {first_line(error, 'no more is said')}"
         with suppress(OSError):
             trace.parent.mkdir(exist_ok=True)
             trace.write_text(traceback.format_exc(), encoding="utf-8", errors="replace")
