@@ -354,8 +354,8 @@ def test_help_names_the_archives_of_all_corpora(monkeypatch, capfd):
     [
         (["mamal", "--target", "de"], ["'mamal'", "fixed-treemaml"]),
         (["maml", "mamal", "--target", "de"], ["'mamal'"]),
-        (["maml", "--target", "xx"], ["'xx'", "ar, bg, de"]),
-        (["maml", "--target", "de", "--aux", "xx"], ["'xx'", "ar, bg, de"]),
+        (["maml", "--target", "xx"], ["'xx'", "BCP 47"]),
+        (["maml", "--target", "de", "--aux", "xx"], ["'xx'", "BCP 47"]),
         (["maml", "--target", "de", "--scale", "huge"], ["'huge'", "toy, small, full"]),
         (["maml", "--target", "de", "--aux", "fr", "de"], ["de", "both a target and an auxiliary"]),
         (["xla-maml", "--target", "de", "--aux", "en"], ["X-MAML"]),

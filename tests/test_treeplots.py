@@ -16,12 +16,12 @@ from minimeta.show import treeplots
 from minimeta.show.similarity import heatmap, heatmap_data, similarities
 from minimeta.show.style import COLOURS, SYMBOLS
 from minimeta.show.treeplots import dendrogram, dendrogram_data, side_by_side
-from minimeta.text.languages import FAMILIES, LANGUAGES, PHYLOGENY
+from minimeta.text.languages import FAMILIES, PHYLOGENY, XNLI, language
 from minimeta.trees import TaskTree
 
 GROWN = TaskTree.from_newick("((a:0.5,b:0.5)x:0.3,((c:0.2,d:0.2,e:0.2)z:0.1,f:0.3)y:0.5):0.2;")
 GROWN = replace(GROWN, omega=True)
-BRANCH = {code: language.branch for code, language in LANGUAGES.items()}
+BRANCH = {code: language(code).branch for code in XNLI}
 ODD = ["<b>x</b>", "a & b", "&amp;", "$x$", "<br>", "%{x}", '<a href="https://example.org">q</a>']
 
 
@@ -215,7 +215,7 @@ def test_each_label_has_a_look_of_its_own_that_stays_while_the_tree_grows():
     assert len(set(looks.values())) == len(looks) > 8
     nodes = list(FAMILIES.nodes)
     for name, trace in shown.items():
-        assert {nodes[i].name for i in trace.customdata} == {code for code in LANGUAGES if BRANCH[code] == name}
+        assert {nodes[i].name for i in trace.customdata} == {code for code in XNLI if BRANCH[code] == name}
     for trace in dendrogram(PHYLOGENY, BRANCH).data:
         if trace.showlegend:
             assert looks[trace.name] == (trace.marker.color, trace.marker.symbol)

@@ -23,7 +23,7 @@ from ..studies.methods import METHODS, Cell, cells
 from ..studies.recipes import sampler_for, settings_for
 from ..tasks import Episode, Sampler
 from ..text.corpora import classes_of
-from ..text.languages import FAMILIES, LANGUAGES, check, ordered
+from ..text.languages import FAMILIES, XNLI, check, ordered
 from ..trees import TaskTree
 from .style import (
     COLOURS,
@@ -68,7 +68,7 @@ def roles(pairs: Sequence[tuple[str, str]], target: str) -> dict[str, str]:
     """What each language is: one of ROLES. `pairs` are the support and query language of each task."""
     support, query = {pair[0] for pair in pairs}, {pair[1] for pair in pairs}
     found = {}
-    for code in ordered({*LANGUAGES, *support, *query, target}):
+    for code in ordered({*XNLI, *support, *query, target}):
         parts = [("target", code == target), ("support", code in support), ("query", code in query)]
         found[code] = " and ".join(part for part, there in parts if there) or "not in the episode"
     return found
@@ -156,7 +156,7 @@ class EpisodeBrowser(ipywidgets.VBox):
         # A choice that comes back is at hand; the oldest ones make room.
         self.sampler, self.seen = lru_cache(maxsize=8)(self._sampler), lru_cache(maxsize=16)(self._seen)
 
-        codes = ordered({*LANGUAGES, *self.languages})
+        codes = ordered({*XNLI, *self.languages})
         partner = next(code for code in ("bg", "de", "hi") if code not in (auxiliary, target))
         self.method, self.covering = menu("method", _SHOWN, "xla-maml"), menu("rows", _DRAWN)
         self.auxiliary, self.partner, self.target = (

@@ -18,7 +18,7 @@ import traitlets
 from plotly.offline import get_plotlyjs
 
 from ..errors import InputError
-from ..text.languages import LANGUAGES
+from ..text.languages import language
 
 # Okabe and Ito's colours: told apart by colour-blind readers too.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#666666", "#000000")
@@ -66,8 +66,11 @@ def smoothed(values: Sequence[float], over: int) -> list[float]:
 
 
 def language_name(code: str) -> str:
-    """The name of a language; its code, if it is not among LANGUAGES."""
-    return LANGUAGES[code].name if code in LANGUAGES else code
+    """The name of a language; the code itself, if it is none."""
+    try:
+        return language(code).name
+    except InputError:
+        return code
 
 
 def in_script(markup: str, code: str, css: str = "") -> str:
@@ -75,7 +78,7 @@ def in_script(markup: str, code: str, css: str = "") -> str:
 
     Not in that of its first letter (`dir="auto"`), which would turn an Arabic text that begins with a Latin name.
     """
-    way = "rtl" if code in LANGUAGES and LANGUAGES[code].script == "Arabic" else "ltr"
+    way = "rtl" if language(code).right_to_left else "ltr"
     return f"<div dir='{way}' lang='{code}'{_style(css)}>{markup}</div>"
 
 

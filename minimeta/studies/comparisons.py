@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import InputError, some
 from ..files import expanded, read_json
 from ..text.corpora import CORPORA, TASKS, corpus_of
-from ..text.languages import LANGUAGES, all_but, ordered
+from ..text.languages import all_but, is_language, ordered
 from ..text.metrics import METRICS, Metric, metric_of
 from .intervals import paired_difference
 from .methods import KINDS, METHODS, Cell
@@ -104,7 +104,7 @@ def rows_of_study(folder: Path) -> dict[str, dict[str, Any]]:
     path = folder / "rows.json"
     rows = read_json(path) if path.exists() else {}
     whole = isinstance(rows, dict) and all(isinstance(own, dict) and "pair" in own for own in rows.values())
-    if not whole or not set(rows) <= set(LANGUAGES):
+    if not whole or not all(map(is_language, rows)):
         raise InputError(f"{path} is not what a study writes there; delete it, and going on with the study makes it.")
     return rows
 
@@ -163,9 +163,9 @@ def _no_record(record: Any, task: str, rows: dict[str, dict[str, Any]]) -> str:
         return f"it is of the method {record['method']!r}"
     if not isinstance(record["seed"], int) or not isinstance(record["train_seconds"], int | float):
         return "its seed or its seconds are no number"
-    odd = {*record["auxiliaries"], *record["results"], record["target"]} - {*LANGUAGES, None}
-    if odd:
-        return f"it is about the language {sorted(odd)[0]!r}"
+    named = (*record["auxiliaries"], *record["results"], *filter(None, [record["target"]]))
+    if odd := [code for code in named if not is_language(code)]:
+        return f"it is about the language {odd[0]!r}"
     names = [metric.name for metric in METRICS[task]]
     for target, kinds in record["results"].items():
         if odd := set(kinds) - set(KINDS):
@@ -322,5 +322,5 @@ def _labels(results: Results, cell: Cell) -> dict[str, Any]:
 
 
 def _targets(records: Iterable[dict[str, Any]]) -> tuple[str, ...]:
-    """The targets of the records, in the order of LANGUAGES."""
+    """The targets of the records, in the order of XNLI."""
     return ordered(code for record in records for code in record["results"])

@@ -1,49 +1,19 @@
-"""The languages that are known here: names, scripts and the two phylogenies that Fixed TreeMAML can follow.
+"""Languages by their codes: names, scripts and families as well-kept packages know them, and the papers' two trees.
 
-Which languages a corpus has is the corpus's to say (see `corpora.CORPORA`).
+Names and scripts are those of Unicode's CLDR (`langcodes`), glottocodes and lineages those of Glottolog as `urielplus`
+ships them. Which languages a corpus has is the corpus's to say (see `corpora`).
 """
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache, lru_cache
+from importlib.resources import files
 
 from ..errors import InputError, some
 from ..trees import TaskTree
-
-
-@dataclass(frozen=True)
-class Language:
-    """A language: its ISO 639-1 code, English name, own name, script, and branch (of Indo-European) or family."""
-
-    code: str
-    name: str
-    own_name: str
-    script: str
-    branch: str
-
-
-LANGUAGES: dict[str, Language] = {
-    language.code: language
-    for language in (
-        Language("en", "English", "English", "Latin", "Germanic"),
-        Language("fr", "French", "français", "Latin", "Romance"),
-        Language("es", "Spanish", "español", "Latin", "Romance"),
-        Language("de", "German", "Deutsch", "Latin", "Germanic"),
-        Language("el", "Greek", "ελληνικά", "Greek", "Hellenic"),
-        Language("bg", "Bulgarian", "български", "Cyrillic", "Slavic"),
-        Language("ru", "Russian", "русский", "Cyrillic", "Slavic"),
-        Language("tr", "Turkish", "Türkçe", "Latin", "Turkic"),
-        Language("ar", "Arabic", "العربية", "Arabic", "Semitic"),
-        Language("vi", "Vietnamese", "tiếng Việt", "Latin", "Austroasiatic"),
-        Language("th", "Thai", "ไทย", "Thai", "Kra-Dai"),
-        Language("zh", "Chinese", "中文", "Han", "Sino-Tibetan"),
-        Language("hi", "Hindi", "हिन्दी", "Devanagari", "Indo-Aryan"),
-        Language("sw", "Swahili", "Kiswahili", "Latin", "Bantu"),
-        Language("ur", "Urdu", "اردو", "Arabic", "Indo-Aryan"),
-    )
-}
-"""All that a corpus may be in; add a line for another one."""
 
 XNLI = ("en", "fr", "es", "de", "el", "bg", "ru", "tr", "ar", "vi", "th", "zh", "hi", "sw", "ur")
 """The 15 languages of XNLI, and of the mini world, in the order of XNLI's paper."""
@@ -59,35 +29,129 @@ _INDO_EUROPEAN = {
 PHYLOGENY = TaskTree.nest("Languages", {"Indo-European": _INDO_EUROPEAN, "Asian": ["vi", "th", "zh"]})
 """Our reading of Figure 2 of the TreeMAML paper: 12 languages; it leaves out tr, ar and sw."""
 
-FAMILIES = TaskTree.nest(
-    "Languages",
-    {"Indo-European": _INDO_EUROPEAN}
-    | {LANGUAGES[code].branch: [code] for code in ("vi", "th", "zh", "tr", "ar", "sw")},
-)
+_ALONE = {
+    "Austroasiatic": ["vi"],
+    "Kra-Dai": ["th"],
+    "Sino-Tibetan": ["zh"],
+    "Turkic": ["tr"],
+    "Semitic": ["ar"],
+    "Bantu": ["sw"],
+}
+
+FAMILIES = TaskTree.nest("Languages", {"Indo-European": _INDO_EUROPEAN} | _ALONE)
 """All 15 languages, with vi, th, zh, tr, ar and sw each in a family of its own."""
+
+_BRANCHES = {code: name for name, codes in (_INDO_EUROPEAN | _ALONE).items() for code in codes}
+
+
+@dataclass(frozen=True)
+class Language:
+    """A language: its code (BCP 47, such as `de`, `yor` or `zh-Hant`) and what is known of it.
+
+    `name` is English, `own_name` its own. `iso639_3` and `glottocode` are those of the one language that stands for a
+    macrolanguage (`arb` for `ar`). `branch` is that of FAMILIES that it belongs to, else its family. What nobody knows
+    is "".
+    """
+
+    code: str
+    name: str
+    own_name: str
+    script: str
+    branch: str
+    iso639_3: str = ""
+    glottocode: str = ""
+
+    @property
+    def right_to_left(self) -> bool:
+        """Is it written from right to left?"""
+        return self.script in ("Arabic", "Hebrew", "Thaana", "Syriac", "N’Ko", "Adlam", "Hanifi Rohingya", "Samaritan")
+
+
+@cache
+def language(code: str) -> Language:
+    """What is known of a language; raises InputError for a code that is none."""
+    import langcodes
+
+    check([code])
+    tag = langcodes.Language.get(code)
+    script = langcodes.Language.make(script=_plain(tag.maximize().script or "")).script_name()
+    glottocodes, lineages = _glottolog()
+    own, plain = tag.language or "", langcodes.standardize_tag(tag.language or "und", macro=True)
+    three = own if own in glottocodes else _individual().get(plain, "")
+    glottocode = glottocodes.get(three, "")
+    return Language(
+        code,
+        tag.display_name(),
+        tag.autonym(),
+        script,
+        _BRANCHES.get(plain) or _branch(lineages.get(glottocode, ())),
+        three,
+        glottocode,
+    )
+
+
+def _plain(script: str) -> str:
+    """The script without what sets its varieties apart: Han for simplified and traditional Chinese."""
+    return {"Hans": "Hani", "Hant": "Hani", "Aran": "Arab"}.get(script, script)
+
+
+def _branch(lineage: Sequence[str]) -> str:
+    """The branch of FAMILIES that a lineage, from the family down, runs through; else the family."""
+    known = set(_BRANCHES.values())
+    return next((name for above in lineage for name in known if f" {above}".endswith(f" {name}")), (*lineage, "")[0])
+
+
+@lru_cache(maxsize=1)
+def _glottolog() -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:
+    """The glottocode of each ISO 639-3 code, and the lineage of each glottocode, from the family down."""
+    tables = files("urielplus") / "database" / "urielplus_csvs"
+    with (tables / "uriel_glottocode_map.csv").open(encoding="utf-8") as file:
+        glottocodes = {row["iso_code"]: code for row in csv.DictReader(file) if (code := row["glottocode"])}
+    with (tables / "lang_fam_geo.csv").open(encoding="utf-8") as file:
+        lineages = {row["language_id"]: tuple(filter(None, row["lineage"].split(", "))) for row in csv.DictReader(file)}
+    return glottocodes, lineages
+
+
+@lru_cache(maxsize=1)
+def _individual() -> dict[str, str]:
+    """The ISO 639-3 code of the language that a shorter code, or a macrolanguage's, stands for: `zh`: `cmn`."""
+    import langcodes
+
+    return {langcodes.standardize_tag(code, macro=True): code for code in _glottolog()[0]}
+
+
+def is_language(code: object) -> bool:
+    """Is this a code of a language, in its usual form (`zh-Hant`, not `ZH_hant`)?"""
+    import langcodes
+
+    if not isinstance(code, str) or not langcodes.tag_is_valid(code):
+        return False
+    return langcodes.Language.get(code, normalize=False).to_tag() == code
 
 
 def check(codes: Iterable[str], there: Sequence[str] | None = None, where: str = "") -> tuple[str, ...]:
     """The codes (or the one code) as a tuple.
 
-    Raises InputError for one that is not known, or that is not among those that are `there` in what `where` names.
+    Raises InputError for one that is no language's, or that is not among those that are `there` in what `where` names.
     """
     codes = (codes,) if isinstance(codes, str) else tuple(codes)
     for code in codes:
-        if not isinstance(code, str) or code not in LANGUAGES:
-            raise InputError(f"Unknown language {code!r}; the languages are {', '.join(sorted(LANGUAGES))}.")
+        if not is_language(code):
+            raise InputError(
+                f"Unknown language {code!r}; expected a BCP 47 tag or an ISO 639-3 code, such as de, yor or zh-Hant."
+            )
     if there is not None and (lacking := [code for code in codes if code not in there]):
         raise InputError(f"{where} has no {some(lacking)}; it has {', '.join(there)}.")
     return codes
 
 
 def all_but(*targets: str, tree: TaskTree = PHYLOGENY) -> tuple[str, ...]:
-    """The languages of `tree` without the targets, in the order of LANGUAGES."""
+    """The languages of `tree` without the targets, in their order."""
     check(targets)
     return ordered(code for code in tree.leaves if code not in targets)
 
 
 def ordered(codes: Iterable[str]) -> tuple[str, ...]:
-    """The codes, each once, in the order of LANGUAGES; any that are not among them come last."""
-    places = {code: place for place, code in enumerate(LANGUAGES)}
+    """The codes, each once, in the order of XNLI; any that are not among them come last."""
+    places = {code: place for place, code in enumerate(XNLI)}
     return tuple(sorted(set(codes), key=lambda code: (places.get(code, len(places)), code)))

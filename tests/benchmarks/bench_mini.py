@@ -21,7 +21,7 @@ from minimeta.files import write_json
 from minimeta.studies import recipes
 from minimeta.studies.methods import METHODS, TARGET, cells
 from minimeta.text import corpora, encoders, finetune, pretrain
-from minimeta.text.languages import LANGUAGES
+from minimeta.text.languages import XNLI
 
 TARGETS = ("de", "el", "vi", "ur", "zh")  # of the phylogeny, and not those that the rates were chosen on
 GAINS = {
@@ -77,7 +77,7 @@ def measure(seed: int, out: Path) -> dict:
         language: recipes.score(baseline, features.encoder.learner, features, language, "zero-shot", settings, seed)[
             "accuracy"
         ]
-        for language in LANGUAGES
+        for language in XNLI
     }
     runs = {}
     for cell in cells([name for name, method in METHODS.items() if method.support is not TARGET], TARGETS):
@@ -99,11 +99,11 @@ def report(records: list[dict]) -> None:
     def of(kind: str, name: str) -> np.ndarray:
         return np.array([np.mean(list(record["runs"][name][kind].values())) for record in records])
 
-    others = np.array([[record["encoder"][code] for code in LANGUAGES if code != "en"] for record in records])
+    others = np.array([[record["encoder"][code] for code in XNLI if code != "en"] for record in records])
     print(f"{len(records)} seeds, targets {', '.join(TARGETS)}; mean [95 % interval over seeds]")
     print(f"English                        {interval(np.array([record['encoder']['en'] for record in records]))}")
     print(f"the 14 others, zero-shot       {interval(others.mean(1))}")
-    for code, column in zip([code for code in LANGUAGES if code != "en"], others.T, strict=True):
+    for code, column in zip([code for code in XNLI if code != "en"], others.T, strict=True):
         print(
             f"  {code}                           {column.mean():5.1f}  (seeds {column.min():.1f} to {column.max():.1f})"
         )

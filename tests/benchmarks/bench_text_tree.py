@@ -19,7 +19,7 @@ from minimeta.show.similarity import average_linkage
 from minimeta.sketch import task_gradients
 from minimeta.text import corpora, encoders
 from minimeta.text.features import Features
-from minimeta.text.languages import FAMILIES, LANGUAGES
+from minimeta.text.languages import FAMILIES, XNLI
 from minimeta.trees import TaskTree
 
 
@@ -33,7 +33,7 @@ def main() -> None:
     corpus = corpora.nli(options.data, splits=("dev",))
     features = encoders.nli(options.encoder).features(corpus)
     table = corpus.select_columns(["language", "genre", "pair"]).to_pandas()
-    tasks = [(code, genre) for code in LANGUAGES for genre in sorted(set(table["genre"]))]
+    tasks = [(code, genre) for code in XNLI for genre in sorted(set(table["genre"]))]
     names = ["/".join(task) for task in tasks]
     family = {code: str(FAMILIES.clusters(2)[code]) for code in FAMILIES.leaves}
     branch = {code: str(FAMILIES.clusters(3)[code]) for code in FAMILIES.leaves}
@@ -70,7 +70,7 @@ def draw(table, language: str, genre: str, count: int, shared: bool) -> np.ndarr
     rows = table.index[(table["language"] == language) & (table["genre"] == genre)].to_numpy()
     rows = rows[np.argsort(table["pair"].to_numpy()[rows], kind="stable")]  # the same order in all languages
     genres = sorted(set(table["genre"]))
-    key = (0, genres.index(genre)) if shared else (1, genres.index(genre), list(LANGUAGES).index(language))
+    key = (0, genres.index(genre)) if shared else (1, genres.index(genre), list(XNLI).index(language))
     return rows[np.random.default_rng(key).permutation(len(rows))[:count]]
 
 
