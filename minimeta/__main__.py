@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from .options import parse
 if TYPE_CHECKING:
     from .studies.study import Run
     from .studies.world import World
+    from .text.phylogeny import Phylogeny
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,7 +52,8 @@ def _run(options: argparse.Namespace) -> None:
     from .studies import methods, study
 
     targets = list(dict.fromkeys(options.target))
-    chosen = methods.cells(options.methods, targets, options.aux)
+    world, own, known = _places(options, targets)
+    chosen = methods.cells(options.methods, targets, options.aux, known)
     runs = [
         study.Run(cell, seed, (cell.target,) if cell.target else tuple(targets))
         for seed in range(_seeds(options))
@@ -58,23 +61,57 @@ def _run(options: argparse.Namespace) -> None:
     ]
     if options.resume and not (Path(options.resume) / "study.json").exists():
         raise InputError(f"There is no run in {options.resume} to go on with; name the folder that it printed.")
-    _study(options, runs, targets, Path(options.resume) if options.resume else _new_folder(Path(options.out)))
+    folder = Path(options.resume) if options.resume else _new_folder(Path(options.out))
+    _study(options, runs, targets, folder, world, own)
 
 
 def _leave_one_out(options: argparse.Namespace) -> None:
     from .studies import study
 
-    runs = study.leave_one_out(options.methods, options.target, range(_seeds(options)))
-    _study(options, study.of_kinds(runs, options.kinds), options.target, Path(options.out))
+    world, own, known = _places(options, options.target)
+    runs = study.leave_one_out(options.methods, options.target, range(_seeds(options)), options.aux, known)
+    _study(options, study.of_kinds(runs, options.kinds), options.target, Path(options.out), world, own)
 
 
 def _transfer(options: argparse.Namespace) -> None:
     from .studies import study
+    from .studies.methods import METHODS, check_methods
 
+    check_methods(options.methods)
     auxiliaries = [tuple(code.split("+")) for code in options.aux]
-    targets = options.target or _world(options, options.task, options.data, options.encoder).tested()
-    runs = study.transfer(options.methods, auxiliaries, targets, range(_seeds(options)))
-    _study(options, study.of_kinds(runs, options.kinds), targets, Path(options.out))
+    world, own = _world(options, options.task, options.data, options.encoder), _own_tree(options)
+    targets = options.target or world.tested()
+    placed = own and own.has({*targets, *chain(*auxiliaries)})
+    runs = study.transfer(options.methods, auxiliaries, targets, range(_seeds(options)), placed)
+    for name, codes in study.left_undone(runs, options.methods, targets).items():
+        print(f"{METHODS[name].title} is not scored on {', '.join(codes)}: no auxiliary or no tree goes with them")
+    _study(options, study.of_kinds(runs, options.kinds), targets, Path(options.out), world, own)
+
+
+def _places(options: argparse.Namespace, targets: Sequence[str]) -> tuple[World, Phylogeny | None, tuple[str, ...]]:
+    """What all runs share, their own tree, and the languages that auxiliaries are taken from where none are named."""
+    from .studies.methods import METHODS, check_methods
+
+    check_methods(options.methods)
+    world, own = _world(options, options.task, options.data, options.encoder), _own_tree(options)
+    if options.aux:
+        return world, own, ()
+    known = world.auxiliaries(options.methods, own)
+    rest = [code for code in world.trained() if code not in (*known, *targets)]
+    if rest and any(METHODS[name].by_genre and METHODS[name].trains for name in options.methods):
+        print(f"Not trained on, without a place in the tree: {', '.join(rest)} (name auxiliary languages with --aux)")
+    return world, own, known
+
+
+def _own_tree(options: argparse.Namespace) -> Phylogeny | None:
+    """The tree of languages that a study brings, if any."""
+    from .text import phylogeny
+
+    if options.tree is None:
+        if options.tree_names:
+            raise InputError("--tree-names maps the nodes of a tree to languages; name the tree itself with --tree.")
+        return None
+    return phylogeny.load(options.tree, options.tree_names)
 
 
 def _seeds(options: argparse.Namespace) -> int:
@@ -83,13 +120,21 @@ def _seeds(options: argparse.Namespace) -> int:
     return options.seeds
 
 
-def _study(options: argparse.Namespace, runs: Sequence[Run], targets: Sequence[str], folder: Path) -> None:
+def _study(
+    options: argparse.Namespace,
+    runs: Sequence[Run],
+    targets: Sequence[str],
+    folder: Path,
+    world: World,
+    own: Phylogeny | None,
+) -> None:
     """Check everything, do the runs, print the tables."""
     from .studies import comparisons, report, study
 
-    world = _world(options, options.task, options.data, options.encoder)
+    if own is not None:
+        world = world.following(own, study.in_own_tree(runs), options.tree_by)
     _warn_of_rates(world, runs, targets)
-    what = f"{options.scale} scale, {world.shared['data']}"
+    what = f"{options.scale} scale, {world.shared['data']}" + (f", tree of {world.tree_from}" if own else "")
     print(f"{what}, targets {', '.join(targets)}, seeds 0 to {options.seeds - 1}")
 
     def show(complete: bool) -> None:
@@ -241,6 +286,31 @@ def _results(options: argparse.Namespace) -> None:
             print(f"Written to {path}")
 
 
+def _tree(options: argparse.Namespace) -> None:
+    """Print, and draw, what Fixed TreeMAML pools at each step along a tree of languages."""
+    from .text import phylogeny
+    from .text.languages import XNLI
+
+    found = phylogeny.load(options.tree, options.tree_names)
+    languages = options.languages or found.has(XNLI)
+    if not languages:
+        raise InputError(f"{options.tree} has none of XNLI's languages; name those that it has with --languages.")
+    tree = found.of(languages)
+    levels = tree.levels(options.levels, options.tree_by)
+    print(f"{found.source}: {len(languages)} languages\n")
+    print(phylogeny.drawn(tree))
+    print()
+    for line in phylogeny.pooled(levels, options.levels):
+        print(line)
+    if options.out:
+        from .files import whole_file
+        from .show.treeplots import dendrogram
+
+        with whole_file(Path(options.out)) as unfinished:
+            dendrogram(tree).write_html(unfinished)
+        print(f"\nWritten to {options.out}")
+
+
 def _new_folder(out: Path) -> Path:
     """A folder of its own for this run, named by the time in UTC; it is made when there is something to put in."""
     name = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
@@ -267,6 +337,7 @@ COMMANDS = {
     "leave-one-out": _leave_one_out,
     "transfer": _transfer,
     "reproduce": _reproduce,
+    "tree": _tree,
     "results": _results,
     "pretrain-tiny": _pretrain_tiny,
     "finetune": _finetune,

@@ -31,7 +31,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     run.add_argument("--out", type=_path, default="runs", help="where a folder for this run is made (default: runs)")
     run.add_argument("--resume", type=_path, metavar="FOLDER", help="go on with a run that was stopped, in its folder")
     _methods(run, "languages to score")
-    run.add_argument("--aux", default=[], help="auxiliary languages", **_LANGUAGES)
+    words = "auxiliary languages (default: all others that corpus and tree share)"
+    run.add_argument("--aux", default=[], help=words, **_LANGUAGES)
     _shared(run)
 
     grid = names.add_parser("study", help="a grid of runs that can be stopped and started again")
@@ -39,6 +40,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     one_out = _command(grids, "leave-one-out", "each target left out in turn (TreeMAML, Table 1)")
     _kept(one_out)
     _methods(one_out, "languages to score")
+    words = "auxiliary languages, but for the target that is left out (default: all that corpus and tree share)"
+    one_out.add_argument("--aux", default=[], help=words, **_LANGUAGES)
     _shared(one_out)
     moved = _command(grids, "transfer", "each auxiliary, scored on every target (XLA-MAML, Figure 2)")
     _kept(moved)
@@ -55,6 +58,15 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     again.add_argument("--out", type=_path, metavar="FOLDER", help=words)
     again.add_argument("--no-train", action="store_true", help="only show what the folder has")
     _shared(again, tables=True)
+
+    drawn = _command(names, "tree", "what Fixed TreeMAML would pool along a tree of languages, step by step")
+    words = "a file in Newick or NEXUS, or uriel:KIND (genetic, syntactic, phonological, geographic)"
+    drawn.add_argument("tree", metavar="FILE", help=words)
+    words = "cut it down to these (default: those of XNLI's that have a place in it)"
+    drawn.add_argument("--languages", default=[], help=words, **_LANGUAGES)
+    drawn.add_argument("--levels", type=int, default=4, metavar="K", help="inner steps (default: 4)")
+    _tree(drawn)
+    drawn.add_argument("--out", type=_path, metavar="FILE.html", help="also draw it on a page")
 
     shown = _command(names, "results", "print the tables of a study's folder")
     shown.add_argument("folder", type=_path, metavar="FOLDER")
@@ -117,6 +129,11 @@ def _shared(parser: argparse.ArgumentParser, tables: bool = False) -> None:
     words = "a Hugging Face directory or name of a BERT or XLM-R fine-tuned for the task (default at toy: the tiny "
     words += "encoder)" + "; a table with both tasks needs two, for NLI and for qa" * tables
     add("--encoder", type=_path, help=words, **two)
+    if not tables:
+        words = "a tree of languages for Fixed TreeMAML and its random control: a file in Newick or NEXUS, or "
+        words += "uriel:KIND (see 'python -m minimeta tree'; default: Figure 2 of TreeMAML)"
+        add("--tree", metavar="FILE", help=words)
+        _tree(parser)
     add("--first-order", action="store_true", help="meta-train without the second derivatives")
     words = "compute N tasks at a time: less memory, the same numbers, more time (default: all tasks)"
     add("--tasks-per-chunk", type=int, metavar="N", help=words)
@@ -126,6 +143,15 @@ def _shared(parser: argparse.ArgumentParser, tables: bool = False) -> None:
     add("--workers", type=int, default=1, metavar="N", help="runs at a time (default: 1)")
     add("--scheduler", metavar="ADDRESS", help="a Dask scheduler whose workers do the runs")
     add("--threads", type=int, metavar="N", help="threads of each (default: 1, or up to 4 if alone)")
+
+
+def _tree(parser: argparse.ArgumentParser) -> None:
+    """The options of a tree of languages."""
+    words = "a table with two columns: a node of the tree, and the code of its language"
+    parser.add_argument("--tree-names", type=_path, metavar="FILE", help=words)
+    words = "how it is brought to as many levels as there are inner steps: by depth, or, if it is dated, by cuts "
+    words += "through time (default: depth)"
+    parser.add_argument("--tree-by", choices=("depth", "length"), default="depth", help=words)
 
 
 def _path(text: str) -> str:

@@ -121,7 +121,7 @@ def test_a_tree_has_a_place_for_what_its_method_is_scored_on(name):
     scored = scored_on(Cell(name, (), method.by_genre), every)
     assert set(scored) == set(method.tree.leaves if method.tree else every) - {method.support and method.support.fixed}
     if method.tree:
-        assert len(method.grouping(1)(4, scored, [0] * len(scored))) == len(scored)
+        assert len(method.grouping(method.tree, 1)(4, scored, [0] * len(scored))) == len(scored)
 
 
 def test_a_method_is_added_by_one_entry(corpus, features, monkeypatch, capsys):
@@ -184,7 +184,7 @@ def test_pooling_methods_draw_the_same_episodes(corpus):
 
 
 def labels(method, seed=0, tasks=("en/travel", "de/travel", "fr/travel", "hi/travel", "zh/travel")):
-    grouping = METHODS[method].grouping(seed)
+    grouping = METHODS[method].grouping(METHODS[method].tree, seed)
     found, parents = [], [0] * len(tasks)
     for step in range(1, 5):
         given = list(grouping(step, tasks, parents))

@@ -20,7 +20,7 @@ from minimeta.grouping import alone
 from minimeta.inner import Learner, squared_error
 from minimeta.outer import meta_train
 from minimeta.show import studyplots
-from minimeta.show.studyplots import BEGUN, FINISHED, WAITING, State
+from minimeta.show.studyplots import BEGUN, FINISHED, WAITING
 from minimeta.show.studywidgets import StudyMonitor
 from minimeta.studies import checkpoints, comparisons, papers, recipes, reproduce, study
 from minimeta.studies.recipes import settings_for
@@ -133,9 +133,9 @@ def test_a_tile_for_each_run(folder):
 
 
 @pytest.mark.parametrize("name", papers.tables())
-def test_every_run_of_a_table_has_a_tile_of_its_own(name):
+def test_every_run_of_a_table_has_a_tile_of_its_own(name, tmp_path):
     for runs in reproduce.grid(name, papers.table(name).targets, range(2)).values():
-        states = [State(run.cell, run.seed, WAITING) for run in runs]
+        states = studyplots.states(tmp_path / "nothing", runs)
         figure = studyplots.tiles(states)
         (waiting,) = (trace for trace in figure.data if trace.name == WAITING)
         places = set(zip(waiting.base, waiting.y, strict=True))

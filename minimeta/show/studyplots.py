@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +21,8 @@ from ..errors import InputError
 from ..studies.checkpoints import found as checkpoints_in
 from ..studies.checkpoints import header
 from ..studies.comparisons import Results, cell_of, records_of, scores, shared
-from ..studies.methods import METHODS, Cell
-from ..text.languages import all_but, ordered
+from ..studies.methods import METHODS, Cell, left_out
+from ..text.languages import ordered
 from ..text.metrics import metric_of
 from .style import COLOURS, LEGEND_ABOVE, blank, places, smoothed
 
@@ -44,8 +44,8 @@ STATES = {
 class State:
     """How far a run has come: `step` of `steps` outer steps (0 of 0 where nothing is trained), and what is known of it.
 
-    `seconds` is the time that a finished run took, `age` how old the checkpoint of another one is (seconds), `losses`
-    are its outer losses so far.
+    `left_out` is the language that it leaves out, where the runs do so in turn. `seconds` is the time that a finished
+    run took, `age` how old the checkpoint of another one is (seconds), `losses` are its outer losses so far.
     """
 
     cell: Cell
@@ -53,6 +53,7 @@ class State:
     state: str
     step: int = 0
     steps: int = 0
+    left_out: str = ""
     seconds: float = np.nan
     age: float = np.nan
     losses: tuple[float, ...] = ()
@@ -71,13 +72,14 @@ def states(folder: str | Path, runs: Iterable[Run] = ()) -> list[State]:
             found[state.cell, state.seed] = state
     for state in map(_finished, records_of(folder)[0]):
         found[state.cell, state.seed] = state
-    return list(found.values())
+    cells = [state.cell for state in found.values()]
+    return [replace(state, left_out=left_out(state.cell, cells)) for state in found.values()]
 
 
 def _finished(record: dict[str, Any]) -> State:
     steps, parts = len(record["outer_losses"]), ("train_seconds", "feature_seconds", "score_seconds")
     seconds = sum(record.get(name, 0.0) for name in parts)
-    return State(cell_of(record), record["seed"], FINISHED, steps, steps, seconds)
+    return State(cell_of(record), record["seed"], FINISHED, steps, steps, seconds=seconds)
 
 
 def _begun(own: Path) -> State | None:
@@ -139,37 +141,31 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"
 
 
-def row(cell: Cell) -> str:
-    """The name of a cell but for its target: the method, how rows are drawn, and what it was trained on."""
-    given = cell.auxiliaries
-    whose = (
-        "all but the target" if _left_out(cell) else "+".join(given) if len(given) < 4 else f"{len(given)} languages"
-    )
-    return " ".join(filter(None, (METHODS[cell.method].title, whose, cell.drawn)))
+def row(each: State) -> str:
+    """The name of a run's cell but for its target: the method, how rows are drawn, and what it was trained on."""
+    given = each.cell.auxiliaries
+    whose = "all but the target" if each.left_out else "+".join(given) if len(given) < 4 else f"{len(given)} languages"
+    return " ".join(filter(None, (METHODS[each.cell.method].title, whose, each.cell.drawn)))
 
 
-def column(cell: Cell) -> str:
-    """The one target that a cell is for: that of few-shot XLA-MAML, or the language left out; "" if there is none."""
-    return cell.target or _left_out(cell)
-
-
-def _left_out(cell: Cell) -> str:
-    return next((code for code in all_but() if set(cell.auxiliaries) == set(all_but(code))), "")
+def column(each: State) -> str:
+    """The one target that a run is for: that of few-shot XLA-MAML, or the language left out; "" if there is none."""
+    return each.cell.target or each.left_out
 
 
 def tiles(found: Sequence[State], title: str = "The runs of the study") -> go.Figure:
     """A tile for each run: what is trained in rows; in columns the seeds, by target where runs are for one target."""
     figure = blank(title)
-    rows = list(dict.fromkeys(row(each.cell) for each in found))
-    targets = ["", *ordered(filter(None, (column(each.cell) for each in found)))]
-    columns = sorted({(targets.index(column(each.cell)), each.seed) for each in found})
+    rows = list(dict.fromkeys(row(each) for each in found))
+    targets = ["", *ordered(filter(None, (column(each) for each in found)))]
+    columns = sorted({(targets.index(column(each)), each.seed) for each in found})
     at = {(targets[target], seed): place for place, (target, seed) in enumerate(columns)}
     wide = len(columns) <= 6  # room for words in a tile
     for name, look in STATES.items():
         part = [each for each in found if each.state == name]
         figure.add_bar(
-            x=[0.94] * len(part), y=[rows.index(row(each.cell)) for each in part], orientation="h", width=0.88,
-            base=[at[column(each.cell), each.seed] - 0.47 for each in part], name=name,
+            x=[0.94] * len(part), y=[rows.index(row(each)) for each in part], orientation="h", width=0.88,
+            base=[at[column(each), each.seed] - 0.47 for each in part], name=name,
             marker={"color": look["color"]}, text=[_said(each, wide) for each in part], textposition="inside",
             insidetextanchor="middle", textangle=0, textfont={"color": look["text"], "size": 12 if wide else 10},
             hovertext=[f"{label(each)}: {_said(each)}" for each in part], hoverinfo="text",
@@ -193,8 +189,8 @@ def tiles(found: Sequence[State], title: str = "The runs of the study") -> go.Fi
 
 def label(each: State) -> str:
     """The name of a run for people."""
-    target = f" → {column(each.cell)}" if column(each.cell) else ""
-    return f"{row(each.cell)}{target}, seed {each.seed}"
+    target = f" → {column(each)}" if column(each) else ""
+    return f"{row(each)}{target}, seed {each.seed}"
 
 
 def _said(each: State, wide: bool = True) -> str:

@@ -16,7 +16,7 @@ from ..text.corpora import CORPORA, TASKS, corpus_of
 from ..text.languages import all_but, is_language, ordered
 from ..text.metrics import METRICS, Metric, metric_of
 from .intervals import paired_difference
-from .methods import KINDS, METHODS, Cell
+from .methods import KINDS, METHODS, Cell, left_out
 from .papers import REST, paper_figure
 
 if TYPE_CHECKING:
@@ -48,10 +48,11 @@ class Results:
         `train_seconds` is their mean; other entries but `results` are those of the last.
         """
         found: dict[Cell, dict[int, list[dict[str, Any]]]] = {}
-        order = list(METHODS)
+        order, cells = list(METHODS), {replace(cell_of(record), target=None) for record in self.records}
         for record in sorted(self.records, key=lambda record: (order.index(record["method"]), record["seed"])):
             cell = replace(cell_of(record), target=None)
-            if len(record["results"]) == 1 and set(cell.auxiliaries) == set(all_but(*record["results"])):
+            only = next(iter(record["results"])) if len(record["results"]) == 1 else ""
+            if only and (left_out(cell, cells) == only or set(cell.auxiliaries) == set(all_but(only))):
                 cell = replace(cell, auxiliaries=REST)
             found.setdefault(cell, {}).setdefault(record["seed"], []).append(record)
         return {cell: list(map(_together, by_seed.values())) for cell, by_seed in found.items()}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..errors import InputError
 from ..grouping import Grouping, alone, everyone, fixed_tree, learned_tree, random_tree
 from ..inner import everything
-from ..text.languages import FAMILIES, PHYLOGENY, all_but, check
+from ..text.languages import FAMILIES, PHYLOGENY, check, ordered
 from ..trees import TaskTree
 
 
@@ -34,7 +34,7 @@ OTHER = Support("other", lambda cell: cell.auxiliaries[::-1], pair=True)
 TARGET = Support("target", lambda cell: (cell.target,) if cell.target else (), of_target=True)
 
 
-def nobody_shares(seed: int) -> Grouping:
+def nobody_shares(tree: TaskTree | None, seed: int) -> Grouping:
     """The grouping of all methods that do not pool."""
     return alone()
 
@@ -46,10 +46,10 @@ class Method:
     `rates` are the inner and the outer one at small scale, the best of `data/results/small_rates.csv`, or the name of
     the method whose rates it takes; they were chosen on dev rows in the languages `chosen_on`, which are then no fair
     targets. `support` is None where there are no inner steps in training. Tasks are language x genre, or whole
-    languages without `by_genre`. `grouping(seed)` is the grouping, `shares` says it in a word, and languages need a
-    place in the `tree`, if there is one. `moves` says by the name of a parameter whether inner steps move it (see
-    `inner.InnerLoop`): those of a classifier have `classifier.` in their names, those of a span head `vectors.`.
-    `controls` are names of methods.
+    languages without `by_genre`. `grouping(tree, seed)` is the grouping, `shares` says it in a word, and languages need
+    a place in the `tree`, if there is one (see `own_tree`). `moves` says by the name of a parameter whether inner steps
+    move it (see `inner.InnerLoop`): those of a classifier have `classifier.` in their names, those of a span head
+    `vectors.`. `controls` are names of methods.
     """
 
     title: str
@@ -57,7 +57,7 @@ class Method:
     rates: tuple[float, float] | str
     support: Support | None = SAME
     by_genre: bool = True
-    grouping: Callable[[int], Grouping] = nobody_shares
+    grouping: Callable[[TaskTree | None, int], Grouping] = nobody_shares
     shares: str = "alone"
     tree: TaskTree | None = None
     moves: Callable[[str], bool] = everything
@@ -74,6 +74,15 @@ class Method:
     def pools(self) -> bool:
         """Do tasks share gradients? Then training tasks take part when a target is tested."""
         return self.grouping is not nobody_shares
+
+    @property
+    def own_tree(self) -> bool:
+        """Does it follow the tree of a study that brings one, in place of the papers'?"""
+        return self.tree is PHYLOGENY
+
+    def placed(self, own: Sequence[str] | None = None) -> Sequence[str] | None:
+        """The languages that have a place in its tree, `own` those of a study's; None where it follows no tree."""
+        return own if own is not None and self.own_tree else self.tree and self.tree.leaves
 
 
 _PLAIN = ("baseline", "joint")
@@ -97,7 +106,7 @@ METHODS: dict[str, Method] = {
         "Fixed TreeMAML",
         "TreeMAML, Alg. 1, Fig. 2",
         (0.02, 1e-4),
-        grouping=lambda seed: fixed_tree(PHYLOGENY),
+        grouping=lambda tree, seed: fixed_tree(tree),
         shares="fixed",
         tree=PHYLOGENY,
         controls=(*_PLAIN, "maml", "random-tree", "everyone"),
@@ -106,7 +115,7 @@ METHODS: dict[str, Method] = {
         "Families TreeMAML",
         "TreeMAML, Alg. 1; vi, th, zh apart",
         "fixed-treemaml",
-        grouping=lambda seed: fixed_tree(FAMILIES),
+        grouping=lambda tree, seed: fixed_tree(tree),
         shares="families",
         tree=FAMILIES,
         controls=(*_PLAIN, "maml", "fixed-treemaml", "everyone"),
@@ -115,7 +124,7 @@ METHODS: dict[str, Method] = {
         "Learned TreeMAML",
         "TreeMAML, Alg. 1 and 2",
         (0.08, 1e-4),
-        grouping=lambda seed: learned_tree(),
+        grouping=lambda tree, seed: learned_tree(),
         shares="learned",
         controls=(*_PLAIN, "maml", "fixed-treemaml", "random-tree", "everyone"),
     ),
@@ -123,7 +132,7 @@ METHODS: dict[str, Method] = {
         "Random tree",
         "control: permuted tree",
         (0.02, 1e-4),
-        grouping=lambda seed: random_tree(PHYLOGENY, seed),
+        grouping=lambda tree, seed: random_tree(tree, seed),
         shares="random",
         tree=PHYLOGENY,
         controls=("joint", "everyone"),
@@ -132,7 +141,7 @@ METHODS: dict[str, Method] = {
         "Everyone",
         "control: one cluster",
         (0.005, 1e-4),
-        grouping=lambda seed: everyone(),
+        grouping=lambda tree, seed: everyone(),
         shares="everyone",
         controls=("joint", "maml"),
     ),
@@ -207,17 +216,27 @@ class Cell:
         return tuple(dict.fromkeys((*self.auxiliaries, *(support.of(self) if support else ()))))
 
 
-def cells(methods: Sequence[str], targets: Sequence[str], auxiliaries: Sequence[str] = ()) -> list[Cell]:
-    """What to train for these methods and targets, controls with the same auxiliaries as what they control.
-
-    Without `auxiliaries`, methods with tasks by genre take all languages of the phylogeny but the targets
-    (TreeMAML), X-MAML and XLA-MAML take hi (the auxiliary of XLA-MAML's Table 3), or de if hi is a target, and the
-    bi-pair takes two of bg, de, hi, fr. Baseline and Joint, which have no support, have a cell for each kind of tasks
-    that another method has.
-    """
-    for name in methods:
+def check_methods(names: Iterable[str]) -> None:
+    """Raise InputError for a method that there is not."""
+    for name in names:
         if name not in METHODS:
             raise InputError(f"Unknown method {name!r}; the methods are {', '.join(METHODS)}.")
+
+
+def cells(
+    methods: Sequence[str],
+    targets: Sequence[str],
+    auxiliaries: Sequence[str] = (),
+    known: Sequence[str] = PHYLOGENY.leaves,
+) -> list[Cell]:
+    """What to train for these methods and targets, controls with the same auxiliaries as what they control.
+
+    Without `auxiliaries`, methods with tasks by genre take all `known` languages but the targets (TreeMAML), X-MAML
+    and XLA-MAML take hi (the auxiliary of XLA-MAML's Table 3), or de if hi is a target, or the first one there is, and
+    the bi-pair takes two of bg, de, hi, fr. Baseline and Joint, which have no support, have a cell for each kind of
+    tasks that another method has.
+    """
+    check_methods(methods)
     targets, auxiliaries = check(targets), tuple(dict.fromkeys(check(auxiliaries)))
     both = [code for code in auxiliaries if code in targets]
     if both:
@@ -226,7 +245,7 @@ def cells(methods: Sequence[str], targets: Sequence[str], auxiliaries: Sequence[
     def taken(method: Method) -> tuple[tuple[str, ...], bool]:
         """The auxiliaries of a method, and whether its tasks are by genre."""
         support = method.support or SAME
-        free = tuple(code for code in all_but(*targets) if code != support.fixed)
+        free = tuple(code for code in ordered(known) if code not in (*targets, support.fixed))
         if auxiliaries or method.by_genre:
             return auxiliaries or free, method.by_genre
         first = ("bg", "de", "hi", "fr") if support.pair else ("hi", "de")
@@ -260,10 +279,26 @@ def _check_auxiliaries(method: Method, auxiliaries: Sequence[str], targets: Sequ
         )
 
 
-def scored_on(cell: Cell, languages: Sequence[str]) -> tuple[str, ...]:
-    """Those of `languages` that the cell may be scored on: unseen in training, and with a place in its tree."""
+def left_out(cell: Cell, cells: Iterable[Cell]) -> str:
+    """The language that a cell leaves out, if that is what sets it apart from others of the `cells`; else "".
+
+    That is so where all languages of the phylogeny are its auxiliaries but one, or all that these cells have.
+    """
+    alike = [set(other.auxiliaries) for other in cells if replace(other, auxiliaries=cell.auxiliaries) == cell]
+    for whole in (set(PHYLOGENY.leaves), set().union(*alike)):
+        rest = whole - set(cell.auxiliaries)
+        if len(whole) > 3 and len(rest) == 1 and whole > set(cell.auxiliaries):
+            return rest.pop()
+    return ""
+
+
+def scored_on(cell: Cell, languages: Sequence[str], own: Sequence[str] | None = None) -> tuple[str, ...]:
+    """Those of `languages` that the cell may be scored on: unseen in training, and with a place in its tree.
+
+    `own` are the languages in the tree of a study that brings one.
+    """
     if cell.target:
         return (cell.target,)
-    tree = METHODS[cell.method].tree
+    placed = METHODS[cell.method].placed(own)
     unseen = (code for code in check(languages) if code not in cell.languages)
-    return tuple(code for code in unseen if tree is None or code in tree.leaves)
+    return tuple(code for code in unseen if placed is None or code in placed)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..errors import InputError, some
-from ..grouping import alone, no_gradients
+from ..grouping import Grouping, alone, no_gradients
 from ..inner import Learner
 from ..outer import evaluate, meta_train
 from ..tasks import Sampler
@@ -22,6 +22,7 @@ from ..text.episodes import columns, encode, encoded, rows_of, sampler, target_e
 from ..text.features import Features
 from ..text.languages import ordered
 from ..text.metrics import METRICS
+from ..trees import TaskTree
 from . import checkpoints
 from .methods import KINDS, METHODS, Cell, check_kinds, small_rates
 
@@ -35,7 +36,8 @@ class Settings:
 
     Fine-tuning on the target's dev rows is one epoch of Adam with `tune_rate` and batches of `tune_batch` rows.
     `first_order` leaves out the second derivatives of meta-training; `tasks_per_chunk` bounds its memory and that of
-    adapting at test time, with the same numbers (see `gradient.meta_gradient`).
+    adapting at test time, with the same numbers (see `gradient.meta_gradient`). `tree` is the tree that a method
+    follows in place of its own one, in Newick, level by level; "" where there is none.
     """
 
     scale: str
@@ -56,6 +58,7 @@ class Settings:
     first_order: bool = False
     tasks_per_chunk: int | None = None
     bf16: bool = False
+    tree: str = ""
 
 
 # TreeMAML states K, shots and layer 12; its rates, queries and outer steps are ours. The rest is XLA-MAML, section 4.2.
@@ -102,6 +105,12 @@ def settings_for(cell: Cell, scale: str, task: str = "nli") -> Settings:
     return settings
 
 
+def grouping_for(cell: Cell, settings: Settings, seed: int) -> Grouping:
+    """Who shares gradients in a cell's runs."""
+    method = METHODS[cell.method]
+    return method.grouping(TaskTree.from_newick(settings.tree) if settings.tree else method.tree, seed)
+
+
 def sampler_for(cell: Cell, corpus: Dataset, settings: Settings, seed: int, targets: Sequence[str] = ()) -> Sampler:
     """The training episodes of a cell (row numbers). Joint sees the rows of support and query alike."""
     method = METHODS[cell.method]
@@ -141,7 +150,7 @@ def check_cell(cell: Cell, targets: Sequence[str], corpus: Dataset, settings: Se
     if METHODS[cell.method].trains:
         tasks = (*sampler_for(cell, corpus, settings, 0, targets)(0).tasks, *targets)
         if METHODS[cell.method].tree:  # it says which task has no place
-            METHODS[cell.method].grouping(0)(1, tasks, [0] * len(tasks), no_gradients)
+            grouping_for(cell, settings, 0)(1, tasks, [0] * len(tasks), no_gradients)
 
 
 def train(
@@ -158,7 +167,7 @@ def train(
     return learner, meta_train(
         learner,
         draw,
-        method.grouping(seed),
+        grouping_for(cell, settings, seed),
         settings.inner_steps if method.support else 0,
         settings.inner_rate,
         settings.outer_steps if method.trains else 0,
@@ -217,7 +226,7 @@ def score(
     results = evaluate(
         learner,
         (encode(episode, features.__getitem__) for episode in episodes),
-        METHODS[cell.method].grouping(seed),
+        grouping_for(cell, settings, seed),
         settings.inner_steps if shots or pools else 0,
         settings.inner_rate,
         settings.tasks_per_chunk,

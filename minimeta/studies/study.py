@@ -13,13 +13,15 @@ import traceback
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
+from itertools import product
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from ..errors import InputError, first_line, some
 from ..files import expanded, write_json
 from ..text import identity
-from ..text.languages import ordered
+from ..text.languages import PHYLOGENY, ordered
 from ..threads import processors
 from . import jobs, recipes
 from .checkpoints import FREE
@@ -53,19 +55,34 @@ class RunsFailed(InputError):
     """Some runs of a study failed; the others have been done."""
 
 
-def leave_one_out(methods: Sequence[str], targets: Sequence[str], seeds: Iterable[int]) -> list[Run]:
-    """Each target left out in turn, all other languages of the phylogeny auxiliary (TreeMAML, Table 1)."""
-    return merged(
-        Run(cell, seed, (target,)) for seed in seeds for target in targets for cell in cells(methods, [target])
-    )
+def leave_one_out(
+    methods: Sequence[str],
+    targets: Sequence[str],
+    seeds: Iterable[int],
+    auxiliaries: Sequence[str] = (),
+    known: Sequence[str] = PHYLOGENY.leaves,
+) -> list[Run]:
+    """Each target left out in turn, all other `auxiliaries`, or `known` languages, auxiliary (TreeMAML, Table 1)."""
+    runs = []
+    for seed, target in product(seeds, targets):
+        rest = [code for code in auxiliaries if code != target]
+        if auxiliaries and not rest:
+            raise InputError(f"Without {target} there is no auxiliary language left; name more with --aux.")
+        runs += [Run(cell, seed, (target,)) for cell in cells(methods, [target], rest, known)]
+    return merged(runs)
 
 
 def transfer(
-    methods: Sequence[str], auxiliaries: Sequence[str | Sequence[str]], targets: Sequence[str], seeds: Iterable[int]
+    methods: Sequence[str],
+    auxiliaries: Sequence[str | Sequence[str]],
+    targets: Sequence[str],
+    seeds: Iterable[int],
+    own: Sequence[str] | None = None,
 ) -> list[Run]:
     """Each auxiliary (or pair) in turn, scored on every target that it may be (XLA-MAML, Table 3 and Figure 2).
 
-    Methods are left out where they do not go: XLA-MAML with en or with a pair, the bi-pair with one language.
+    Methods are left out where they do not go: XLA-MAML with en or with a pair, the bi-pair with one language, one that
+    follows a tree where a target has no place in it (`own` are the languages in the study's own tree, if it has one).
     """
     runs = []
     for seed in seeds:
@@ -74,8 +91,24 @@ def transfer(
             others = [code for code in targets if code not in given]
             able = [name for name in methods if name not in METHODS or _goes(METHODS[name], given)]
             for cell in cells(able, [code for code in others if code != "en"], given) if able else []:
-                runs.append(Run(cell, seed, scored_on(cell, others)))
+                runs.append(Run(cell, seed, scored_on(cell, others, own)))
     return merged(run for run in runs if run.targets)
+
+
+def left_undone(runs: Sequence[Run], methods: Sequence[str], targets: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """The targets that no run of a method is scored on, for each of `methods` that has such."""
+    scored = {name: {code for run in runs if run.cell.method == name for code in run.targets} for name in methods}
+    undone = {name: tuple(code for code in targets if code not in there) for name, there in scored.items()}
+    return {name: codes for name, codes in undone.items() if codes}
+
+
+def in_own_tree(runs: Iterable[Run]) -> tuple[str, ...]:
+    """All languages of the runs that follow a study's own tree; raises InputError if there is no such run."""
+    found = {code for run in runs if METHODS[run.cell.method].own_tree for code in run.languages}
+    if not found:
+        able = [name for name, method in METHODS.items() if method.own_tree]
+        raise InputError(f"None of the methods follows the tree of --tree; {' and '.join(able)} do.")
+    return ordered(found)
 
 
 def _goes(method: Method, auxiliaries: Sequence[str]) -> bool:
@@ -194,10 +227,13 @@ def _lay_out(
         found = OVERRIDES | shared(folder)
         before = found.get("made_of")  # a study that is older than hashes is known by its names alone
         for key, value in (OVERRIDES | named).items():
+            if key in ("tree_by", "tree_from"):
+                continue  # they say where the tree, and the levels that are in the settings of each run, are from
             place = key in ("corpus", "data", "encoder")
-            if found[key] != value and not (place and (before or _same_place(found[key], value))):
+            if found.get(key) != value and not (place and (before or _same_place(found[key], value))):
                 raise InputError(
-                    f"{folder} holds a study with the {key} {found[key]}, not {value}; use another folder."
+                    f"{folder} holds a study with the {key} {_short(found.get(key))}, not {_short(value)}; use another "
+                    "folder."
                 )
         if before and (odd := identity.changes(before, made_of)):
             raise InputError(
@@ -208,11 +244,16 @@ def _lay_out(
         if any(kept.get(code, own) != own for code, own in rows.items()):
             raise InputError(f"{folder} holds a study of other test rows; use another folder.")
         rows = kept | rows
-        named = {key: found[key] for key in named}
+        named = {key: found.get(key, value) for key, value in named.items()}
         made_of = made_of | {"texts": (before or made_of)["texts"] | made_of["texts"]}
     write_json(folder / "rows.json", rows)
     write_json(folder / "study.json", named | {"made_of": made_of})
     return named, made_of
+
+
+def _short(value: Any) -> str:
+    """A value in an error, cut where it is long, as a tree is; "none" for nothing."""
+    return shorten(str(value), 60, placeholder=" …") if value not in (None, "") else "none"
 
 
 def _same_place(one: str, other: str) -> bool:

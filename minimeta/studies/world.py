@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -17,16 +17,19 @@ from ..text import encoders, phrases
 from ..text.corpora import TASKS, Corpus, archives, corpus_of
 from ..text.episodes import columns
 from ..text.features import Features
-from ..text.languages import ordered
+from ..text.languages import PHYLOGENY, XNLI, ordered
+from ..trees import TaskTree
 from .checkpoints import FREE
-from .methods import Cell
+from .methods import METHODS, Cell
 from .recipes import Settings, check_scale, settings_for
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-OVERRIDES = {"first_order": False, "bf16": False}
-"""Settings that a study may have otherwise than the recipes, and what they are where its files do not say."""
+    from ..text.phylogeny import Phylogeny
+
+OVERRIDES = {"first_order": False, "bf16": False, "tree": ""}
+"""What a study may have otherwise than the recipes, and what it is where its files do not say."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,9 @@ class World:
     At toy scale there is no need to name them: they are mini-NLI or mini-QA and the tiny encoder. `first_order`,
     `tasks_per_chunk` and `bf16` are those of all runs' settings (see `recipes.Settings`). `cache` is a directory for
     trunk features (see `features.Features`): numbers are the same without it, and with any `tasks_per_chunk`.
+
+    `tree`, in Newick, is followed in place of the papers' phylogeny, brought to as many levels as there are inner steps
+    (`tree_by`, see `TaskTree.levels`); `tree_from` says where it is from.
     """
 
     scale: str = "toy"
@@ -46,6 +52,9 @@ class World:
     tasks_per_chunk: int | None = None
     bf16: bool = False
     cache: str | None = None
+    tree: str = ""
+    tree_by: str = "depth"
+    tree_from: str = ""
 
     def __post_init__(self) -> None:
         check_scale(self.scale)
@@ -70,7 +79,8 @@ class World:
         """What the folder of a study says about it; data and encoder by the names that they were given."""
         found = {"scale": self.scale, "task": self.task, "corpus": self.corpus.name}
         found |= {"data": self.data or self.corpus.name, "encoder": self.encoder or self._tiny.name}
-        return found | {name: value for name, usual in OVERRIDES.items() if (value := getattr(self, name)) != usual}
+        given = {name: value for name, usual in OVERRIDES.items() if (value := getattr(self, name)) != usual}
+        return found | given | ({"tree_by": self.tree_by, "tree_from": self.tree_from} if self.tree else {})
 
     @property
     def located(self) -> World:
@@ -82,9 +92,13 @@ class World:
 
     def settings(self, cell: Cell) -> Settings:
         """The settings of a cell's runs here."""
-        usual = OVERRIDES | dict.fromkeys(FREE)
+        usual = {"first_order": False, "bf16": False} | dict.fromkeys(FREE)
         given = {name: value for name in usual if (value := getattr(self, name)) != usual[name]}
-        return replace(settings_for(cell, self.scale, self.task), **given)
+        settings = replace(settings_for(cell, self.scale, self.task), **given)
+        if self.tree and METHODS[cell.method].own_tree:
+            levels = TaskTree.from_newick(self.tree).levels(settings.inner_steps, self.tree_by)
+            settings = replace(settings, tree=levels.newick())
+        return settings
 
     def rows(self) -> Dataset:
         """The rows of the corpus, which are read again when a file of it has changed."""
@@ -92,8 +106,32 @@ class World:
 
     def tested(self) -> list[str]:
         """The languages that have test rows, in their order."""
+        return list(self._with_rows("test"))
+
+    def trained(self) -> tuple[str, ...]:
+        """The languages that have dev rows, which episodes are drawn from, in their order."""
+        return self._with_rows("dev")
+
+    def auxiliaries(self, methods: Sequence[str], own: Phylogeny | None = None) -> tuple[str, ...]:
+        """The languages that auxiliaries are taken from where none are named: those that corpus and methods share.
+
+        They have dev rows, and a place in the tree, if one of the methods follows one: the study's `own`, or the
+        papers' phylogeny. In a corpus of XNLI's languages they always have a place in it, as in the papers.
+        """
+        there = self.trained()
+        if own is not None:
+            return own.has(there)
+        if set(there) <= set(XNLI) or any(METHODS[name].tree for name in methods if name in METHODS):
+            return tuple(code for code in there if code in PHYLOGENY.leaves)
+        return there
+
+    def following(self, own: Phylogeny, languages: Iterable[str], by: str) -> World:
+        """The same with its own tree of these languages; raises InputError if one has no place in it."""
+        return replace(self, tree=own.of(ordered(languages)).newick(), tree_by=by, tree_from=own.source)
+
+    def _with_rows(self, split: str) -> tuple[str, ...]:
         known = columns(self.located.rows())
-        return list(ordered(known["language"][known["split"] == "test"]))
+        return ordered(known["language"][known["split"] == split])
 
     def features(self, adapt: str, max_length: int) -> Features:
         """The rows as batches, kept from run to run unless a file has changed: trunk features are costly."""
