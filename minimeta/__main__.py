@@ -86,10 +86,11 @@ def _seeds(options: argparse.Namespace) -> int:
 def _study(options: argparse.Namespace, runs: Sequence[Run], targets: Sequence[str], folder: Path) -> None:
     """Check everything, do the runs, print the tables."""
     from .studies import comparisons, report, study
+    from .studies.own import words
 
     world = _world(options, options.task, options.data, options.encoder)
     _warn_of_rates(world, runs, targets)
-    what = f"{options.scale} scale, {world.shared['data']}"
+    what = f"{options.scale} scale, {world.shared['data']}" + (f", {words(world.set)}" if world.own else "")
     print(f"{what}, targets {', '.join(targets)}, seeds 0 to {options.seeds - 1}")
 
     def show(complete: bool) -> None:
@@ -135,10 +136,11 @@ def _do(
 
 def _world(options: argparse.Namespace, task: str, data: str | None, encoder: str | None) -> World:
     """What all runs of a task share."""
+    from .studies.own import given
     from .studies.world import World
 
     how = (options.first_order, options.tasks_per_chunk, options.bf16, options.cache)
-    return World(options.scale, data, encoder, task, *how)
+    return World(options.scale, data, encoder, task, *how, own=given(options.set, options.settings))
 
 
 def _warn_of_rates(world: World, runs: Sequence[Run], targets: Sequence[str]) -> None:

@@ -21,7 +21,7 @@ from ..files import expanded, write_json
 from ..text import identity
 from ..text.languages import ordered
 from ..threads import processors
-from . import jobs, recipes
+from . import jobs, own, recipes
 from .checkpoints import FREE
 from .comparisons import record_of, rows_of_study, shared
 from .jobs import AtWork
@@ -196,9 +196,9 @@ def _lay_out(
         for key, value in (OVERRIDES | named).items():
             place = key in ("corpus", "data", "encoder")
             if found[key] != value and not (place and (before or _same_place(found[key], value))):
-                raise InputError(
-                    f"{folder} holds a study with the {key} {found[key]}, not {value}; use another folder."
-                )
+                then, now = (own.words(said) or "none" if key == "set" else said for said in (found[key], value))
+                what = "own settings" if key == "set" else key
+                raise InputError(f"{folder} holds a study with the {what} {then}, not {now}; use another folder.")
         if before and (odd := identity.changes(before, made_of)):
             raise InputError(
                 f"{folder} holds a study of other content: {' and '.join(odd)} ({named['encoder']}, {named['data']}) "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -18,15 +18,15 @@ from ..text.corpora import TASKS, Corpus, archives, corpus_of
 from ..text.episodes import columns
 from ..text.features import Features
 from ..text.languages import ordered
-from .checkpoints import FREE
 from .methods import Cell
+from .own import SWITCHES, Own, nested, of_method, own
 from .recipes import Settings, check_scale, settings_for
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-OVERRIDES = {"first_order": False, "bf16": False}
-"""Settings that a study may have otherwise than the recipes, and what they are where its files do not say."""
+OVERRIDES: dict[str, Any] = {"first_order": False, "bf16": False, "set": {}}
+"""What a study may have otherwise than the recipes, and what it is where its files do not say."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,8 @@ class World:
 
     At toy scale there is no need to name them: they are mini-NLI or mini-QA and the tiny encoder. `first_order`,
     `tasks_per_chunk` and `bf16` are those of all runs' settings (see `recipes.Settings`). `cache` is a directory for
-    trunk features (see `features.Features`): numbers are the same without it, and with any `tasks_per_chunk`.
+    trunk features (see `features.Features`): numbers are the same without it, and with any `tasks_per_chunk`. `own` are
+    settings of one's own in place of the recipes', as `own.own` takes or gives them.
     """
 
     scale: str = "toy"
@@ -46,9 +47,11 @@ class World:
     tasks_per_chunk: int | None = None
     bf16: bool = False
     cache: str | None = None
+    own: Mapping[str, Any] | Own = ()
 
     def __post_init__(self) -> None:
         check_scale(self.scale)
+        self._take_own()
         check_chunk(self.tasks_per_chunk)
         if self.task not in TASKS:
             raise InputError(f"Unknown task {self.task!r}; the tasks are {', '.join(TASKS)}.")
@@ -59,6 +62,22 @@ class World:
                 f"({archives(self.task)}) and --encoder DIR (a BERT or XLM-R fine-tuned on English "
                 f"{TASKS[self.task].title})."
             )
+
+    def _take_own(self) -> None:
+        """Check the settings of one's own, and let those that have a field here be that field's value."""
+        settings = self.own if isinstance(self.own, tuple) else own(self.own)
+        for name, value in of_method(settings, "").items():
+            if name in SWITCHES:
+                said, usual = getattr(self, name), World.__dataclass_fields__[name].default
+                if said not in (usual, value):
+                    raise InputError(f"{name} is {said} by its option and {value} by --set or --settings; give one.")
+                object.__setattr__(self, name, value)
+        object.__setattr__(self, "own", tuple(each for each in settings if each[1] not in SWITCHES))
+
+    @property
+    def set(self) -> dict[str, Any]:
+        """The settings of one's own as a study's folder says them."""
+        return nested(self.own)
 
     @property
     def corpus(self) -> Corpus:
@@ -82,9 +101,8 @@ class World:
 
     def settings(self, cell: Cell) -> Settings:
         """The settings of a cell's runs here."""
-        usual = OVERRIDES | dict.fromkeys(FREE)
-        given = {name: value for name in usual if (value := getattr(self, name)) != usual[name]}
-        return replace(settings_for(cell, self.scale, self.task), **given)
+        given = {name: value for name in SWITCHES if (value := getattr(self, name))}
+        return replace(settings_for(cell, self.scale, self.task), **given, **of_method(self.own, cell.method))
 
     def rows(self) -> Dataset:
         """The rows of the corpus, which are read again when a file of it has changed."""
@@ -97,7 +115,8 @@ class World:
 
     def features(self, adapt: str, max_length: int) -> Features:
         """The rows as batches, kept from run to run unless a file has changed: trunk features are costly."""
-        return _features(self, adapt, max_length, _stamp(self.encoder or self._tiny), self._data_stamp())
+        plain = replace(self, own=(), first_order=False, tasks_per_chunk=None)  # what rows as batches depend on
+        return _features(plain, adapt, max_length, _stamp(self.encoder or self._tiny), self._data_stamp())
 
     @property
     def _tiny(self) -> Path:
