@@ -130,11 +130,13 @@ def _study(
 ) -> None:
     """Check everything, do the runs, print the tables."""
     from .studies import comparisons, report, study
+    from .studies.own import words
 
     if own is not None:
         world = world.following(own, study.in_own_tree(runs), options.tree_by)
     _warn_of_rates(world, runs, targets)
-    what = f"{options.scale} scale, {world.shared['data']}" + (f", tree of {world.tree_from}" if own else "")
+    what = f"{options.scale} scale, {world.shared['data']}" + (f", {words(world.set)}" if world.own else "")
+    what += f", tree of {world.tree_from}" if own is not None else ""
     print(f"{what}, targets {', '.join(targets)}, seeds 0 to {options.seeds - 1}")
 
     def show(complete: bool) -> None:
@@ -180,10 +182,11 @@ def _do(
 
 def _world(options: argparse.Namespace, task: str, data: str | None, encoder: str | None) -> World:
     """What all runs of a task share."""
+    from .studies.own import given
     from .studies.world import World
 
     how = (options.first_order, options.tasks_per_chunk, options.bf16, options.cache)
-    return World(options.scale, data, encoder, task, *how)
+    return World(options.scale, data, encoder, task, *how, own=given(options.set, options.settings))
 
 
 def _warn_of_rates(world: World, runs: Sequence[Run], targets: Sequence[str]) -> None:

@@ -134,6 +134,12 @@ def _shared(parser: argparse.ArgumentParser, tables: bool = False) -> None:
         words += "uriel:KIND (see 'python -m minimeta tree'; default: Figure 2 of TreeMAML)"
         add("--tree", metavar="FILE", help=words)
         _tree(parser)
+    words = "settings of your own for all methods, inner_steps=8 outer_rate=3e-4 for two; their names are the fields "
+    words += "of minimeta.studies.recipes.Settings; where one may be none, write all"
+    add("--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE", help=words)
+    words = "the same from a TOML file: lines at its top are for all methods, those below [x-maml] for that method"
+    words += "; --set wins over the file"
+    add("--settings", type=_path, metavar="FILE", help=words)
     add("--first-order", action="store_true", help="meta-train without the second derivatives")
     words = "compute N tasks at a time: less memory, the same numbers, more time (default: all tasks)"
     add("--tasks-per-chunk", type=int, metavar="N", help=words)

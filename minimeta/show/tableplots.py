@@ -16,7 +16,7 @@ from plotly.subplots import make_subplots
 
 from ..files import whole_file
 from ..studies.papers import settings, table
-from ..studies.report import ASKED, blocks, matrix, number, scale, title
+from ..studies.report import ASKED, blocks, matrix, number, scale, set_otherwise, title
 from ..text.languages import ordered
 from . import style
 from .style import COLOURS
@@ -128,7 +128,8 @@ def page(found: pd.DataFrame) -> str:
         parts += _scores(part) if known.shows != "gains" else []
         parts += _differences(part)
     parts += _settings(name, scale(found))
-    parts += ["<h2>Remarks</h2><ul>", *(f"<li>{escape(note)}</li>" for note in known.remarks), "</ul>"]
+    remarks = [*known.remarks, *set_otherwise(found)]
+    parts += ["<h2>Remarks</h2><ul>", *(f"<li>{escape(note)}</li>" for note in remarks), "</ul>"]
     return _PAGE.format(title=escape(known.title), body="\n".join(parts))
 
 

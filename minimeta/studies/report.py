@@ -132,7 +132,13 @@ def text(found: pd.DataFrame) -> str:
         said += ["", *_matrix_lines(heading, part, known.shows == "gains")]
         for target, lines_of in part[part["over"] != ""].groupby("target", sort=False):
             said += ["", *_difference_lines(heading, target, lines_of)]
-    return "\n".join([*said, "", *settings_text(name, scale(found))])
+    return "\n".join([*said, "", *settings_text(name, scale(found)), *(f"- {note}" for note in set_otherwise(found))])
+
+
+def set_otherwise(found: pd.DataFrame) -> list[str]:
+    """A remark on what the runs have otherwise than the settings that are listed."""
+    told = [each for each in found["overrides"].unique() if each]
+    return [f"The runs of this table were made with {'; '.join(told)}, whatever the settings above say."] * bool(told)
 
 
 def scale(found: pd.DataFrame) -> str:

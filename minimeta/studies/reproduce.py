@@ -17,6 +17,7 @@ from ..text.languages import check
 from ..text.metrics import METRICS, Metric
 from .comparisons import Gain, Results, by_seed, cell_of, counted, gains, load, over_seeds
 from .methods import METHODS, Cell
+from .own import words
 from .papers import Row, Table, table
 from .study import Run, merged
 from .world import OVERRIDES, World
@@ -139,7 +140,8 @@ def _lines(part: Results, rows: Sequence[Row], row: Row, shown: Sequence[str], m
 
 def _world(part: Results) -> dict[str, str]:
     """The columns of `compare` that say where the runs are from; `overrides`: set otherwise than in the recipes."""
-    overrides = " ".join(f"{name}={part.shared[name]}" for name in OVERRIDES if name in part.shared)
+    said = {name: part.shared[name] for name in OVERRIDES if name in part.shared}
+    overrides = words({name: value for name, value in said.items() if name != "set"} | said.get("set", {}))
     names = {name: Path(part.shared[name]).name for name in ("data", "encoder")}
     return {"scale": part.shared["scale"], **names, "overrides": overrides}
 

@@ -23,7 +23,7 @@ from ..files import expanded, write_json
 from ..text import identity
 from ..text.languages import PHYLOGENY, ordered
 from ..threads import processors
-from . import jobs, recipes
+from . import jobs, own, recipes
 from .checkpoints import FREE
 from .comparisons import record_of, rows_of_study, shared
 from .jobs import AtWork
@@ -231,9 +231,10 @@ def _lay_out(
                 continue  # they say where the tree, and the levels that are in the settings of each run, are from
             place = key in ("corpus", "data", "encoder")
             if found.get(key) != value and not (place and (before or _same_place(found[key], value))):
+                then, now = (own.words(said) if key == "set" else said for said in (found.get(key), value))
+                what = "own settings" if key == "set" else key
                 raise InputError(
-                    f"{folder} holds a study with the {key} {_short(found.get(key))}, not {_short(value)}; use another "
-                    "folder."
+                    f"{folder} holds a study with the {what} {_short(then)}, not {_short(now)}; use another folder."
                 )
         if before and (odd := identity.changes(before, made_of)):
             raise InputError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -19,8 +19,8 @@ from ..text.episodes import columns
 from ..text.features import Features
 from ..text.languages import PHYLOGENY, XNLI, ordered
 from ..trees import TaskTree
-from .checkpoints import FREE
 from .methods import METHODS, Cell
+from .own import SWITCHES, Own, nested, of_method, own
 from .recipes import Settings, check_scale, settings_for
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from ..text.phylogeny import Phylogeny
 
-OVERRIDES = {"first_order": False, "bf16": False, "tree": ""}
+OVERRIDES: dict[str, Any] = {"first_order": False, "bf16": False, "tree": "", "set": {}}
 """What a study may have otherwise than the recipes, and what it is where its files do not say."""
 
 
@@ -38,7 +38,8 @@ class World:
 
     At toy scale there is no need to name them: they are mini-NLI or mini-QA and the tiny encoder. `first_order`,
     `tasks_per_chunk` and `bf16` are those of all runs' settings (see `recipes.Settings`). `cache` is a directory for
-    trunk features (see `features.Features`): numbers are the same without it, and with any `tasks_per_chunk`.
+    trunk features (see `features.Features`): numbers are the same without it, and with any `tasks_per_chunk`. `own` are
+    settings of one's own in place of the recipes', as `own.own` takes or gives them.
 
     `tree`, in Newick, is followed in place of the papers' phylogeny, brought to as many levels as there are inner steps
     (`tree_by`, see `TaskTree.levels`); `tree_from` says where it is from.
@@ -52,12 +53,14 @@ class World:
     tasks_per_chunk: int | None = None
     bf16: bool = False
     cache: str | None = None
+    own: Mapping[str, Any] | Own = ()
     tree: str = ""
     tree_by: str = "depth"
     tree_from: str = ""
 
     def __post_init__(self) -> None:
         check_scale(self.scale)
+        self._take_own()
         check_chunk(self.tasks_per_chunk)
         if self.task not in TASKS:
             raise InputError(f"Unknown task {self.task!r}; the tasks are {', '.join(TASKS)}.")
@@ -68,6 +71,22 @@ class World:
                 f"({archives(self.task)}) and --encoder DIR (a BERT or XLM-R fine-tuned on English "
                 f"{TASKS[self.task].title})."
             )
+
+    def _take_own(self) -> None:
+        """Check the settings of one's own, and let those that have a field here be that field's value."""
+        settings = self.own if isinstance(self.own, tuple) else own(self.own)
+        for name, value in of_method(settings, "").items():
+            if name in SWITCHES:
+                said, usual = getattr(self, name), World.__dataclass_fields__[name].default
+                if said not in (usual, value):
+                    raise InputError(f"{name} is {said} by its option and {value} by --set or --settings; give one.")
+                object.__setattr__(self, name, value)
+        object.__setattr__(self, "own", tuple(each for each in settings if each[1] not in SWITCHES))
+
+    @property
+    def set(self) -> dict[str, Any]:
+        """The settings of one's own as a study's folder says them."""
+        return nested(self.own)
 
     @property
     def corpus(self) -> Corpus:
@@ -92,9 +111,8 @@ class World:
 
     def settings(self, cell: Cell) -> Settings:
         """The settings of a cell's runs here."""
-        usual = {"first_order": False, "bf16": False} | dict.fromkeys(FREE)
-        given = {name: value for name in usual if (value := getattr(self, name)) != usual[name]}
-        settings = replace(settings_for(cell, self.scale, self.task), **given)
+        given = {name: value for name in SWITCHES if (value := getattr(self, name))}
+        settings = replace(settings_for(cell, self.scale, self.task), **given, **of_method(self.own, cell.method))
         if self.tree and METHODS[cell.method].own_tree:
             levels = TaskTree.from_newick(self.tree).levels(settings.inner_steps, self.tree_by)
             settings = replace(settings, tree=levels.newick())
@@ -112,22 +130,22 @@ class World:
         """The languages that have dev rows, which episodes are drawn from, in their order."""
         return self._with_rows("dev")
 
-    def auxiliaries(self, methods: Sequence[str], own: Phylogeny | None = None) -> tuple[str, ...]:
+    def auxiliaries(self, methods: Sequence[str], own_tree: Phylogeny | None = None) -> tuple[str, ...]:
         """The languages that auxiliaries are taken from where none are named: those that corpus and methods share.
 
-        They have dev rows, and a place in the tree, if one of the methods follows one: the study's `own`, or the
-        papers' phylogeny. In a corpus of XNLI's languages they always have a place in it, as in the papers.
+        They have dev rows, and a place in the tree, if one of the methods follows one: the study's own, or the papers'
+        phylogeny. In a corpus of XNLI's languages they always have a place in it, as in the papers.
         """
         there = self.trained()
-        if own is not None:
-            return own.has(there)
+        if own_tree is not None:
+            return own_tree.has(there)
         if set(there) <= set(XNLI) or any(METHODS[name].tree for name in methods if name in METHODS):
             return tuple(code for code in there if code in PHYLOGENY.leaves)
         return there
 
-    def following(self, own: Phylogeny, languages: Iterable[str], by: str) -> World:
+    def following(self, own_tree: Phylogeny, languages: Iterable[str], by: str) -> World:
         """The same with its own tree of these languages; raises InputError if one has no place in it."""
-        return replace(self, tree=own.of(ordered(languages)).newick(), tree_by=by, tree_from=own.source)
+        return replace(self, tree=own_tree.of(ordered(languages)).newick(), tree_by=by, tree_from=own_tree.source)
 
     def _with_rows(self, split: str) -> tuple[str, ...]:
         known = columns(self.located.rows())
@@ -135,7 +153,8 @@ class World:
 
     def features(self, adapt: str, max_length: int) -> Features:
         """The rows as batches, kept from run to run unless a file has changed: trunk features are costly."""
-        return _features(self, adapt, max_length, _stamp(self.encoder or self._tiny), self._data_stamp())
+        plain = replace(self, own=(), first_order=False, tasks_per_chunk=None)  # what rows as batches depend on
+        return _features(plain, adapt, max_length, _stamp(self.encoder or self._tiny), self._data_stamp())
 
     @property
     def _tiny(self) -> Path:
