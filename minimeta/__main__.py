@@ -105,12 +105,12 @@ def _places(options: argparse.Namespace, targets: Sequence[str]) -> tuple[World,
 
 def _own_tree(options: argparse.Namespace) -> Phylogeny | None:
     """The tree of languages that a study brings, if any."""
-    from .text import phylogeny
-
     if options.tree is None:
         if options.tree_names:
             raise InputError("--tree-names maps the nodes of a tree to languages; name the tree itself with --tree.")
         return None
+    from .text import phylogeny
+
     return phylogeny.load(options.tree, options.tree_names)
 
 
