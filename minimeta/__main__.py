@@ -16,9 +16,9 @@ from .errors import InputError
 from .options import parse
 
 if TYPE_CHECKING:
+    from .studies.sources import Source
     from .studies.study import Run
     from .studies.world import World
-    from .text.phylogeny import Phylogeny
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -79,7 +79,8 @@ def _transfer(options: argparse.Namespace) -> None:
 
     check_methods(options.methods)
     auxiliaries = [tuple(code.split("+")) for code in options.aux]
-    world, own = _world(options, options.task, options.data, options.encoder), _own_tree(options)
+    world = _world(options, options.task, options.data, options.encoder)
+    own = _own_tree(options, world)
     targets = options.target or world.tested()
     placed = own and own.has({*targets, *chain(*auxiliaries)})
     runs = study.transfer(options.methods, auxiliaries, targets, range(_seeds(options)), placed)
@@ -88,12 +89,13 @@ def _transfer(options: argparse.Namespace) -> None:
     _study(options, study.of_kinds(runs, options.kinds), targets, Path(options.out), world, own)
 
 
-def _places(options: argparse.Namespace, targets: Sequence[str]) -> tuple[World, Phylogeny | None, tuple[str, ...]]:
+def _places(options: argparse.Namespace, targets: Sequence[str]) -> tuple[World, Source | None, tuple[str, ...]]:
     """What all runs share, their own tree, and the languages that auxiliaries are taken from where none are named."""
     from .studies.methods import METHODS, check_methods
 
     check_methods(options.methods)
-    world, own = _world(options, options.task, options.data, options.encoder), _own_tree(options)
+    world = _world(options, options.task, options.data, options.encoder)
+    own = _own_tree(options, world)
     if options.aux:
         return world, own, ()
     known = world.auxiliaries(options.methods, own)
@@ -103,15 +105,15 @@ def _places(options: argparse.Namespace, targets: Sequence[str]) -> tuple[World,
     return world, own, known
 
 
-def _own_tree(options: argparse.Namespace) -> Phylogeny | None:
+def _own_tree(options: argparse.Namespace, world: World) -> Source | None:
     """The tree of languages that a study brings, if any."""
     if options.tree is None:
         if options.tree_names:
             raise InputError("--tree-names maps the nodes of a tree to languages; name the tree itself with --tree.")
         return None
-    from .text import phylogeny
+    from .studies.sources import source
 
-    return phylogeny.load(options.tree, options.tree_names)
+    return source(options.tree, options.tree_names, world)
 
 
 def _seeds(options: argparse.Namespace) -> int:
@@ -126,7 +128,7 @@ def _study(
     targets: Sequence[str],
     folder: Path,
     world: World,
-    own: Phylogeny | None,
+    own: Source | None,
 ) -> None:
     """Check everything, do the runs, print the tables."""
     from .studies import comparisons, report, study
@@ -291,19 +293,19 @@ def _results(options: argparse.Namespace) -> None:
 
 def _tree(options: argparse.Namespace) -> None:
     """Print, and draw, what Fixed TreeMAML pools at each step along a tree of languages."""
-    from .text import phylogeny
+    from .studies import sources
     from .text.languages import XNLI
 
-    found = phylogeny.load(options.tree, options.tree_names)
+    found = sources.source(options.tree, options.tree_names)
     languages = options.languages or found.has(XNLI)
     if not languages:
         raise InputError(f"{options.tree} has none of XNLI's languages; name those that it has with --languages.")
     tree = found.of(languages)
     levels = tree.levels(options.levels, options.tree_by)
-    print(f"{found.source}: {len(languages)} languages\n")
-    print(phylogeny.drawn(tree))
+    print(f"{found.title}: {len(languages)} languages\n")
+    print(sources.drawn(tree))
     print()
-    for line in phylogeny.pooled(levels, options.levels):
+    for line in sources.pooled(levels, options.levels):
         print(line)
     if options.out:
         from .files import whole_file

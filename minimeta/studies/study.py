@@ -224,9 +224,10 @@ def _lay_out(
     rows = {code: recipes.scored_rows(world.rows(), code) for code in targets}
     (folder / "cells").mkdir(parents=True, exist_ok=True)
     if (folder / "study.json").exists():
-        found = OVERRIDES | shared(folder)
+        usual = OVERRIDES | {"tree": ""}
+        found = usual | shared(folder)
         before = found.get("made_of")  # a study that is older than hashes is known by its names alone
-        for key, value in (OVERRIDES | named).items():
+        for key, value in (usual | named).items():
             if key in ("tree_by", "tree_from"):
                 continue  # they say where the tree, and the levels that are in the settings of each run, are from
             place = key in ("corpus", "data", "encoder")

@@ -26,9 +26,9 @@ from .recipes import Settings, check_scale, settings_for
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from ..text.phylogeny import Phylogeny
+    from .sources import Source
 
-OVERRIDES: dict[str, Any] = {"first_order": False, "bf16": False, "tree": "", "set": {}}
+OVERRIDES: dict[str, Any] = {"first_order": False, "bf16": False, "set": {}}
 """What a study may have otherwise than the recipes, and what it is where its files do not say."""
 
 
@@ -41,8 +41,8 @@ class World:
     trunk features (see `features.Features`): numbers are the same without it, and with any `tasks_per_chunk`. `own` are
     settings of one's own in place of the recipes', as `own.own` takes or gives them.
 
-    `tree`, in Newick, is followed in place of the papers' phylogeny, brought to as many levels as there are inner steps
-    (`tree_by`, see `TaskTree.levels`); `tree_from` says where it is from.
+    `tree` is followed in place of the papers' phylogeny, brought to as many levels as there are inner steps (`tree_by`,
+    see `TaskTree.levels`); `tree_from` says where it is from.
     """
 
     scale: str = "toy"
@@ -54,7 +54,7 @@ class World:
     bf16: bool = False
     cache: str | None = None
     own: Mapping[str, Any] | Own = ()
-    tree: str = ""
+    tree: TaskTree | None = None
     tree_by: str = "depth"
     tree_from: str = ""
 
@@ -99,7 +99,9 @@ class World:
         found = {"scale": self.scale, "task": self.task, "corpus": self.corpus.name}
         found |= {"data": self.data or self.corpus.name, "encoder": self.encoder or self._tiny.name}
         given = {name: value for name, usual in OVERRIDES.items() if (value := getattr(self, name)) != usual}
-        return found | given | ({"tree_by": self.tree_by, "tree_from": self.tree_from} if self.tree else {})
+        if self.tree is not None:
+            given |= {"tree": self.tree.newick(), "tree_by": self.tree_by, "tree_from": self.tree_from}
+        return found | given
 
     @property
     def located(self) -> World:
@@ -113,8 +115,15 @@ class World:
         """The settings of a cell's runs here."""
         given = {name: value for name in SWITCHES if (value := getattr(self, name))}
         settings = replace(settings_for(cell, self.scale, self.task), **given, **of_method(self.own, cell.method))
-        if self.tree and METHODS[cell.method].own_tree:
-            levels = TaskTree.from_newick(self.tree).levels(settings.inner_steps, self.tree_by)
+        if self.tree is not None and METHODS[cell.method].own_tree:
+            try:
+                levels = self.tree.levels(settings.inner_steps, self.tree_by)
+            except InputError as error:
+                title = METHODS[cell.method].title
+                raise InputError(
+                    f"{title} takes {settings.inner_steps} inner steps along a tree with as many levels. {error} The "
+                    "steps are set by --set inner_steps=N."
+                ) from None
             settings = replace(settings, tree=levels.newick())
         return settings
 
@@ -130,7 +139,7 @@ class World:
         """The languages that have dev rows, which episodes are drawn from, in their order."""
         return self._with_rows("dev")
 
-    def auxiliaries(self, methods: Sequence[str], own_tree: Phylogeny | None = None) -> tuple[str, ...]:
+    def auxiliaries(self, methods: Sequence[str], own_tree: Source | None = None) -> tuple[str, ...]:
         """The languages that auxiliaries are taken from where none are named: those that corpus and methods share.
 
         They have dev rows, and a place in the tree, if one of the methods follows one: the study's own, or the papers'
@@ -143,9 +152,9 @@ class World:
             return tuple(code for code in there if code in PHYLOGENY.leaves)
         return there
 
-    def following(self, own_tree: Phylogeny, languages: Iterable[str], by: str) -> World:
+    def following(self, own_tree: Source, languages: Iterable[str], by: str) -> World:
         """The same with its own tree of these languages; raises InputError if one has no place in it."""
-        return replace(self, tree=own_tree.of(ordered(languages)).newick(), tree_by=by, tree_from=own_tree.source)
+        return replace(self, tree=own_tree.of(ordered(languages)), tree_by=by, tree_from=own_tree.title)
 
     def _with_rows(self, split: str) -> tuple[str, ...]:
         known = columns(self.located.rows())

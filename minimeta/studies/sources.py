@@ -1,0 +1,99 @@
+"""Where a tree of languages is from: a file, the distances of typologists, or the gradients of the encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from scipy.spatial.distance import pdist, squareform
+
+from ..inner import trainable
+from ..sketch import task_gradients
+from ..text import phylogeny
+from ..text.episodes import encode, sampler
+from ..text.features import Features
+from ..text.languages import language
+from ..trees import TaskTree, average_linkage
+
+if TYPE_CHECKING:
+    from .world import World
+
+URIEL, GRADIENTS = "uriel:", "gradients"
+"""The first word of typologists' distances (`uriel:syntactic`), and the word for gradients, in place of a file."""
+
+ROWS = 30
+"""Labelled dev rows of each language that its gradient is the mean of."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A tree of languages: `of(languages)` is the tree of these, `has(languages)` those that have a place in it.
+
+    `title` says where it is from.
+    """
+
+    title: str
+    of: Callable[[Sequence[str]], TaskTree]
+    has: Callable[[Sequence[str]], tuple[str, ...]]
+
+
+def source(name: str, names: str | None = None, world: World | None = None) -> Source:
+    """The tree of a file (`names`: a table of its nodes' languages), of `uriel:KIND`, or of `gradients` in a `world`.
+
+    Raises InputError for a file that cannot be used, and for a kind of distance that there is not.
+    """
+    if name.startswith(URIEL):
+        kind = name.removeprefix(URIEL)
+        phylogeny.check_kind(kind)
+        title = f"{name} (urielplus {version('urielplus')}, average linkage)"
+        return Source(title, partial(phylogeny.uriel, kind=kind), _known)
+    if name == GRADIENTS and world is not None:
+        title = f"gradients ({ROWS} dev rows of each language, average linkage)"
+        return Source(title, lambda languages: of_gradients(world.features("head", 128), languages), tuple)
+    found = phylogeny.load(name, names)
+    return Source(found.title, found.of, found.has)
+
+
+def _known(languages: Sequence[str]) -> tuple[str, ...]:
+    return tuple(code for code in languages if language(code).glottocode)
+
+
+def of_gradients(features: Features, languages: Sequence[str], rows: int = ROWS, seed: int = 0) -> TaskTree:
+    """Average linkage over the cosine distances of the languages' gradients, at the encoder's parameters.
+
+    A gradient is that of the mean loss on `rows` labelled dev rows, drawn from `seed`: of a target language too, so
+    that this tree is not for zero-shot tests.
+    """
+    learner = features.encoder.learner
+    drawn = sampler(features.corpus, languages, shots=rows, queries=1, seed=seed)(0)
+    theta = {name: p.detach()[None] for name, p in trainable(learner).items()}
+    vectors = task_gradients(learner, theta, [0] * len(languages), encode(drawn, features.__getitem__).support[0])
+    return average_linkage(squareform(pdist(vectors, "cosine")), languages)
+
+
+def pooled(tree: TaskTree, steps: int) -> list[str]:
+    """What is pooled at each of the inner steps along a tree, a line for each; `|` stands between clusters."""
+    lines = []
+    for step in range(1, steps + 1):
+        clusters: dict[int, list[str]] = {}
+        for leaf, cluster in tree.clusters(step).items():
+            clusters.setdefault(cluster, []).append(leaf)
+        lines.append(f"step {step}: " + " | ".join(" ".join(cluster) for cluster in clusters.values()))
+    return lines
+
+
+def drawn(tree: TaskTree) -> str:
+    """The tree as lines of text, a node below and to the right of its parent; nodes without a name are dots."""
+    lines = []
+    stack = [(tree, "", "")]
+    while stack:
+        node, before, below = stack.pop()
+        lines.append(before + (node.name or "·"))
+        last = len(node.children) - 1
+        parts = [("└─ ", "   ") if place == last else ("├─ ", "│  ") for place in range(last + 1)]
+        inside = [(child, below + at, below + on) for child, (at, on) in zip(node.children, parts, strict=True)]
+        stack.extend(reversed(inside))
+    return "\n".join(lines)

@@ -1,0 +1,222 @@
+"""A study's own tree, and who is an auxiliary where none is named."""
+
+import json
+
+import pytest
+import small_world
+import torch
+from small_world import complaint
+
+import minimeta.__main__ as cli
+from minimeta.studies import recipes, study
+from minimeta.studies.methods import METHODS, Cell, cells, left_out, scored_on
+from minimeta.studies.sources import drawn, pooled, source
+from minimeta.studies.study import Run
+from minimeta.studies.world import World
+from minimeta.text.languages import PHYLOGENY, all_but
+from minimeta.trees import TaskTree
+
+OWN = "(((en,de)Germanic,(fr,es)Romance)European,(zh,th)Asian)World;"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return small_world.write_xnli(tmp_path_factory.mktemp("xnli"))
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory):
+    return small_world.write_encoder(tmp_path_factory.mktemp("encoder") / "xlm-r", "xlm-roberta")
+
+
+@pytest.fixture
+def world(data, encoder):
+    return World("toy", str(data), str(encoder))
+
+
+@pytest.fixture
+def own(tmp_path):
+    (tmp_path / "own.nwk").write_text(OWN)
+    return source(str(tmp_path / "own.nwk"))
+
+
+# Auxiliaries
+
+
+def test_auxiliaries_are_those_that_are_known():
+    known = ("yo", "ha", "en", "ig", "zu")
+    maml, x_maml, pair = cells(["maml", "x-maml", "xla-maml-pair"], ["yo"], known=known)
+    assert maml.auxiliaries == ("en", "ha", "ig", "zu")
+    assert x_maml.auxiliaries == ("ha",)  # en, which the encoder knows, is no choice of its own
+    assert pair.auxiliaries == ("ha", "ig")
+    complaint(lambda: cells(["maml"], ["yo"], known=("yo",)), "No language is left to train on")
+
+
+def test_in_a_corpus_of_xnlis_languages_auxiliaries_are_those_of_the_phylogeny(world, own):
+    there = set(small_world.LANGUAGES)
+    assert set(world.trained()) == there and "tr" in there
+    for methods in (["maml"], ["fixed-treemaml"], ["families-treemaml"]):
+        assert set(world.auxiliaries(methods)) == there & set(PHYLOGENY.leaves)
+    assert world.auxiliaries(["maml"], own) == ("en", "fr", "es", "de", "th", "zh")
+
+
+def test_a_corpus_of_other_languages_shares_a_tree_only_with_those_who_follow_it(world, monkeypatch):
+    monkeypatch.setattr(World, "trained", lambda self: ("de", "ja", "ko"))
+    assert world.auxiliaries(["maml", "everyone"]) == ("de", "ja", "ko")
+    assert world.auxiliaries(["maml", "random-tree"]) == ("de",)
+
+
+def test_each_target_is_left_out_of_the_auxiliaries_that_are_named():
+    runs = study.leave_one_out(["maml"], ["de", "sw"], [0], ["de", "fr", "tr"])
+    assert [(run.cell.auxiliaries, run.targets) for run in runs] == [
+        (("fr", "tr"), ("de",)), (("de", "fr", "tr"), ("sw",))
+    ]  # fmt: skip
+    complaint(lambda: study.leave_one_out(["maml"], ["de"], [0], ["de"]), "Without de", "--aux")
+    default = study.leave_one_out(["maml"], ["de"], [0])
+    assert default[0].cell.auxiliaries == all_but("de")
+
+
+def test_a_language_that_is_left_out_in_turn_is_known_by_the_others():
+    codes = ("yo", "ha", "ig", "zu")
+    found = [Cell("maml", tuple(code for code in codes if code != target), True) for target in codes[:2]]
+    assert [left_out(cell, found) for cell in found] == ["yo", "ha"]
+    assert left_out(found[0], found[:1]) == ""  # by itself it is a cell with three auxiliaries
+    assert left_out(found[0], [found[0], Cell("joint", found[1].auxiliaries, True)]) == ""
+    assert left_out(Cell("maml", all_but("de"), True), []) == "de"
+    assert left_out(Cell("maml", all_but("de", "fr"), True), []) == ""
+    assert left_out(Cell("baseline", (), True), found) == ""
+    pairs = [Cell("x-maml", pair, False) for pair in (("fr", "de"), ("de", "es"))]
+    assert [left_out(cell, pairs) for cell in pairs] == ["", ""]
+
+
+def test_what_a_method_cannot_be_scored_on_is_said():
+    runs = study.transfer(["maml", "fixed-treemaml", "xla-maml"], [("fr",)], ["de", "tr"], [0])
+    assert study.left_undone(runs, ["maml", "fixed-treemaml", "xla-maml"], ["de", "tr"]) == {"fixed-treemaml": ("tr",)}
+    runs = study.transfer(["xla-maml", "maml"], [("en",)], ["de"], [0])
+    assert study.left_undone(runs, ["xla-maml", "maml"], ["de"]) == {"xla-maml": ("de",)}
+
+
+# The tree
+
+
+def test_only_the_fixed_tree_and_its_random_control_follow_a_studys_own_tree():
+    assert [name for name, method in METHODS.items() if method.own_tree] == ["fixed-treemaml", "random-tree"]
+    fixed, families, maml = (Cell(name, ("fr",), True) for name in ("fixed-treemaml", "families-treemaml", "maml"))
+    assert scored_on(fixed, ["yo", "de"], ("yo", "fr")) == ("yo",)
+    assert scored_on(families, ["sw", "de"], ("yo", "fr")) == ("de", "sw")[::-1]
+    assert scored_on(maml, ["yo", "de"], ("yo", "fr")) == ("yo", "de")
+
+
+def test_the_own_tree_is_cut_down_and_brought_to_the_inner_steps(world, own):
+    there = world.following(own, ["de", "en", "fr", "zh"], "depth")
+    assert there.tree == TaskTree.from_newick("(((en,de)Germanic,fr)European,zh)World;")
+    fixed = there.settings(Cell("fixed-treemaml", ("en", "fr", "zh"), True))
+    assert TaskTree.from_newick(fixed.tree).clusters(2)["de"] == TaskTree.from_newick(fixed.tree).clusters(2)["fr"]
+    assert there.settings(Cell("random-tree", ("en", "fr", "zh"), True)).tree == fixed.tree
+    for other in ("maml", "families-treemaml", "learned-treemaml", "joint"):
+        assert there.settings(Cell(other, ("en", "fr", "zh"), True)) == world.settings(Cell(other, ("en",), True))
+    assert world.settings(Cell("fixed-treemaml", ("en",), True)).tree == ""
+    group = recipes.grouping_for(Cell("fixed-treemaml", ("en", "fr", "zh"), True), fixed, 0)
+    tasks = ("en/travel", "de/travel", "fr/travel", "zh/travel")
+    by_step = [group(step, tasks, [0] * 4) for step in (1, 2, 3, 4)]
+    assert [len(set(labels)) for labels in by_step] == [1, 2, 3, 4]
+    assert by_step[2][0] == by_step[2][1] != by_step[2][2]
+
+
+def test_a_tree_that_is_not_as_deep_as_there_are_inner_steps(world, own):
+    flat = world.following(own, ["en", "fr", "zh"], "depth")
+    said = complaint(lambda: flat.settings(Cell("fixed-treemaml", ("en", "fr"), True)), "4", "3")
+    assert "inner_steps" in said
+    assert flat.settings(Cell("maml", ("en", "fr"), True)).tree == ""
+
+
+def test_runs_that_no_own_tree_is_for():
+    complaint(lambda: study.in_own_tree([Run(Cell("maml", ("fr",), True), 0, ("de",))]), "fixed-treemaml")
+    runs = [Run(Cell(name, ("fr", "en"), True), 0, ("de",)) for name in ("maml", "random-tree")]
+    assert study.in_own_tree(runs) == ("en", "fr", "de")
+
+
+def test_typologists_and_gradients_are_sources_as_well(world):
+    assert source("uriel:syntactic").has(["de", "qaa", "yo"]) == ("de", "yo")
+    complaint(lambda: source("uriel:political"), "'political'", "syntactic")
+    complaint(lambda: source("gradients"), "gradients")  # a file, without a world
+    tree = source("gradients", world=world)
+    assert "gradients" in tree.title and tree.has(["de", "tr"]) == ("de", "tr")
+    found = tree.of(["de", "fr", "zh", "th"])
+    assert set(found.leaves) == {"de", "fr", "zh", "th"} and found == tree.of(["de", "fr", "zh", "th"])
+
+
+def test_a_tree_in_lines():
+    tree = TaskTree.from_newick("((a,b)ab,c,(d,(e,f)));")
+    assert pooled(tree, 3) == ["step 1: a b c d e f", "step 2: a b | c | d e f", "step 3: a | b | c | d | e f"]
+    assert drawn(tree).splitlines() == [
+        "·", "├─ ab", "│  ├─ a", "│  └─ b", "├─ c", "└─ ·", "   ├─ d", "   └─ ·", "      ├─ e", "      └─ f"
+    ]  # fmt: skip
+
+
+# The command line
+
+
+@pytest.fixture
+def call(data, encoder, tmp_path, capfd, monkeypatch):
+    small = {kind: recipes.replace(numbers, outer_steps=2) for kind, numbers in recipes.SCALES["toy"].items()}
+    monkeypatch.setitem(recipes.SCALES, "toy", small)
+    monkeypatch.setattr(torch, "set_num_threads", lambda count: None)
+    (tmp_path / "own.nwk").write_text(OWN)
+
+    def run(*arguments):
+        named = ["--data", data, "--encoder", encoder, "--seeds", 1] if arguments[0] in ("run", "study") else []
+        return cli.main([*map(str, arguments), *map(str, named)]), *capfd.readouterr()
+
+    return run
+
+
+def test_a_study_along_its_own_tree(call, tmp_path):
+    methods = ("fixed-treemaml", "random-tree", "maml")
+    asked = ("study", "leave-one-out", *methods, "--target", "de", "--out", tmp_path / "s")
+    status, said, wrong = call(*asked, "--tree", tmp_path / "own.nwk")
+    assert status == 0, wrong
+    assert "own.nwk" in said and "Not trained on, without a place in the tree: el, bg, ru, tr, vi, hi, ur" in said
+    told = json.loads((tmp_path / "s" / "study.json").read_text("utf-8"))
+    assert TaskTree.from_newick(told["tree"]) == TaskTree.from_newick(OWN)
+    assert told["tree_by"] == "depth" and told["tree_from"].startswith("own.nwk")
+    records = [json.loads(path.read_text("utf-8")) for path in (tmp_path / "s" / "cells").iterdir()]
+    trees = {record["method"]: record["settings"]["tree"] for record in records}
+    assert trees["maml"] == "" and trees["fixed-treemaml"] == trees["random-tree"] != ""
+    assert {tuple(record["auxiliaries"]) for record in records} == {("en", "fr", "es", "th", "zh")}
+
+    status, _, wrong = call(*asked)  # another tree, or none, is another study
+    assert status == 2 and "tree" in wrong and "another folder" in wrong
+    (tmp_path / "own.nwk").write_text(OWN.replace("(zh,th)Asian", "(zh,(th,en2))"))
+    status, _, wrong = call(*asked, "--tree", tmp_path / "own.nwk")
+    assert status == 0, wrong  # the same tree of these languages
+
+
+@pytest.mark.parametrize(
+    ("given", "parts"),
+    [
+        (["--tree", "there-is-none.nwk"], ["there-is-none.nwk"]),
+        (["--tree-names", "names.csv"], ["--tree"]),
+        (["--tree", "own.nwk", "--aux", "fr", "tr"], ["tr", "own.nwk"]),
+        (["--tree", "own.nwk", "--set", "inner_steps=9"], ["9", "inner_steps"]),
+    ],
+)
+def test_a_tree_that_cannot_be_followed(call, tmp_path, monkeypatch, given, parts):
+    monkeypatch.chdir(tmp_path)
+    status, _, wrong = call("run", "fixed-treemaml", "--target", "de", "--out", tmp_path / "out", *given)
+    assert status == 2 and len(wrong.splitlines()) == 1, wrong
+    assert all(part in wrong for part in parts), wrong
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_a_tree_would_pool(call, tmp_path):
+    file = tmp_path / "own.nwk"
+    status, said, wrong = call("tree", file, "--languages", "de", "en", "fr", "zh", "--out", tmp_path / "tree.html")
+    assert status == 0, wrong
+    assert "step 2: en de fr | zh\nstep 3: en de | fr | zh\n" in said and "├─ European" in said
+    assert "plotly" in (tmp_path / "tree.html").read_text("utf-8").lower()
+    assert "6 languages" in call("tree", file)[1]
+    status, _, wrong = call("tree", file, "--languages", "de", "yo")
+    assert status == 2 and "yo" in wrong and len(wrong.splitlines()) == 1
+    status, _, wrong = call("tree", file, "--levels", "7")
+    assert status == 2 and "7" in wrong
