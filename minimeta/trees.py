@@ -112,9 +112,9 @@ class TaskTree:
     @property
     def depth(self) -> int:
         """The number of edges from the root to the deepest leaf."""
-        return max(depth for _, depth, _ in self._walk())
+        return max(depth for _, depth, _ in self.walk())
 
-    def _walk(self) -> Iterator[tuple[TaskTree, int, int]]:
+    def walk(self) -> Iterator[tuple[TaskTree, int, int]]:
         """Every node in the order of `nodes`, with its depth and the position of its parent (-1 for the root)."""
         stack, place = [(self, 0, -1)], itertools.count()
         while stack:
@@ -127,7 +127,7 @@ class TaskTree:
         """For each leaf the nodes from the root down to it, as their positions in `nodes`."""
         found: dict[str, tuple[int, ...]] = {}
         path: list[int] = []
-        for place, (node, depth, _) in enumerate(self._walk()):
+        for place, (node, depth, _) in enumerate(self.walk()):
             path[depth:] = [place]
             if not node.children:
                 found[node.name] = tuple(path)
@@ -142,7 +142,7 @@ class TaskTree:
             raise InputError(f"Inner steps are counted from 1; there is no step {step}.")
         found: dict[str, int] = {}
         path: list[int] = []
-        for place, (node, depth, _) in enumerate(self._walk()):
+        for place, (node, depth, _) in enumerate(self.walk()):
             path[depth:] = [place]
             if not node.children:
                 found[node.name] = path[min(step - 1, depth)]
@@ -230,7 +230,7 @@ class TaskTree:
         below: dict[tuple[int, int], dict[tuple[int, int], None]] = {}
         path: list[int] = []
         reached: list[float] = []
-        for place, (node, depth, _) in enumerate(self._walk()):
+        for place, (node, depth, _) in enumerate(self.walk()):
             path[depth:], reached[depth:] = [place], [ends[place]]
             if node.children:
                 continue
@@ -253,7 +253,7 @@ class TaskTree:
     def _ends(self, by: str) -> list[float]:
         """How far each node is from the root, in the order of `nodes`: in edges, or in what the lengths count."""
         if by == "depth":
-            return [depth for _, depth, _ in self._walk()]
+            return [depth for _, depth, _ in self.walk()]
         if by != "length":
             raise InputError(f"Levels are made by 'depth' or by 'length', not by {by!r}.")
         edges = [node.length for node in itertools.islice(self.nodes, 1, None)]
@@ -264,7 +264,7 @@ class TaskTree:
                 "length; make its levels by depth."
             )
         ends = [0.0]
-        for (_, _, above), edge in zip(itertools.islice(self._walk(), 1, None), edges, strict=True):
+        for (_, _, above), edge in zip(itertools.islice(self.walk(), 1, None), edges, strict=True):
             ends.append(ends[above] + edge)
         return ends
 
