@@ -1,15 +1,24 @@
 """Task trees: leaves are tasks, and a step of the inner loop pools the gradients below one node.
 
 A `TaskTree` is a plain nested value. It reads and writes Newick, says which cluster each leaf belongs to at
-inner step k, and can be compared with labels (dendrogram purity) or with another tree (Robinson-Foulds).
+inner step k, can be cut down to some of its nodes and brought to K levels, and can be compared with labels
+(dendrogram purity) or with another tree (Robinson-Foulds). Nothing here recurses: a very deep tree is no harder than
+a flat one.
 """
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy.cluster.hierarchy import linkage
+from scipy.spatial.distance import squareform
 
 from . import newick
 from .errors import InputError, some
@@ -40,9 +49,21 @@ class TaskTree:
                 )
         if not self.children and not self.name:
             raise InputError("A leaf of the tree has no name; every leaf is a task and needs one.")
+        self._checked()
+
+    def _checked(self) -> TaskTree:
+        """This tree, if no two leaves share a name."""
         twice = [leaf for leaf, n in Counter(self.leaves).items() if n > 1]
         if twice:
             raise InputError(f"The tree names {some(twice)} more than once; give every leaf its own name.")
+        return self
+
+    @classmethod
+    def node(cls, name: str, children: Iterable[TaskTree] = (), length: float | None = None) -> TaskTree:
+        """A node of a tree that is still being built: nothing is checked, for that would cost a walk at every node."""
+        made = object.__new__(cls)
+        made.__dict__.update(name=name, children=tuple(children), length=length, omega=False)
+        return made
 
     @classmethod
     def nest(cls, name: str, children: Mapping | Iterable[str]) -> TaskTree:
@@ -59,7 +80,7 @@ class TaskTree:
 
         A quote in a quoted name is doubled: 'it''s'. Raises InputError for anything else, NEXUS and several trees too.
         """
-        return newick.read(text, cls)
+        return newick.read(text, cls.node)._checked()
 
     def newick(self) -> str:
         """This tree in Newick; `from_newick` reads it back unchanged."""
@@ -91,19 +112,25 @@ class TaskTree:
     @property
     def depth(self) -> int:
         """The number of edges from the root to the deepest leaf."""
-        return max(len(path) for path in self.paths().values()) - 1
+        return max(depth for _, depth, _ in self.walk())
+
+    def walk(self) -> Iterator[tuple[TaskTree, int, int]]:
+        """Every node in the order of `nodes`, with its depth and the position of its parent (-1 for the root)."""
+        stack, place = [(self, 0, -1)], itertools.count()
+        while stack:
+            node, depth, above = stack.pop()
+            yield node, depth, above
+            here = next(place)
+            stack.extend((child, depth + 1, here) for child in reversed(node.children))
 
     def paths(self) -> dict[str, tuple[int, ...]]:
         """For each leaf the nodes from the root down to it, as their positions in `nodes`."""
         found: dict[str, tuple[int, ...]] = {}
-        stack: list[tuple[TaskTree, tuple[int, ...]]] = [(self, ())]
-        count = 0
-        while stack:
-            node, above = stack.pop()
-            path, count = (*above, count), count + 1
+        path: list[int] = []
+        for place, (node, depth, _) in enumerate(self.walk()):
+            path[depth:] = [place]
             if not node.children:
-                found[node.name] = path
-            stack.extend((child, path) for child in reversed(node.children))
+                found[node.name] = tuple(path)
         return found
 
     def clusters(self, step: int) -> dict[str, int]:
@@ -113,15 +140,133 @@ class TaskTree:
         """
         if step < 1:
             raise InputError(f"Inner steps are counted from 1; there is no step {step}.")
-        return {leaf: path[min(step, len(path)) - 1] for leaf, path in self.paths().items()}
+        found: dict[str, int] = {}
+        path: list[int] = []
+        for place, (node, depth, _) in enumerate(self.walk()):
+            path[depth:] = [place]
+            if not node.children:
+                found[node.name] = path[min(step - 1, depth)]
+        return found
 
     def rename(self, names: Mapping[str, str]) -> TaskTree:
         """The same tree with leaves renamed; leaves that `names` does not mention keep their name."""
         made: dict[int, TaskTree] = {}
         for node in _upwards(self):
             name = node.name if node.children else names.get(node.name, node.name)
-            made[id(node)] = TaskTree(name, tuple(made.pop(id(c)) for c in node.children), node.length, node.omega)
-        return made[id(self)]
+            made[id(node)] = TaskTree.node(name, [made.pop(id(child)) for child in node.children], node.length)
+            made[id(node)].__dict__["omega"] = node.omega
+        return made[id(self)]._checked()
+
+    def keep(self, names: Mapping[str, str] | Iterable[str]) -> TaskTree:
+        """The tree cut down to some of its nodes, each a leaf: `names` maps their names to those of the leaves.
+
+        What is below a kept node goes, unless another kept node is there: then it stays an inner node and gets itself
+        as one more leaf, the last of its children and, if these have lengths, 0 long. A node that is left with one
+        child is passed over, and the lengths of the two edges added up; where one of them is unknown (None), the sum
+        is. The root of what is left has no length. Children keep their order, inner nodes their names.
+        Raises InputError if nothing is kept, if a name is not in the tree or is that of two nodes, or if two leaves
+        would share a name.
+        """
+        names = {names: names} if isinstance(names, str) else names
+        names = dict(names) if isinstance(names, Mapping) else {name: name for name in names}
+        places: dict[str, list[int]] = {name: [] for name in names}
+        for place, node in enumerate(self.nodes):
+            if node.name in places:
+                places[node.name].append(place)
+        if lacking := [name for name, found in places.items() if not found]:
+            raise InputError(f"The tree has no node {some(lacking)}; name nodes that it has.")
+        if twice := [name for name, found in places.items() if len(found) > 1]:
+            raise InputError(f"The tree names {some(twice)} twice; a node to keep needs a name of its own.")
+        return self.keep_at({places[name][0]: leaf for name, leaf in names.items()})
+
+    def keep_at(self, leaves: Mapping[int, str]) -> TaskTree:
+        """`keep` for nodes by their positions in `nodes`, where names do not tell them apart."""
+        if not leaves:
+            raise InputError("Nothing is left of the tree; name at least one node to keep.")
+        made: dict[int, TaskTree] = {}
+        nodes = list(self.nodes)
+        for place in range(len(nodes) - 1, -1, -1):
+            node = nodes[place]
+            children = [made.pop(id(child)) for child in node.children if id(child) in made]
+            if place in leaves:
+                known = any(child.length is not None for child in children)
+                children.append(TaskTree.node(leaves[place], length=0.0 if known else None))
+            if len(children) == 1:
+                (only,) = children
+                length = node.length  # of a leaf that was made of this very node; any other child brings its edge
+                if place not in leaves:
+                    length = None if None in (length, only.length) else length + only.length
+                made[id(node)] = TaskTree.node(only.name, only.children, length)
+            elif children:
+                made[id(node)] = TaskTree.node(node.name, children, node.length)
+        root = made[id(self)]
+        return TaskTree.node(root.name, root.children)._checked()
+
+    def levels(self, count: int, by: Literal["depth", "length"] = "depth") -> TaskTree:
+        """The tree brought to `count` levels, K: step k of K pools what `clusters(k)` of the result has together.
+
+        Step 1 pools all leaves, step K none (with K = 1 all are together). Step k cuts the tree `by` depth at
+        (k - 1) D / (K - 1) edges from the root, D being the deepest leaf's, rounded to whole edges, halves up; `by`
+        length, for dated trees, at (k - 1) H / (K - 1), H being the farthest leaf's distance. Together are the leaves
+        below one node or edge that the cut meets; a leaf that ends before it is alone. A cluster that does not split
+        has one child, so that all stay in step. By length, edges reach from cut to cut, or to the leaf's own end; by
+        depth they have no length. Raises InputError for K < 1; by depth for K > D + 1; by length where lengths are
+        missing, negative or all 0.
+        """
+        if count < 1:
+            raise InputError(f"A tree has at least one level, not {count}; give the number of inner steps.")
+        ends, gaps = self._ends(by), max(count - 1, 1)
+        far = max(ends)
+        cuts = [far * k / gaps for k in range(gaps)]
+        if by == "depth":
+            cuts = [math.floor(cut + 0.5) for cut in cuts]
+            if count > far + 1:
+                raise InputError(
+                    f"The tree is {far:.0f} edges deep, so that {count} levels are more than the {far + 1:.0f} it has; "
+                    "take fewer, or a finer tree."
+                )
+        # For each leaf its clusters from cut to cut, as (level, position in `nodes`): these are the nodes to make.
+        slack = 1e-9 * far  # the same time, as sums of different lengths, differs in the last digits
+        below: dict[tuple[int, int], dict[tuple[int, int], None]] = {}
+        path: list[int] = []
+        reached: list[float] = []
+        for place, (node, depth, _) in enumerate(self.walk()):
+            path[depth:], reached[depth:] = [place], [ends[place]]
+            if node.children:
+                continue
+            chain = [path[min(bisect.bisect_left(reached, cut - slack), depth)] for cut in cuts]
+            if place in chain:
+                del chain[chain.index(place) :]
+            for upper, lower in itertools.pairwise(enumerate([*chain, place])):
+                below.setdefault(upper, {})[lower] = None
+            below[len(chain), place] = {}
+        made: dict[tuple[int, int], TaskTree] = {}
+        nodes = list(self.nodes)
+        for level, place in sorted(below, reverse=True):
+            children = [made.pop(key) for key in below[level, place]]
+            length = None
+            if by == "length" and level:
+                length = max((cuts[level] if children else ends[place]) - cuts[level - 1], 0.0)
+            made[level, place] = TaskTree.node(nodes[place].name, children, length)
+        return made[0, 0]
+
+    def _ends(self, by: str) -> list[float]:
+        """How far each node is from the root, in the order of `nodes`: in edges, or in what the lengths count."""
+        if by == "depth":
+            return [depth for _, depth, _ in self.walk()]
+        if by != "length":
+            raise InputError(f"Levels are made by 'depth' or by 'length', not by {by!r}.")
+        edges = [node.length for node in itertools.islice(self.nodes, 1, None)]
+        wrong = "are missing" if None in edges else "are negative" if min(edges, default=0) < 0 else ""
+        if wrong or not any(edges):
+            raise InputError(
+                f"{'Some' if wrong else 'All'} lengths of the tree {wrong or 'are 0'}, so that it cannot be cut by "
+                "length; make its levels by depth."
+            )
+        ends = [0.0]
+        for (_, _, above), edge in zip(itertools.islice(self.walk(), 1, None), edges, strict=True):
+            ends.append(ends[above] + edge)
+        return ends
 
     def purity(self, labels: Mapping[str, str]) -> float:
         """Dendrogram purity in [0, 1] (Heller and Ghahramani 2005): 1 if each label is a subtree of its own.
@@ -167,6 +312,34 @@ class TaskTree:
             below[id(node)] = frozenset().union(*parts) if parts else frozenset([node.name])
             found.add(below[id(node)])
         return {c for c in found if 1 < len(c) < len(below[id(self)])}
+
+
+def average_linkage(distances: np.ndarray, names: Sequence[str]) -> TaskTree:
+    """The tree of average linkage (UPGMA) over n things: always the two nearest clusters are joined.
+
+    `distances` is (n, n), symmetric; its diagonal is not looked at. Two clusters meet at the height that is the mean
+    distance of their leaves (a leaf's is 0), and edges are as long as heights differ. Raises InputError if distances
+    are not those of n names, missing (nan), infinite, negative or not symmetric.
+    """
+    matrix, n = np.array(distances, float), len(names)
+    if n < 1 or matrix.shape != (n, n):
+        raise InputError(f"Distances between {n} names are a table of {n} × {n}, not of the shape {matrix.shape}.")
+    np.fill_diagonal(matrix, 0)
+    if not np.isfinite(matrix).all() or (matrix < 0).any():
+        odd = [names[i] for i in np.flatnonzero((~np.isfinite(matrix) | (matrix < 0)).any(axis=1))]
+        raise InputError(
+            f"Distances of {some(odd)} are negative, infinite or missing; leave out what has no distance to the others."
+        )
+    if not np.allclose(matrix, matrix.T):
+        raise InputError("The distances are not the same in both directions; give a symmetric table.")
+    nodes, heights = [TaskTree(name) for name in names], [0.0] * n
+    for *pair, height, _ in linkage(squareform(matrix, checks=False), "average") if n > 1 else ():
+        joined = [nodes[int(i)] for i in pair]
+        edges = [max(0.0, float(height) - heights[int(i)]) for i in pair]  # rounding can make it -1e-17
+        children = [TaskTree.node(c.name, c.children, edge) for c, edge in zip(joined, edges, strict=True)]
+        nodes.append(TaskTree.node("", children))
+        heights.append(float(height))
+    return nodes[-1]._checked()
 
 
 def _upwards(tree: TaskTree) -> list[TaskTree]:

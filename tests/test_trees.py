@@ -1,15 +1,18 @@
 """Task trees: Newick, clusters at each step, and two comparisons against slow and plain definitions."""
 
 import itertools
+import math
 import re
+from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minimeta.errors import InputError
-from minimeta.trees import TaskTree
+from minimeta.trees import TaskTree, average_linkage
 
 repeatable = settings(deadline=None, derandomize=True, max_examples=60)
 
@@ -444,3 +447,244 @@ def test_a_very_wide_tree_is_read_and_written():
     text = f"({','.join(f'a{i}:{i}' for i in range(20_000))});"
     tree = TaskTree.from_newick(text)
     assert len(tree.leaves) == 20_000 and tree.newick().replace(".0", "") == text
+
+
+def test_building_a_tree_is_linear_in_its_nodes():
+    levels = 20_000  # half a minute if every node walked through all below it
+    text = "(" * levels + "a" + "".join(f",b{level})" for level in range(levels)) + ";"
+    tree = TaskTree.from_newick(text)
+    kept = tree.keep(["a", "b7", f"b{levels - 1}"])
+    assert kept.newick() == f"((a,b7),b{levels - 1});"
+    assert tree.levels(4).depth == 3 and tree.depth == levels
+
+
+@st.composite
+def grown(draw):
+    """A random tree in which every node has a name of its own and, below the root, a whole number as its length."""
+    nodes = [(f"leaf{i}", ()) for i in range(draw(st.integers(1, 9)))]
+    for place in range(draw(st.integers(0, 8))):
+        first = draw(st.integers(0, len(nodes) - 1))
+        last = draw(st.integers(first + 1, len(nodes)))
+        nodes[first:last] = [(f"node{place}", tuple(nodes[first:last]))]
+
+    def made(node, length):
+        name, below = node
+        return TaskTree(name, tuple(made(child, draw(st.integers(0, 5)) * 1.0) for child in below), length)
+
+    return made(nodes[0] if len(nodes) == 1 else ("root", tuple(nodes)), None)
+
+
+def ways(node, above=()):
+    """For each node's name the nodes from the root down to it."""
+    found = {node.name: (*above, node)}
+    for child in node.children:
+        found |= ways(child, (*above, node))
+    return found
+
+
+def meeting(one, other):
+    """The last node that two ways from the root share."""
+    return [a for a, b in zip(one, other, strict=False) if a is b][-1]
+
+
+def far(way):
+    return sum(node.length for node in way[1:])
+
+
+@given(grown(), st.data())
+@repeatable
+def test_keep_leaves_the_relations_of_what_is_kept(tree, data):
+    before = ways(tree)
+    chosen = data.draw(st.lists(st.sampled_from(sorted(before)), min_size=1, unique=True))
+    cut = tree.keep({name: f"new {name}" for name in chosen})
+    after = {node.name: way for way in ways(cut).values() for node in way if not node.children}
+    assert set(after) == {f"new {name}" for name in chosen} == set(cut.leaves)
+    assert cut.length is None and all(len(node.children) != 1 for node in cut.nodes)
+    for a, b in itertools.combinations(chosen, 2):
+        here, there = (before[a], before[b]), (after[f"new {a}"], after[f"new {b}"])
+        old, new = meeting(*here), meeting(*there)
+        assert new.name == old.name  # inner nodes are those where two kept nodes meet, under their own names
+        apart = far(here[0]) + far(here[1]) - 2 * far(before[old.name])
+        assert far(there[0]) + far(there[1]) - 2 * far(ways(cut)[new.name]) == apart
+    order = list(before)  # from left to right; a node that is also kept itself comes after what is below it
+    plain_ones = [name for name in chosen if not any(node.name in chosen for node in below(before[name][-1]))]
+    places = [order.index(leaf[4:]) for leaf in cut.leaves if leaf[4:] in plain_ones]
+    assert places == sorted(places)
+
+
+def below(node):
+    return list(node.nodes)[1:]
+
+
+@pytest.mark.parametrize(
+    ("text", "names", "expected"),
+    [
+        ("(((a:1,b:2)x:3,c:4)y:5,d:6)r:7;", ["a", "d"], "(a:9.0,d:6.0)r;"),
+        ("(((a:1,b:2)x:3,c:4)y:5,d:6)r:7;", ["a", "c"], "(a:4.0,c:4.0)y;"),
+        ("(((a:1,b:2)x:3,c:4)y:5,d:6)r:7;", {"x": "new"}, "new;"),
+        ("(((a:1,b:2)x:3,c:4)y:5,d:6)r:7;", {"x": "ex", "d": "a"}, "(ex:8.0,a:6.0)r;"),
+        # An inner node that is kept with another below it gets itself as one more leaf.
+        ("(((a:1,b:2)x:3,c:4)y:5,d:6)r:7;", ["x", "b", "d"], "((b:2.0,x:0.0)x:8.0,d:6.0)r;"),
+        ("((a,b)x,c)r;", ["r", "x", "a"], "((a,x)x,r)r;"),
+        # A length that is unknown makes the sum unknown, and only that.
+        ("((a:1,b)x,(c,e:1)y:2,d:1)r;", ["a", "c", "d"], "(a,c,d:1.0)r;"),
+        ("(((a)b)c:1,d)r;", ["a", "d"], "(a,d)r;"),
+        ("(((a:1)b:2)c:3,d:1)r;", {"b": "B", "d": "D"}, "(B:5.0,D:1.0)r;"),
+        ("(a,b,c);", "b", "b;"),
+        ("((a,a1)n,(b,b1)n);", ["b", "a"], "(a,b);"),
+    ],
+)
+def test_keep_by_hand(text, names, expected):
+    assert TaskTree.from_newick(text).keep(names).newick() == expected
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["a", "zz", "q"], "has no node zz, q"),
+        (["n"], "names n twice"),
+        ([], "Nothing is left"),
+        ({"a": "x", "b": "x"}, "names x more than once"),
+    ],
+)
+def test_what_cannot_be_kept_is_one_sentence(names, words):
+    with pytest.raises(InputError, match=words) as raised:
+        TaskTree.from_newick("((a,a1)n,(b,b1)n);").keep(names)
+    assert is_one_sentence(raised)
+
+
+@given(grown(), st.integers(2, 9), st.sampled_from(["depth", "length"]))
+@repeatable
+def test_levels_pool_what_meets_beyond_the_cut(tree, count, by):
+    way = {leaf: ways(tree)[leaf] for leaf in tree.leaves}
+
+    def reach(path):
+        return len(path) - 1 if by == "depth" else int(far(path))
+
+    end = max(map(reach, way.values()))
+    if (count > end + 1) if by == "depth" else not any(node.length for node in tree.nodes):
+        with pytest.raises(InputError) as raised:
+            tree.levels(count, by)
+        assert is_one_sentence(raised)
+        return
+    levels = tree.levels(count, by)
+    assert levels.leaves == tree.leaves and levels.depth <= count - 1
+    for step in range(1, count + 1):
+        cut = Fraction((step - 1) * end, count - 1)
+        cut = math.floor(cut + Fraction(1, 2)) if by == "depth" else cut
+        clusters = levels.clusters(step)
+        for a, b in itertools.combinations(tree.leaves, 2):
+            met = ways(tree)[meeting(way[a], way[b]).name]
+            together = reach(met) >= cut and step < count
+            assert (clusters[a] == clusters[b]) == together, (a, b, step)
+    if by == "length":
+        assert {leaf: pytest.approx(far(way[leaf])) for leaf in way} == {
+            leaf: far(ways_of_leaves(levels)[leaf]) for leaf in way
+        }
+
+
+def ways_of_leaves(node, above=()):
+    if not node.children:
+        return {node.name: (*above, node)}
+    return {leaf: way for child in node.children for leaf, way in ways_of_leaves(child, (*above, node)).items()}
+
+
+DATED = "((a:1,b:1)x:2,(c:1.5,e:0.5)y:1,d:0.5)r;"
+
+
+@pytest.mark.parametrize(
+    ("count", "by", "expected"),
+    [
+        (1, "depth", "(a,b,c,e,d)r;"),
+        (2, "depth", "(a,b,c,e,d)r;"),
+        (3, "depth", "((a,b)x,(c,e)y,d)r;"),
+        (1, "length", "(a:3.0,b:3.0,c:2.5,e:1.5,d:0.5)r;"),
+        (3, "length", "((a:1.5,b:1.5)x:1.5,c:2.5,e:1.5,d:0.5)r;"),
+        (4, "length", "(((a:1.0,b:1.0)x:1.0)x:1.0,(c:1.5,e:0.5)y:1.0,d:0.5)r;"),
+    ],
+)
+def test_levels_by_hand(count, by, expected):
+    assert TaskTree.from_newick(DATED).levels(count, by).newick() == expected
+
+
+def test_levels_round_halves_up():
+    tree = TaskTree.from_newick("(((((a,b),c),d),e),f);")  # 5 edges deep: 3 levels are at 0, 2.5 and 5
+    assert clusters_of(tree.levels(3), 2) == [["a", "b", "c"], ["d"], ["e"], ["f"]]
+    assert clusters_of(tree.levels(4), 2) == [["a", "b", "c", "d"], ["e"], ["f"]]  # at 1.67, so at 2
+    assert clusters_of(tree.levels(4), 3) == [["a", "b", "c"], ["d"], ["e"], ["f"]]  # at 3.33, so at 3
+
+
+def clusters_of(tree, step):
+    found = {}
+    for leaf, cluster in tree.clusters(step).items():
+        found.setdefault(cluster, []).append(leaf)
+    return list(found.values())
+
+
+def test_times_that_differ_in_their_last_digit_are_the_same():
+    tree = TaskTree.from_newick("((a:0.2,b:0.2)x:0.1,(c:0.1,d:0.1)y:0.2);")  # 0.1 + 0.2 is more than 0.3
+    assert clusters_of(tree.levels(4, "length"), 2) == [["a", "b"], ["c", "d"]]
+    assert clusters_of(tree.levels(4, "length"), 3) == [["a"], ["b"], ["c", "d"]]
+
+
+@pytest.mark.parametrize(
+    ("text", "count", "by", "words"),
+    [
+        ("(a,b);", 0, "depth", "at least one level, not 0"),
+        ("((a,b),c);", 4, "depth", "2 edges deep, so that 4 levels are more than the 3"),
+        ("((a:1,b:1),c:1);", 2, "length", "Some lengths of the tree are missing"),
+        ("((a:1,b:-1):1,c:1);", 2, "length", "Some lengths of the tree are negative"),
+        ("((a:0,b:0):0,c:0);", 2, "length", "All lengths of the tree are 0"),
+        ("a;", 2, "length", "All lengths of the tree are 0"),
+        ("(a,b);", 2, "time", "by 'depth' or by 'length', not by 'time'"),
+    ],
+)
+def test_levels_that_cannot_be_made_are_one_sentence(text, count, by, words):
+    with pytest.raises(InputError, match=words) as raised:
+        TaskTree.from_newick(text).levels(count, by)
+    assert is_one_sentence(raised)
+
+
+def test_average_linkage_by_hand():
+    distances = [[9, 2, 6, 8], [2, 9, 4, 8], [6, 4, 9, 8], [8, 8, 8, 9]]  # the diagonal is not looked at
+    assert average_linkage(distances, list("abcd")).newick() == "(d:8.0,(c:5.0,(a:2.0,b:2.0):3.0):3.0);"
+    assert average_linkage([[0]], ["a"]).newick() == "a;"
+
+
+@given(st.integers(2, 9), st.integers(0, 10_000))
+@repeatable
+def test_average_linkage_joins_the_two_nearest_clusters(n, seed):
+    rng = np.random.default_rng(seed)
+    distances = rng.random((n, n))
+    distances += distances.T
+    names = [str(i) for i in range(n)]
+    clusters, clades = [frozenset([name]) for name in names], set()
+
+    def apart(pair):
+        return np.mean([distances[int(a), int(b)] for a in pair[0] for b in pair[1]])
+
+    heights = []
+    while len(clusters) > 1:
+        nearest = min(itertools.combinations(clusters, 2), key=apart)
+        heights.append(apart(nearest))
+        clusters = [c for c in clusters if c not in nearest] + [nearest[0] | nearest[1]]
+        clades.add(clusters[-1])
+    tree = average_linkage(distances, names)
+    assert tree.clades() == {clade for clade in clades if len(clade) < n}
+    assert [far(way) for way in ways_of_leaves(tree).values()] == pytest.approx([heights[-1]] * n)
+
+
+@pytest.mark.parametrize(
+    ("distances", "words"),
+    [
+        ([[0, 1, 2], [1, 0, 3]], "a table of 3 × 3"),
+        ([[0, 1, -1], [1, 0, 3], [-1, 3, 0]], "Distances of a, c are negative"),
+        ([[0, 1, np.nan], [1, 0, 3], [np.nan, 3, 0]], "Distances of a, c are .*missing"),
+        ([[0, 1, 2], [1, 0, np.inf], [2, np.inf, 0]], "Distances of b, c are .*infinite"),
+        ([[0, 1, 2], [1, 0, 3], [2, 4, 0]], "not the same in both directions"),
+    ],
+)
+def test_distances_that_make_no_tree_are_one_sentence(distances, words):
+    with pytest.raises(InputError, match=words) as raised:
+        average_linkage(distances, ["a", "b", "c"])
+    assert is_one_sentence(raised)
