@@ -113,7 +113,7 @@ def _own_tree(options: argparse.Namespace, world: World) -> Source | None:
         return None
     from .studies.sources import source
 
-    return source(options.tree, options.tree_names, world)
+    return source(options.tree, options.tree_names, lambda: world.features("head", 128))
 
 
 def _seeds(options: argparse.Namespace) -> int:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
-from typing import TYPE_CHECKING
 
 from scipy.spatial.distance import pdist, squareform
 
@@ -17,9 +16,6 @@ from ..text.episodes import encode, sampler
 from ..text.features import Features
 from ..text.languages import language
 from ..trees import TaskTree, average_linkage
-
-if TYPE_CHECKING:
-    from .world import World
 
 URIEL, GRADIENTS = "uriel:", "gradients"
 """The first word of typologists' distances (`uriel:syntactic`), and the word for gradients, in place of a file."""
@@ -40,8 +36,8 @@ class Source:
     has: Callable[[Sequence[str]], tuple[str, ...]]
 
 
-def source(name: str, names: str | None = None, world: World | None = None) -> Source:
-    """The tree of a file (`names`: a table of its nodes' languages), of `uriel:KIND`, or of `gradients` in a `world`.
+def source(name: str, names: str | None = None, features: Callable[[], Features] | None = None) -> Source:
+    """The tree of a file (`names`: a table of its nodes' languages), of `uriel:KIND`, or of `gradients` on `features`.
 
     Raises InputError for a file that cannot be used, and for a kind of distance that there is not.
     """
@@ -50,11 +46,12 @@ def source(name: str, names: str | None = None, world: World | None = None) -> S
         phylogeny.check_kind(kind)
         title = f"{name} (urielplus {version('urielplus')}, average linkage)"
         return Source(title, partial(phylogeny.uriel, kind=kind), _known)
-    if name == GRADIENTS and world is not None:
+    if name == GRADIENTS and features is not None:
         title = f"gradients ({ROWS} dev rows of each language, average linkage)"
-        return Source(title, lambda languages: of_gradients(world.features("head", 128), languages), tuple)
+        return Source(title, lambda languages: of_gradients(features(), languages), tuple)
     found = phylogeny.load(name, names)
-    return Source(found.title, found.of, found.has)
+    made_by = ", ".join(f"{what} {which}" for what, which in found.made_by.items() if what != "tree")
+    return Source(f"{found.source} ({made_by})", found.of, found.has)
 
 
 def _known(languages: Sequence[str]) -> tuple[str, ...]:

@@ -15,7 +15,6 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import product
 from pathlib import Path
-from textwrap import shorten
 from typing import Any
 
 from ..errors import InputError, first_line, some
@@ -255,7 +254,8 @@ def _lay_out(
 
 def _short(value: Any) -> str:
     """A value in an error, cut where it is long, as a tree is; "none" for nothing."""
-    return shorten(str(value), 60, placeholder=" …") if value not in (None, "") else "none"
+    text = str(value)
+    return "none" if value in (None, "") else text if len(text) < 60 else f"{text[:60]} …"
 
 
 def _same_place(one: str, other: str) -> bool:

@@ -26,9 +26,10 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import newick, nexus
+from .. import newick
 from ..errors import InputError, some
 from ..trees import TaskTree, average_linkage
+from . import nexus
 from .languages import check, language
 
 KINDS = ("genetic", "geographic", "syntactic", "phonological", "featural", "inventory")
@@ -171,6 +172,12 @@ def load(path: str | Path, names: str | Path | None = None, which: str | None = 
     return Phylogeny(path.name, tree, made_by | {"names": Path(names).name, "names_sha256": sha256}, pairs)
 
 
+def check_kind(kind: str) -> None:
+    """Raise InputError for a kind of distances that URIEL+ has not."""
+    if kind not in KINDS:
+        raise InputError(f"URIEL+ has no distances of the kind {kind!r}; choose from {', '.join(KINDS)}.")
+
+
 def uriel(languages: Sequence[str], kind: str) -> TaskTree:
     """The average linkage tree of languages over URIEL+ distances of one of the KINDS.
 
@@ -179,8 +186,7 @@ def uriel(languages: Sequence[str], kind: str) -> TaskTree:
     unknown kind and for languages that URIEL+ does not know or that share no feature with another.
     """
     check(languages)
-    if kind not in KINDS:
-        raise InputError(f"URIEL+ has no distances of the kind {kind!r}; choose from {', '.join(KINDS)}.")
+    check_kind(kind)
     codes = {code: language(code).iso639_3 for code in languages}
     database = _uriel()
     if unknown := [code for code, three in codes.items() if three not in database.langs[0]]:

@@ -48,7 +48,7 @@ def main() -> None:
         "dated": (source(str(dated), str(taxa)), "length"),
         "URIEL+ syntax": (source("uriel:syntactic"), "length"),
         "URIEL+ geography": (source("uriel:geographic"), "length"),
-        "gradients": (source("gradients", world=world), "length"),
+        "gradients": (source("gradients", features=lambda: world.features("head", 128)), "length"),
     }
     worlds = {"Figure 2": world}
     worlds |= {name: world.following(found, LANGUAGES, by) for name, (found, by) in trees.items()}
