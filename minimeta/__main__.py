@@ -114,8 +114,13 @@ def _do(
     """Do the runs of each study and show what there is: also of one that was stopped, as far as it got."""
     from tqdm.auto import tqdm
 
-    from .studies import jobs, study
+    from .studies import devices, jobs, study
 
+    print(
+        "each Dask worker computes on its own machine"
+        if options.scheduler
+        else devices.words(options.device, options.workers)
+    )
     failures = []
     try:
         with jobs.engine(options.scheduler):
@@ -140,7 +145,7 @@ def _world(options: argparse.Namespace, task: str, data: str | None, encoder: st
     from .studies.world import World
 
     how = (options.first_order, options.tasks_per_chunk, options.bf16, options.cache)
-    return World(options.scale, data, encoder, task, *how, own=given(options.set, options.settings))
+    return World(options.scale, data, encoder, task, *how, given(options.set, options.settings), options.device)
 
 
 def _warn_of_rates(world: World, runs: Sequence[Run], targets: Sequence[str]) -> None:

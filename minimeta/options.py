@@ -127,6 +127,8 @@ def _shared(parser: argparse.ArgumentParser, tables: bool = False) -> None:
     words = "compute N tasks at a time: less memory, the same numbers, more time (default: all tasks)"
     add("--tasks-per-chunk", type=int, metavar="N", help=words)
     add("--bf16", action="store_true", help="multiply matrices in bfloat16; sums stay in float32")
+    words = "where to compute: cpu, mps, cuda or cuda:1 (default: a GPU, one for each worker, if there is one)"
+    add("--device", metavar="NAME", help=words)
     add("--cache", type=_path, metavar="DIR", help="keep frozen layers' output there; its size is printed first")
     add("--seeds", type=int, default=3, metavar="N", help="seeds 0 to N - 1 (default: 3)")
     add("--workers", type=int, default=1, metavar="N", help="runs at a time (default: 1)")

@@ -21,12 +21,12 @@ from ..files import expanded, write_json
 from ..text import identity
 from ..text.languages import ordered
 from ..threads import processors
-from . import jobs, own, recipes
+from . import devices, jobs, own, recipes
 from .checkpoints import FREE
 from .comparisons import record_of, rows_of_study, shared
 from .jobs import AtWork
 from .methods import KINDS, METHODS, Cell, Method, cells, check_kinds, scored_on
-from .world import OVERRIDES, World, device
+from .world import OVERRIDES, World
 
 
 @dataclass(frozen=True)
@@ -133,14 +133,15 @@ def run(
         raise InputError(f"The number of workers is {workers}; it must be 1 or more.")
     if not runs:
         raise InputError("The study has no run; name at least one method, target and seed.")
-    made_of = _check(runs, world)
+    ours = replace(world, device=None) if jobs.elsewhere() else world  # of this process, which only looks at the data
+    made_of = _check(runs, ours)
     folder.mkdir(parents=True, exist_ok=True)
     with jobs.alone(folder):
         named, made_of = _lay_out(runs, folder, world, named, made_of)
         rows = rows_of_study(folder)
         left = [missing for each in runs if (missing := _missing(each, folder, world, rows))]
         if world.cache:
-            _keep_features(left, world)
+            _keep_features(left, ours)
         if threads is None:
             threads = 1 if world.scale == "toy" or workers > 1 else min(4, processors())
         there = (folder.absolute(), world, named["encoder"], made_of, threads)
@@ -284,7 +285,7 @@ def _one(
         if odd := identity.changes(made_of, identity.made_of(features, each.languages)):
             raise InputError(f"{' and '.join(odd)} changed while the study was going on; put back what was there.")
         record = recipes.run(each.cell, each.targets, features, settings, each.seed, each.kinds, folder=unfinished)
-        record |= {"encoder": encoder, "device": device(), "threads": threads}
+        record |= {"encoder": encoder, "device": devices.here(world.device), "threads": threads}
         write_json(folder / "cells" / f"{each.name}.json", record)
     except InputError as error:
         return each.name, str(error)

@@ -8,8 +8,6 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from ..errors import InputError
 from ..files import data_directory, expanded
 from ..inner import check_chunk
@@ -18,6 +16,7 @@ from ..text.corpora import TASKS, Corpus, archives, corpus_of
 from ..text.episodes import columns
 from ..text.features import Features
 from ..text.languages import ordered
+from . import devices
 from .methods import Cell
 from .own import SWITCHES, Own, nested, of_method, own
 from .recipes import Settings, check_scale, settings_for
@@ -36,7 +35,8 @@ class World:
     At toy scale there is no need to name them: they are mini-NLI or mini-QA and the tiny encoder. `first_order`,
     `tasks_per_chunk` and `bf16` are those of all runs' settings (see `recipes.Settings`). `cache` is a directory for
     trunk features (see `features.Features`): numbers are the same without it, and with any `tasks_per_chunk`. `own` are
-    settings of one's own in place of the recipes', as `own.own` takes or gives them.
+    settings of one's own in place of the recipes', as `own.own` takes or gives them. `device` is where encoders compute
+    (see `devices.here`).
     """
 
     scale: str = "toy"
@@ -48,9 +48,11 @@ class World:
     bf16: bool = False
     cache: str | None = None
     own: Mapping[str, Any] | Own = ()
+    device: str | None = None
 
     def __post_init__(self) -> None:
         check_scale(self.scale)
+        devices.check(self.device)
         self._take_own()
         check_chunk(self.tasks_per_chunk)
         if self.task not in TASKS:
@@ -126,11 +128,6 @@ class World:
         return _stamp(self.data or data_directory() / "mini", self.corpus.archive)
 
 
-def device() -> str:
-    """Where encoders compute: on a GPU if there is one."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
 @lru_cache(maxsize=1)
 def _rows(corpus: Corpus, data: str | None, stamp: object) -> Dataset:
     phrases.table.cache_clear()  # the mini world's tables, which are read once
@@ -141,7 +138,7 @@ def _rows(corpus: Corpus, data: str | None, stamp: object) -> Dataset:
 def _features(world: World, adapt: str, max_length: int, *stamps: object) -> Features:
     classes = world.corpus.classes
     load = partial(encoders.nli, classes=classes) if classes else encoders.qa
-    encoder = load(world.encoder or world._tiny, adapt, max_length, bf16=world.bf16).to(device())
+    encoder = load(world.encoder or world._tiny, adapt, max_length, bf16=world.bf16).to(devices.here(world.device))
     return encoder.features(world.rows(), world.cache)
 
 
