@@ -103,13 +103,16 @@ def _study(options: argparse.Namespace, runs: Sequence[Run], targets: Sequence[s
         if any(folder.glob("unfinished/*")):
             print(f"No run was finished; what was begun goes on from its checkpoints in {folder}")
 
-    _do(options, {"runs": (runs, folder, world)}, show)
+    # "study --save" keeps the models beside the records, "run --save DIR" in a place of its own.
+    save = options.save if isinstance(options.save, str) else folder / "models" if options.save else None
+    _do(options, {"runs": (runs, folder, world)}, show, save)
 
 
 def _do(
     options: argparse.Namespace,
     studies: Mapping[str, tuple[Sequence[Run], Path, World]],
     show: Callable[[bool], None],
+    save: str | Path | None = None,
 ) -> None:
     """Do the runs of each study and show what there is: also of one that was stopped, as far as it got."""
     from tqdm.auto import tqdm
@@ -126,7 +129,8 @@ def _do(
         with jobs.engine(options.scheduler):
             for words, what in studies.items():
                 try:
-                    study.run(*what, options.workers, options.threads, partial(tqdm, desc=words, disable=None))
+                    progress = partial(tqdm, desc=words, disable=None)
+                    study.run(*what, options.workers, options.threads, progress, save)
                 except study.RunsFailed as error:  # the runs of the others are done all the same
                     failures.append(error)
         if failures:

@@ -30,6 +30,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     run = _command(names, "run", "train methods, score them on target languages, print a table")
     run.add_argument("--out", type=_path, default="runs", help="where a folder for this run is made (default: runs)")
     run.add_argument("--resume", type=_path, metavar="FOLDER", help="go on with a run that was stopped, in its folder")
+    words = "keep each trained model there, as a Hugging Face directory of the run's name"
+    run.add_argument("--save", type=_path, metavar="DIR", help=words)
     _methods(run, "languages to score")
     run.add_argument("--aux", default=[], help="auxiliary languages", **_LANGUAGES)
     _shared(run)
@@ -99,6 +101,8 @@ def _methods(parser: argparse.ArgumentParser, words: str, required: bool = True)
 def _kept(parser: argparse.ArgumentParser) -> None:
     words = "where the results are kept, run by run"
     parser.add_argument("--out", type=_path, required=True, metavar="FOLDER", help=words)
+    words = "keep each trained model as a Hugging Face directory in models/ there"
+    parser.add_argument("--save", action="store_true", help=words)
     parser.add_argument("--kinds", nargs="+", metavar="KIND", help="tests: zero-shot, few-shot, fine-tuned")
 
 

@@ -24,7 +24,7 @@ from .recipes import Settings, check_scale, settings_for
 if TYPE_CHECKING:
     from datasets import Dataset
 
-OVERRIDES: dict[str, Any] = {"first_order": False, "bf16": False, "set": {}}
+OVERRIDES: dict[str, Any] = {"first_order": False, "bf16": False, "set": {}, "split": "test"}
 """What a study may have otherwise than the recipes, and what it is where its files do not say."""
 
 
@@ -36,7 +36,7 @@ class World:
     `tasks_per_chunk` and `bf16` are those of all runs' settings (see `recipes.Settings`). `cache` is a directory for
     trunk features (see `features.Features`): numbers are the same without it, and with any `tasks_per_chunk`. `own` are
     settings of one's own in place of the recipes', as `own.own` takes or gives them. `device` is where encoders compute
-    (see `devices.here`).
+    (see `devices.here`), `split` the rows that are scored: "held-out" ones are for choosing rates.
     """
 
     scale: str = "toy"
@@ -49,10 +49,13 @@ class World:
     cache: str | None = None
     own: Mapping[str, Any] | Own = ()
     device: str | None = None
+    split: str = "test"
 
     def __post_init__(self) -> None:
         check_scale(self.scale)
         devices.check(self.device)
+        if self.split not in ("test", "held-out"):
+            raise InputError(f"Unknown split {self.split!r}; score test or held-out rows.")
         self._take_own()
         check_chunk(self.tasks_per_chunk)
         if self.task not in TASKS:
@@ -117,7 +120,9 @@ class World:
 
     def features(self, adapt: str, max_length: int) -> Features:
         """The rows as batches, kept from run to run unless a file has changed: trunk features are costly."""
-        plain = replace(self, own=(), first_order=False, tasks_per_chunk=None)  # what rows as batches depend on
+        plain = replace(
+            self, own=(), first_order=False, tasks_per_chunk=None, split="test"
+        )  # what rows as batches depend on
         return _features(plain, adapt, max_length, _stamp(self.encoder or self._tiny), self._data_stamp())
 
     @property
