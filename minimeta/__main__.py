@@ -162,6 +162,42 @@ def _warn_of_rates(world: World, runs: Sequence[Run], targets: Sequence[str]) ->
         print(f"minimeta: the rates of small scale were chosen on {', '.join(seen)}; choose others to be fair to it.")
 
 
+def _choose_rates(options: argparse.Namespace) -> None:
+    """Do what is missing of a search for rates, show and write what it found."""
+    from .studies import rates, study
+    from .text.metrics import METRICS
+
+    targets, folder = options.target or [], Path(options.out)
+    seeds = range(_seeds(options))
+    asked = rates.search(options.methods, options.on, options.inner, options.outer, seeds, targets, options.aux)
+    world = _world(options, options.task, options.data, options.encoder)
+    parts = {
+        f"{pair.name} runs": (runs, folder / pair.name, rates.world_with(world, pair))
+        for pair, runs in asked.studies.items()
+        if runs
+    }
+    count, metric = sum(len(runs) for runs, *_ in parts.values()), METRICS[options.task][0].title
+    where = f"{options.scale} scale, {world.shared['data']}"
+    print(f"{where}, {count} runs with {len(parts)} pairs of rates, scored on held-out rows of {', '.join(options.on)}")
+
+    def show(complete: bool) -> None:
+        for _, path, _ in parts.values():
+            study.remove_empty(path)
+        found = rates.compare(folder, asked)
+        if not found["seeds"].any():
+            return
+        print(f"{metric} in %, mean ± sd over seeds 0 to {options.seeds - 1}\n\n{rates.text(found)}\n")
+        about = (
+            f"Chosen by {metric} on held-out rows of {', '.join(options.on)}: {where}, seeds 0 to {options.seeds - 1}."
+        )
+        for path in rates.write(found, folder, about):
+            print(f"Written to {path}")
+        if not complete:
+            print("Unfinished: the same command goes on.")
+
+    _do(options, parts, show)
+
+
 def _reproduce(options: argparse.Namespace) -> None:
     """Do what is missing of a table's runs and show the table."""
     from .studies import papers, reproduce, study
@@ -277,6 +313,7 @@ COMMANDS = {
     "run": _run,
     "leave-one-out": _leave_one_out,
     "transfer": _transfer,
+    "choose-rates": _choose_rates,
     "reproduce": _reproduce,
     "results": _results,
     "pretrain-tiny": _pretrain_tiny,

@@ -49,6 +49,18 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     moved.add_argument("--aux", required=True, help=words, **_LANGUAGES)
     _shared(moved)
 
+    rates = _command(names, "choose-rates", "search inner and outer rates on held-out dev rows of other languages")
+    _methods(rates, "languages that the rates are for: no row of theirs is looked at", required=False)
+    words = "languages to choose on, which are neither auxiliary nor target"
+    rates.add_argument("--on", required=True, help=words, **_LANGUAGES)
+    rates.add_argument("--aux", default=[], help="auxiliary languages", **_LANGUAGES)
+    for which in ("inner", "outer"):
+        words = f"{which} rates to try"
+        rates.add_argument(f"--{which}", type=float, nargs="+", required=True, metavar="RATE", help=words)
+    words = "where all is kept, run by run, with rates.csv and rates.toml, which --settings takes"
+    rates.add_argument("--out", type=_path, required=True, metavar="FOLDER", help=words)
+    _shared(rates)
+
     again = _command(names, "reproduce", "a table of the papers again, theirs beside ours")
     again.add_argument("table", metavar="TABLE", help="treemaml-table1, xla-table3 to xla-table7, or xla-figure2")
     words = "languages to score (default: all of the paper's that have test rows)"
