@@ -151,25 +151,34 @@ def _study(
         if any(folder.glob("unfinished/*")):
             print(f"No run was finished; what was begun goes on from its checkpoints in {folder}")
 
-    _do(options, {"runs": (runs, folder, world)}, show)
+    # "study --save" keeps the models beside the records, "run --save DIR" in a place of its own.
+    save = options.save if isinstance(options.save, str) else folder / "models" if options.save else None
+    _do(options, {"runs": (runs, folder, world)}, show, save)
 
 
 def _do(
     options: argparse.Namespace,
     studies: Mapping[str, tuple[Sequence[Run], Path, World]],
     show: Callable[[bool], None],
+    save: str | Path | None = None,
 ) -> None:
     """Do the runs of each study and show what there is: also of one that was stopped, as far as it got."""
     from tqdm.auto import tqdm
 
-    from .studies import jobs, study
+    from .studies import devices, jobs, study
 
+    print(
+        "each Dask worker computes on its own machine"
+        if options.scheduler
+        else devices.words(options.device, options.workers)
+    )
     failures = []
     try:
         with jobs.engine(options.scheduler):
             for words, what in studies.items():
                 try:
-                    study.run(*what, options.workers, options.threads, partial(tqdm, desc=words, disable=None))
+                    progress = partial(tqdm, desc=words, disable=None)
+                    study.run(*what, options.workers, options.threads, progress, save)
                 except study.RunsFailed as error:  # the runs of the others are done all the same
                     failures.append(error)
         if failures:
@@ -188,7 +197,7 @@ def _world(options: argparse.Namespace, task: str, data: str | None, encoder: st
     from .studies.world import World
 
     how = (options.first_order, options.tasks_per_chunk, options.bf16, options.cache)
-    return World(options.scale, data, encoder, task, *how, own=given(options.set, options.settings))
+    return World(options.scale, data, encoder, task, *how, given(options.set, options.settings), options.device)
 
 
 def _warn_of_rates(world: World, runs: Sequence[Run], targets: Sequence[str]) -> None:
@@ -199,6 +208,42 @@ def _warn_of_rates(world: World, runs: Sequence[Run], targets: Sequence[str]) ->
     seen = [code for code in targets if code in chosen_on]
     if world.scale == "small" and world.task == "nli" and seen:
         print(f"minimeta: the rates of small scale were chosen on {', '.join(seen)}; choose others to be fair to it.")
+
+
+def _choose_rates(options: argparse.Namespace) -> None:
+    """Do what is missing of a search for rates, show and write what it found."""
+    from .studies import rates, study
+    from .text.metrics import METRICS
+
+    targets, folder = options.target or [], Path(options.out)
+    seeds = range(_seeds(options))
+    asked = rates.search(options.methods, options.on, options.inner, options.outer, seeds, targets, options.aux)
+    world = _world(options, options.task, options.data, options.encoder)
+    parts = {
+        f"{pair.name} runs": (runs, folder / pair.name, rates.world_with(world, pair))
+        for pair, runs in asked.studies.items()
+        if runs
+    }
+    count, metric = sum(len(runs) for runs, *_ in parts.values()), METRICS[options.task][0].title
+    where = f"{options.scale} scale, {world.shared['data']}"
+    print(f"{where}, {count} runs with {len(parts)} pairs of rates, scored on held-out rows of {', '.join(options.on)}")
+
+    def show(complete: bool) -> None:
+        for _, path, _ in parts.values():
+            study.remove_empty(path)
+        found = rates.compare(folder, asked)
+        if not found["seeds"].any():
+            return
+        print(f"{metric} in %, mean ± sd over seeds 0 to {options.seeds - 1}\n\n{rates.text(found)}\n")
+        about = (
+            f"Chosen by {metric} on held-out rows of {', '.join(options.on)}: {where}, seeds 0 to {options.seeds - 1}."
+        )
+        for path in rates.write(found, folder, about):
+            print(f"Written to {path}")
+        if not complete:
+            print("Unfinished: the same command goes on.")
+
+    _do(options, parts, show)
 
 
 def _reproduce(options: argparse.Namespace) -> None:
@@ -341,6 +386,7 @@ COMMANDS = {
     "run": _run,
     "leave-one-out": _leave_one_out,
     "transfer": _transfer,
+    "choose-rates": _choose_rates,
     "reproduce": _reproduce,
     "tree": _tree,
     "results": _results,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -68,6 +69,23 @@ def whole_file(path: Path) -> Iterator[Path]:
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_directory(path: Path) -> Iterator[Path]:
+    """A directory to fill in place of `path`, which becomes it if all goes well, and is removed if not.
+
+    Nobody ever sees half of `path`; one that was there goes. A process that is killed may leave another directory,
+    whose name begins with a dot.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".unfinished.", dir=path.parent) as beside:
+        unfinished, before = Path(beside, "new"), Path(beside, "old")
+        unfinished.mkdir()
+        yield unfinished
+        if path.exists():
+            path.rename(before)
+        unfinished.rename(path)
 
 
 def write_json(path: Path, record: dict[str, Any]) -> None:

@@ -30,6 +30,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     run = _command(names, "run", "train methods, score them on target languages, print a table")
     run.add_argument("--out", type=_path, default="runs", help="where a folder for this run is made (default: runs)")
     run.add_argument("--resume", type=_path, metavar="FOLDER", help="go on with a run that was stopped, in its folder")
+    words = "keep each trained model there, as a Hugging Face directory of the run's name"
+    run.add_argument("--save", type=_path, metavar="DIR", help=words)
     _methods(run, "languages to score")
     words = "auxiliary languages (default: all others that corpus and tree share)"
     run.add_argument("--aux", default=[], help=words, **_LANGUAGES)
@@ -49,6 +51,18 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     words = "auxiliary languages, one run for each; a pair is written bg+de"
     moved.add_argument("--aux", required=True, help=words, **_LANGUAGES)
     _shared(moved)
+
+    rates = _command(names, "choose-rates", "search inner and outer rates on held-out dev rows of other languages")
+    _methods(rates, "languages that the rates are for: no row of theirs is looked at", required=False)
+    words = "languages to choose on, which are neither auxiliary nor target"
+    rates.add_argument("--on", required=True, help=words, **_LANGUAGES)
+    rates.add_argument("--aux", default=[], help="auxiliary languages", **_LANGUAGES)
+    for which in ("inner", "outer"):
+        words = f"{which} rates to try"
+        rates.add_argument(f"--{which}", type=float, nargs="+", required=True, metavar="RATE", help=words)
+    words = "where all is kept, run by run, with rates.csv and rates.toml, which --settings takes"
+    rates.add_argument("--out", type=_path, required=True, metavar="FOLDER", help=words)
+    _shared(rates)
 
     again = _command(names, "reproduce", "a table of the papers again, theirs beside ours")
     again.add_argument("table", metavar="TABLE", help="treemaml-table1, xla-table3 to xla-table7, or xla-figure2")
@@ -111,6 +125,8 @@ def _methods(parser: argparse.ArgumentParser, words: str, required: bool = True)
 def _kept(parser: argparse.ArgumentParser) -> None:
     words = "where the results are kept, run by run"
     parser.add_argument("--out", type=_path, required=True, metavar="FOLDER", help=words)
+    words = "keep each trained model as a Hugging Face directory in models/ there"
+    parser.add_argument("--save", action="store_true", help=words)
     parser.add_argument("--kinds", nargs="+", metavar="KIND", help="tests: zero-shot, few-shot, fine-tuned")
 
 
@@ -144,6 +160,8 @@ def _shared(parser: argparse.ArgumentParser, tables: bool = False) -> None:
     words = "compute N tasks at a time: less memory, the same numbers, more time (default: all tasks)"
     add("--tasks-per-chunk", type=int, metavar="N", help=words)
     add("--bf16", action="store_true", help="multiply matrices in bfloat16; sums stay in float32")
+    words = "where to compute: cpu, mps, cuda or cuda:1 (default: a GPU, one for each worker, if there is one)"
+    add("--device", metavar="NAME", help=words)
     add("--cache", type=_path, metavar="DIR", help="keep frozen layers' output there; its size is printed first")
     add("--seeds", type=int, default=3, metavar="N", help="seeds 0 to N - 1 (default: 3)")
     add("--workers", type=int, default=1, metavar="N", help="runs at a time (default: 1)")

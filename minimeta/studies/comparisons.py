@@ -210,7 +210,8 @@ def scores(results: Results) -> pd.DataFrame:
 
     lines = []
     first, *others = (metric.name for metric in METRICS[results.task])
-    where = (results.corpus, results.shared["scale"])
+    # What the papers print is of test rows.
+    where = (results.corpus if "split" not in results.shared else "", results.shared["scale"])
     for cell, records in results.cells().items():
         for target in _targets(records):
             for kind in cell.kinds:

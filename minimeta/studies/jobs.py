@@ -66,6 +66,13 @@ def engine(scheduler: str | None) -> Iterator[None]:
         yield
 
 
+def elsewhere() -> bool:
+    """Do the runs of a study that is started now go to the workers of a Dask cluster?"""
+    from joblib.parallel import get_active_backend
+
+    return "Dask" in type(get_active_backend()[0]).__name__
+
+
 def finished(tasks: Mapping[str, Any], workers: int) -> Iterator[tuple[str, str]]:
     """Do these tasks (of `joblib.delayed`), `workers` at a time; yields what each returns, its name and a complaint.
 

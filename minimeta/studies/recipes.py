@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -130,7 +130,7 @@ def sampler_for(cell: Cell, corpus: Dataset, settings: Settings, seed: int, targ
     )
 
 
-def check_cell(cell: Cell, targets: Sequence[str], corpus: Dataset, settings: Settings) -> None:
+def check_cell(cell: Cell, targets: Sequence[str], corpus: Dataset, settings: Settings, split: str = "test") -> None:
     """Raise InputError, before any training, if the corpus or the tree cannot give what the cell needs."""
     if task_of(corpus) == "qa" and cell.by_genre:
         raise InputError(
@@ -144,7 +144,7 @@ def check_cell(cell: Cell, targets: Sequence[str], corpus: Dataset, settings: Se
             f"auxiliary languages that it has with --aux: {', '.join(ordered(there))}."
         )
     for target in targets:
-        target_episodes(corpus, target, settings.target_shots if "few-shot" in cell.kinds else 0)
+        target_episodes(corpus, target, settings.target_shots if "few-shot" in cell.kinds else 0, split=split)
         if "fine-tuned" in cell.kinds:
             sampler(corpus, target, shots=0, queries=settings.tune_batch)
     if METHODS[cell.method].trains:
@@ -265,11 +265,13 @@ def run(
     seed: int,
     kinds: Sequence[str] = tuple(KINDS),
     folder: str | Path | None = None,
+    split: str = "test",
+    keep: Callable[[Learner, dict[str, Any]], object] = lambda learner, record: None,
 ) -> dict[str, Any]:
-    """Train one cell with one seed and score it on each target, in those of its kinds that are in `kinds`.
+    """Train one cell with one seed and score it on each target's `split`, in those of its kinds that are in `kinds`.
 
     Returns a record that can be kept as JSON. With a `folder`, the training leaves checkpoints there and goes on from
-    them (see `checkpoints.train`).
+    them (see `checkpoints.train`). `keep` is told of the learner as it was trained, and of its record, at the end.
     """
     torch.manual_seed(seed)
     start, encoding = time.perf_counter(), features.seconds
@@ -283,11 +285,13 @@ def run(
     trained, encoding = time.perf_counter(), features.seconds - encoding
     results = {
         target: {
-            kind: score(cell, learner, features, target, kind, settings, seed) for kind in cell.kinds if kind in kinds
+            kind: score(cell, learner, features, target, kind, settings, seed, split)
+            for kind in cell.kinds
+            if kind in kinds
         }
         for target in targets
     }
-    return {
+    record = {
         **asdict(cell),
         "seed": seed,
         "settings": asdict(settings),
@@ -299,6 +303,8 @@ def run(
         "score_seconds": time.perf_counter() - trained,
         "results": results,
     }
+    keep(learner, record)
+    return record
 
 
 def _nothing(step: int) -> Any:

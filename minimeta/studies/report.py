@@ -44,7 +44,8 @@ def study_text(results: Results) -> str:
     lines, width = [], max(13, len(names))
     for (kind, target), part in found.groupby(["kind", "target"], sort=False):
         quoted = " (the paper's is mBERT's, at full scale)" * bool(part["paper"].notna().any())
-        lines += ["", f"{target}, {kind}: test {names} in %, mean ± sd over seeds{quoted}"]
+        split = results.shared.get("split", "test")
+        lines += ["", f"{target}, {kind}: {split} {names} in %, mean ± sd over seeds{quoted}"]
         lines += [f"  {'method':17} {'auxiliaries':18} {'tasks':9} {names:{width}} {'rows':>5} {'seconds':>8}  paper"]
         for row in part.itertuples():
             value = " / ".join(f"{number(getattr(row, metric.name), '.2f'):>5}" for metric in metrics)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shutil
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import product
@@ -19,15 +19,16 @@ from typing import Any
 
 from ..errors import InputError, first_line, some
 from ..files import expanded, write_json
+from ..inner import Learner
 from ..text import identity
 from ..text.languages import PHYLOGENY, ordered
 from ..threads import processors
-from . import jobs, own, recipes
+from . import devices, jobs, models, own, recipes
 from .checkpoints import FREE
 from .comparisons import record_of, rows_of_study, shared
 from .jobs import AtWork
 from .methods import KINDS, METHODS, Cell, Method, cells, check_kinds, scored_on
-from .world import OVERRIDES, World, device
+from .world import OVERRIDES, World
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,7 @@ def run(
     workers: int = 1,
     threads: int | None = None,
     progress: Callable[..., Iterable[Any]] = lambda finished, total: finished,
+    save: str | Path | None = None,
 ) -> None:
     """Do what is not done yet of `runs`, `workers` at a time, each with so many `threads`.
 
@@ -150,7 +152,8 @@ def run(
 
     `progress(finished, total=n)` wraps the runs as they are finished. Stopped at any moment and started again, the
     study ends with the same files, but for the times in them. `joblib.parallel_config` around the call chooses another
-    engine (Dask, say).
+    engine (Dask, say). With `save`, a directory, each learner that was trained is kept there as a Hugging Face
+    directory of the run's name; a run whose model is not there is done again.
 
     A run that fails, for whatever reason, does not stop the others; RunsFailed then names the first at the end, and
     what Python said is in the folder's `failed/`. Raises AtWork if another process is at work on the same folder, and
@@ -165,18 +168,22 @@ def run(
         raise InputError(f"The number of workers is {workers}; it must be 1 or more.")
     if not runs:
         raise InputError("The study has no run; name at least one method, target and seed.")
-    made_of = _check(runs, world)
+    ours = replace(world, device=None) if jobs.elsewhere() else world  # of this process, which only looks at the data
+    made_of = _check(runs, ours)
+    kept = models.located(save) if save else None
+    trained = [each for each in runs if kept and METHODS[each.cell.method].trains]
+    lacking = {each.name for each in trained if not _model_is_there(each, kept, world, made_of)}
     folder.mkdir(parents=True, exist_ok=True)
     with jobs.alone(folder):
         named, made_of = _lay_out(runs, folder, world, named, made_of)
         rows = rows_of_study(folder)
-        left = [missing for each in runs if (missing := _missing(each, folder, world, rows))]
+        left = [missing for each in runs if (missing := _missing(each, folder, world, rows, lacking))]
         if world.cache:
-            _keep_features(left, world)
+            _keep_features(left, ours)
         if threads is None:
             threads = 1 if world.scale == "toy" or workers > 1 else min(4, processors())
-        there = (folder.absolute(), world, named["encoder"], made_of, threads)
-        tasks = {each.name: delayed(_one)(each, world.settings(each.cell), *there) for each in left}
+        shared_by_all = (folder.absolute(), world, named, made_of, threads, kept)
+        tasks = {each.name: delayed(_one)(each, world.settings(each.cell), *shared_by_all) for each in left}
         failures = {name: said for name, said in progress(jobs.finished(tasks, workers), total=len(left)) if said}
         for empty in ("unfinished", "failed"):
             with suppress(OSError):  # there is none; or there is what runs that failed, or of another grid, have left
@@ -208,7 +215,7 @@ def remove_empty(folder: str | Path) -> None:
 def _check(runs: Sequence[Run], world: World) -> dict[str, Any]:
     """Check every run before the first one is trained; returns what they are made of."""
     for cell, targets in dict.fromkeys((each.cell, each.targets) for each in runs):
-        recipes.check_cell(cell, targets, world.rows(), world.settings(cell))
+        recipes.check_cell(cell, targets, world.rows(), world.settings(cell), world.split)
     languages = {code for each in runs for code in each.languages}
     for how in {(settings.adapt, settings.max_length) for settings in (world.settings(each.cell) for each in runs)}:
         made_of = identity.made_of(world.features(*how), languages)
@@ -220,7 +227,7 @@ def _lay_out(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Lay out the folder, or find it as it was laid out; returns what it says of the world and what that is made of."""
     targets = sorted({code for each in runs for code in each.targets})
-    rows = {code: recipes.scored_rows(world.rows(), code) for code in targets}
+    rows = {code: recipes.scored_rows(world.rows(), code, world.split) for code in targets}
     (folder / "cells").mkdir(parents=True, exist_ok=True)
     if (folder / "study.json").exists():
         usual = OVERRIDES | {"tree": ""}
@@ -269,7 +276,7 @@ def _keep_features(runs: Sequence[Run], world: World) -> None:
     for each in runs:
         settings = world.settings(each.cell)
         if settings.adapt != "all":
-            needed = [(code, "dev") for code in each.languages] + [(code, "test") for code in each.targets]
+            needed = [(code, "dev") for code in each.languages] + [(code, world.split) for code in each.targets]
             blocks.setdefault((settings.adapt, settings.max_length), []).extend(needed)
     for how, needed in blocks.items():
         world.features(*how).keep(needed)
@@ -280,10 +287,18 @@ def settings_of(record: dict[str, Any]) -> dict[str, Any]:
     return {each.name: each.default for each in fields(recipes.Settings)} | record["settings"]
 
 
-def _missing(each: Run, folder: Path, world: World, rows: dict[str, dict[str, Any]]) -> Run | None:
+def _model_is_there(each: Run, kept: Path, world: World, made_of: dict[str, Any]) -> bool:
+    made = models.made_of(each.cell, each.seed, world.settings(each.cell), made_of)
+    return models.is_kept(kept / each.name, made)
+
+
+def _missing(
+    each: Run, folder: Path, world: World, rows: dict[str, dict[str, Any]], lacking: Collection[str]
+) -> Run | None:
     """None if the run has its file, else what to run: with what is in its file already, if another grid wrote that.
 
-    `rows` are those that the study scores. Raises InputError if its file is none, or was made with other settings.
+    `rows` are those that the study scores, `lacking` names runs that are done again for their models. Raises InputError
+    if its file is none, or was made with other settings.
     """
     path = folder / "cells" / f"{each.name}.json"
     if not path.exists():
@@ -298,7 +313,7 @@ def _missing(each: Run, folder: Path, world: World, rows: dict[str, dict[str, An
         raise InputError(f"{path} was run with other settings than today's; move it away or use another folder.")
     done = record["results"]
     wanted = {kind for kind in each.cell.kinds if kind in each.kinds}
-    if all(wanted <= set(done.get(target, ())) for target in each.targets):
+    if each.name not in lacking and all(wanted <= set(done.get(target, ())) for target in each.targets):
         return None
     return merged([each, *(Run(each.cell, each.seed, (target,), tuple(kinds)) for target, kinds in done.items())])[0]
 
@@ -313,11 +328,15 @@ def _one(
     settings: recipes.Settings,
     folder: Path,
     world: World,
-    encoder: str,
+    named: dict[str, Any],
     made_of: dict[str, Any],
     threads: int,
+    kept: Path | None,
 ) -> tuple[str, str]:
-    """Do one run and write its record, with `encoder` as its name for it; returns its name and, if it failed, why."""
+    """Do one run, write its model to `kept` and its record; returns its name and, if it failed, why.
+
+    `named` is what the study's folder says of the world.
+    """
     import torch
 
     torch.set_num_threads(threads)
@@ -326,8 +345,15 @@ def _one(
         features = world.features(settings.adapt, settings.max_length)
         if odd := identity.changes(made_of, identity.made_of(features, each.languages)):
             raise InputError(f"{' and '.join(odd)} changed while the study was going on; put back what was there.")
-        record = recipes.run(each.cell, each.targets, features, settings, each.seed, each.kinds, folder=unfinished)
-        record |= {"encoder": encoder, "device": device(), "threads": threads}
+        told = {"encoder": named["encoder"], "device": devices.here(world.device), "threads": threads}
+
+        def keep(learner: Learner, record: dict[str, Any]) -> None:
+            if kept and METHODS[each.cell.method].trains:
+                made = models.made_of(each.cell, each.seed, settings, made_of)
+                models.keep(kept / each.name, learner, features.encoder, record | told, named, made)
+
+        what = (each.cell, each.targets, features, settings, each.seed, each.kinds, unfinished, world.split, keep)
+        record = recipes.run(*what) | told
         write_json(folder / "cells" / f"{each.name}.json", record)
     except InputError as error:
         return each.name, str(error)

@@ -8,8 +8,6 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from ..errors import InputError
 from ..files import data_directory, expanded
 from ..inner import check_chunk
@@ -19,6 +17,7 @@ from ..text.episodes import columns
 from ..text.features import Features
 from ..text.languages import PHYLOGENY, XNLI, ordered
 from ..trees import TaskTree
+from . import devices
 from .methods import METHODS, Cell
 from .own import SWITCHES, Own, nested, of_method, own
 from .recipes import Settings, check_scale, settings_for
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
     from .sources import Source
 
-OVERRIDES: dict[str, Any] = {"first_order": False, "bf16": False, "set": {}}
+OVERRIDES: dict[str, Any] = {"first_order": False, "bf16": False, "set": {}, "split": "test"}
 """What a study may have otherwise than the recipes, and what it is where its files do not say."""
 
 
@@ -39,7 +38,8 @@ class World:
     At toy scale there is no need to name them: they are mini-NLI or mini-QA and the tiny encoder. `first_order`,
     `tasks_per_chunk` and `bf16` are those of all runs' settings (see `recipes.Settings`). `cache` is a directory for
     trunk features (see `features.Features`): numbers are the same without it, and with any `tasks_per_chunk`. `own` are
-    settings of one's own in place of the recipes', as `own.own` takes or gives them.
+    settings of one's own in place of the recipes', as `own.own` takes or gives them. `device` is where encoders compute
+    (see `devices.here`), `split` the rows that are scored: "held-out" ones are for choosing rates.
 
     `tree` is followed in place of the papers' phylogeny, brought to as many levels as there are inner steps (`tree_by`,
     see `TaskTree.levels`); `tree_from` says where it is from.
@@ -54,12 +54,17 @@ class World:
     bf16: bool = False
     cache: str | None = None
     own: Mapping[str, Any] | Own = ()
+    device: str | None = None
+    split: str = "test"
     tree: TaskTree | None = None
     tree_by: str = "depth"
     tree_from: str = ""
 
     def __post_init__(self) -> None:
         check_scale(self.scale)
+        devices.check(self.device)
+        if self.split not in ("test", "held-out"):
+            raise InputError(f"Unknown split {self.split!r}; score test or held-out rows.")
         self._take_own()
         check_chunk(self.tasks_per_chunk)
         if self.task not in TASKS:
@@ -162,7 +167,9 @@ class World:
 
     def features(self, adapt: str, max_length: int) -> Features:
         """The rows as batches, kept from run to run unless a file has changed: trunk features are costly."""
-        plain = replace(self, own=(), first_order=False, tasks_per_chunk=None)  # what rows as batches depend on
+        plain = replace(
+            self, own=(), first_order=False, tasks_per_chunk=None, split="test"
+        )  # what rows as batches depend on
         return _features(plain, adapt, max_length, _stamp(self.encoder or self._tiny), self._data_stamp())
 
     @property
@@ -171,11 +178,6 @@ class World:
 
     def _data_stamp(self) -> tuple[tuple[str, int, int], ...]:
         return _stamp(self.data or data_directory() / "mini", self.corpus.archive)
-
-
-def device() -> str:
-    """Where encoders compute: on a GPU if there is one."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 @lru_cache(maxsize=1)
@@ -188,7 +190,7 @@ def _rows(corpus: Corpus, data: str | None, stamp: object) -> Dataset:
 def _features(world: World, adapt: str, max_length: int, *stamps: object) -> Features:
     classes = world.corpus.classes
     load = partial(encoders.nli, classes=classes) if classes else encoders.qa
-    encoder = load(world.encoder or world._tiny, adapt, max_length, bf16=world.bf16).to(device())
+    encoder = load(world.encoder or world._tiny, adapt, max_length, bf16=world.bf16).to(devices.here(world.device))
     return encoder.features(world.rows(), world.cache)
 
 
