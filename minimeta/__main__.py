@@ -91,6 +91,8 @@ def _study(options: argparse.Namespace, runs: Sequence[Run], targets: Sequence[s
     _warn_of_rates(world, runs, targets)
     what = f"{options.scale} scale, {world.shared['data']}"
     print(f"{what}, targets {', '.join(targets)}, seeds 0 to {options.seeds - 1}")
+    for line in (*world.corpus.notes, *([f"Classes matched {world.matched}"] if world.matched else [])):
+        print(line)
 
     def show(complete: bool) -> None:
         if any(folder.glob("cells/*.json")):
@@ -138,7 +140,7 @@ def _world(options: argparse.Namespace, task: str, data: str | None, encoder: st
     from .studies.world import World
 
     how = (options.first_order, options.tasks_per_chunk, options.bf16, options.cache)
-    return World(options.scale, data, encoder, task, *how)
+    return World(options.scale, data, encoder, task, *how, columns=tuple(options.columns))
 
 
 def _warn_of_rates(world: World, runs: Sequence[Run], targets: Sequence[str]) -> None:
@@ -258,6 +260,7 @@ def _finetune(options: argparse.Namespace) -> None:
     from .text import making
 
     given = {name: value for name, value in vars(options).items() if name not in ("command", "out")}
+    given["columns"] = list(map(list, options.columns))  # as JSON has them
     making.stage_two(options.out, given)
 
 

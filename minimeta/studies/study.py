@@ -195,9 +195,9 @@ def _lay_out(
         before = found.get("made_of")  # a study that is older than hashes is known by its names alone
         for key, value in (OVERRIDES | named).items():
             place = key in ("corpus", "data", "encoder")
-            if found[key] != value and not (place and (before or _same_place(found[key], value))):
+            if found.get(key) != value and not (place and (before or _same_place(found[key], value))):
                 raise InputError(
-                    f"{folder} holds a study with the {key} {found[key]}, not {value}; use another folder."
+                    f"{folder} holds a study with the {key} {found.get(key)}, not {value}; use another folder."
                 )
         if before and (odd := identity.changes(before, made_of)):
             raise InputError(
@@ -208,7 +208,7 @@ def _lay_out(
         if any(kept.get(code, own) != own for code, own in rows.items()):
             raise InputError(f"{folder} holds a study of other test rows; use another folder.")
         rows = kept | rows
-        named = {key: found[key] for key in named}
+        named = {key: found[key] for key in named if key in found}
         made_of = made_of | {"texts": (before or made_of)["texts"] | made_of["texts"]}
     write_json(folder / "rows.json", rows)
     write_json(folder / "study.json", named | {"made_of": made_of})

@@ -36,6 +36,7 @@ class World:
     At toy scale there is no need to name them: they are mini-NLI or mini-QA and the tiny encoder. `first_order`,
     `tasks_per_chunk` and `bf16` are those of all runs' settings (see `recipes.Settings`). `cache` is a directory for
     trunk features (see `features.Features`): numbers are the same without it, and with any `tasks_per_chunk`.
+    `columns` are (our name, theirs) where a corpus of the user's own calls a column otherwise (see `own.COLUMNS`).
     """
 
     scale: str = "toy"
@@ -46,6 +47,7 @@ class World:
     tasks_per_chunk: int | None = None
     bf16: bool = False
     cache: str | None = None
+    columns: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         check_scale(self.scale)
@@ -56,20 +58,27 @@ class World:
         if not own and not (self.data and self.encoder):
             raise InputError(
                 f"There is no corpus or encoder to use at {self.scale} scale: name them with --data DIR "
-                f"({archives(self.task)}) and --encoder DIR (a BERT or XLM-R fine-tuned on English "
+                f"({archives(self.task)}, or your own rows) and --encoder DIR (a BERT or XLM-R fine-tuned on English "
                 f"{TASKS[self.task].title})."
             )
 
     @property
     def corpus(self) -> Corpus:
-        """The entry of `corpora.CORPORA` that `data` is read as."""
-        return corpus_of(self.task, self.data)
+        """The entry of `corpora.CORPORA` that `data` is read as, or one made for the user's own rows."""
+        return corpus_of(self.task, self.data, self.columns)
+
+    @property
+    def matched(self) -> str:
+        """How the encoder's classes are matched to the corpus's, in words; "" where there are none."""
+        classes = self.corpus.classes
+        return encoders.matched(str(self.encoder or self._tiny), classes) if classes else ""
 
     @property
     def shared(self) -> dict[str, Any]:
         """What the folder of a study says about it; data and encoder by the names that they were given."""
         found = {"scale": self.scale, "task": self.task, "corpus": self.corpus.name}
         found |= {"data": self.data or self.corpus.name, "encoder": self.encoder or self._tiny.name}
+        found |= {"columns": dict(self.columns)} if self.columns else {}
         return found | {name: value for name, usual in OVERRIDES.items() if (value := getattr(self, name)) != usual}
 
     @property
@@ -129,5 +138,6 @@ def _features(world: World, adapt: str, max_length: int, *stamps: object) -> Fea
 def _stamp(path: str | Path, folder: str = "") -> tuple[tuple[str, int, int], ...]:
     """Files at a path, with those in `folder` there, their sizes and times, to see a change; () for a hub's name."""
     path = Path(path)
-    files: Iterable[Path] = {path, *path.glob("*"), *path.glob("*/*.json"), *(path / folder).rglob("*")}
+    inside = (path.glob("*"), path.glob("*/*.json"), path.glob("*/*.tsv"), (path / folder).rglob("*"))
+    files: Iterable[Path] = {path, *(file for found in inside for file in found)}
     return tuple(sorted((str(file), (at := file.stat()).st_size, at.st_mtime_ns) for file in files if file.is_file()))

@@ -287,14 +287,11 @@ def corpus_of(
     data set on the hub (see `own.load`), with `columns`, (our name, theirs), where theirs have other names. Where
     there is neither, it is the task's first official one: its reader says what is missing.
     """
-    ours, *official = sorted((one for one in known.values() if one.task == task), key=lambda one: one.archive != "")
     if data is None:
-        return ours
-    if found := official_at(task, data, known):
-        return found
-    path = Path(expanded(data))
-    if not own.there(task, path):
-        return official[0]
+        return next(one for one in known.values() if one.task == task and not one.archive)
+    path, official = Path(expanded(data)), official_of(task, data, known)
+    if _at(official, path) or not own.there(task, path):
+        return official
     found = own.load(task, path, tuple(columns))
 
     def reader(source: Source, languages: Sequence[str] | None, splits: Sequence[str]) -> list[Row]:
@@ -307,17 +304,18 @@ def corpus_of(
     return Corpus(found.name, task, ".", found.languages, found.classes, reader, notes=found.notes)
 
 
-def official_at(task: str, data: str | Path, known: dict[str, Corpus] = CORPORA) -> Corpus | None:
-    """The corpus of a task whose archive, or the directory that it unpacks to, lies at `data`; None: no such one.
+def official_of(task: str, data: str | Path, known: dict[str, Corpus] = CORPORA) -> Corpus:
+    """The corpus of a task whose archive, or the directory that it unpacks to, lies at `data`; else the first one."""
+    official = [one for one in known.values() if one.task == task and one.archive]
+    return next((one for one in official if _at(one, Path(expanded(data)))), official[0])
 
-    It is known by the name of the archive, also where that is missing, else by what is inside.
-    """
-    path, official = Path(expanded(data)), [one for one in known.values() if one.task == task and one.archive]
-    for one in official:
-        names = {one.archive, *(one.archive + ending for ending in PACKED)}
-        if path.name in names or any((path / name).exists() for name in names):
-            return one
-    return next((one for one in official if one.known_by and holds(path, one.known_by)), None)
+
+def _at(corpus: Corpus, path: Path) -> bool:
+    """Is this corpus at a path? It is known by its archive's name, also where that is missing, or by what is inside."""
+    names = {corpus.archive, *(corpus.archive + ending for ending in PACKED)}
+    if path.name in names or any((path / name).exists() for name in names):
+        return True
+    return bool(corpus.known_by) and holds(path, corpus.known_by)
 
 
 def archives(task: str, known: dict[str, Corpus] = CORPORA) -> str:

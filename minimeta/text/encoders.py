@@ -54,9 +54,10 @@ def nli(
 ) -> Encoder:
     """Load an NLI classifier from a Hugging Face directory or name and choose what is adapted.
 
-    Logits are in the order of `classes` (those of a corpus), see `match`. A checkpoint without a classifier gets a new one, drawn from `seed`, with a warning. Dropout is
-    off. Only `attention="eager"` has the second derivative that second-order meta-gradients need. Raises InputError for
-    a checkpoint that is damaged or incomplete, does not name its classes, or is not a plain encoder.
+    Logits are in the order of `classes` (those of a corpus), see `match`. A checkpoint without a classifier gets a new
+    one, drawn from `seed`, with a warning. Dropout is off. Only `attention="eager"` has the second derivative that
+    second-order meta-gradients need. Raises InputError for a checkpoint that is damaged or incomplete, does not name
+    its classes, or is not a plain encoder.
 
     With `bf16`, products of matrices are computed in bfloat16 (autocast), in the trunk and in what is adapted;
     parameters, sums, losses and gradients of parameters stay in float32.
@@ -112,33 +113,19 @@ def load(name: str, classes: Sequence[str], attention: str = "eager", seed: int 
     """The Hugging Face model, a classifier or without `classes` a span model, its tokenizer, how classes were matched.
 
     The classifier's rows are put in the order of `classes`, see `match`. The tokenizer is the one of `tokenizer.json`,
-    where there is that file. A checkpoint without the last layer of the task gets a new one, drawn from `seed`, with a warning.
+    where there is that file. A checkpoint without the last layer of the task gets a new one, drawn from `seed`, with a
+    warning.
     """
     import transformers
-    from transformers import AutoConfig
     from transformers.utils import logging
 
     kind = _KINDS[bool(classes)]
     last, title = ("classifier", TASKS["nli"].title) if classes else ("qa_outputs", TASKS["qa"].title)
-    looks_local = name.startswith((".", "/", "~")) or Path(name).is_dir()
     path = expanded(name)
-    if looks_local and not (Path(path) / "config.json").is_file():
-        raise InputError(f"There is no encoder in {name}: expected a directory with config.json and weights.")
     bars = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
-        config = AutoConfig.from_pretrained(path)
-        if config.model_type not in ARCHITECTURES:
-            raise InputError(
-                f"{name} is a {config.model_type} model; minimeta splits {' and '.join(ARCHITECTURES)} encoders."
-            )
-        for setting, value in _SPLIT.items():
-            if (said := getattr(config, setting, value)) != value:
-                raise InputError(
-                    f"{name} has {setting}={said} in its config.json; minimeta splits encoders with {setting}={value}."
-                )
-        if looks_local and not any((Path(path) / file).is_file() for file in _TOKENIZERS):
-            raise InputError(f"{name} has no tokenizer; expected one of {', '.join(_TOKENIZERS)} beside config.json.")
+        config = _config(name)
         rows, matched = match(config, name, classes, seed)
         torch.manual_seed(seed)
         model, report = getattr(transformers, f"AutoModel{kind}").from_pretrained(
@@ -261,13 +248,32 @@ def match(config: Any, name: str, classes: Sequence[str], seed: int = 0) -> tupl
 
 def matched(name: str, classes: Sequence[str]) -> str:
     """How the classes of a checkpoint are matched to a corpus's, in words, from its config.json alone; see `match`."""
+    return match(_config(name), name, classes)[1]
+
+
+def _config(name: str) -> Any:
+    """The configuration of a checkpoint that can be parted in trunk and head."""
     from transformers import AutoConfig
 
+    local, path = name.startswith((".", "/", "~")) or Path(name).is_dir(), Path(expanded(name))
+    if local and not (path / "config.json").is_file():
+        raise InputError(f"There is no encoder in {name}: expected a directory with config.json and weights.")
     try:
         config = AutoConfig.from_pretrained(expanded(name))
     except Exception as error:  # readers of configurations raise what they like
         raise _not_loaded(name, error) from None
-    return match(config, name, classes)[1]
+    if config.model_type not in ARCHITECTURES:
+        raise InputError(
+            f"{name} is a {config.model_type} model; minimeta splits {' and '.join(ARCHITECTURES)} encoders."
+        )
+    for setting, value in _SPLIT.items():
+        if (said := getattr(config, setting, value)) != value:
+            raise InputError(
+                f"{name} has {setting}={said} in its config.json; minimeta splits encoders with {setting}={value}."
+            )
+    if local and not any((path / file).is_file() for file in _TOKENIZERS):
+        raise InputError(f"{name} has no tokenizer; expected one of {', '.join(_TOKENIZERS)} beside config.json.")
+    return config
 
 
 def _not_loaded(name: str, error: Exception) -> InputError:
