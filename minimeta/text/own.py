@@ -131,7 +131,7 @@ def _pairs(parts: Sequence[Part], names: dict[str, str]) -> tuple[list[Row], tup
             where = f"Row {number} of {part.name}"
             rows.append(_row(said | fixed, fixed, where, theirs, len(rows)))
             _once(rows[-1], seen, f"{where} has the pair")
-    names_of = classes or _classes({row["label"] for row in rows})
+    names_of = classes or _classes({row["label"] for row in rows}, parts[0].name)
     for row in rows:
         row["label"] = names_of.index(row["label"])
     return together(rows, "premise_id"), tuple(names_of)
@@ -220,15 +220,15 @@ def _label(value: Any, where: str, classes: Sequence[str] | None) -> str:
     return label
 
 
-def _classes(labels: set[str]) -> list[str]:
-    """The classes in their order: numbers as numbers, names by alphabet."""
+def _classes(labels: set[str], where: str) -> list[str]:
+    """The classes in their order: numbers as numbers, names by alphabet; `where` names the first file."""
     numbers = all(re.fullmatch("0|[1-9][0-9]*", label) for label in labels)
     found = sorted(labels, key=int if numbers else None)
     if len(found) == 1:
-        raise InputError(f"All rows have the label {found[0]}; a classifier needs two classes or more.")
+        raise InputError(f"All rows of {where} have the label {found[0]}; a classifier needs two classes or more.")
     alike = Counter(label.casefold() for label in found)
     if odd := [label for label in found if alike[label.casefold()] > 1]:
-        raise InputError(f"The labels {' and '.join(odd[:2])} differ in capitals alone; write them alike.")
+        raise InputError(f"The labels {' and '.join(odd[:2])} of {where} differ in capitals alone; write them alike.")
     return found
 
 

@@ -135,11 +135,12 @@ def _lines(path: Path) -> Table:
         if not line.strip():
             continue
         try:
-            rows.append(json.loads(line))
-            if not isinstance(rows[-1], dict):
-                raise ValueError(f"it is no object but {str(rows[-1])[:20]}")
+            row = json.loads(line)
+            if not isinstance(row, dict):
+                raise ValueError(f"it is no object but {str(row)[:20]}")
         except ValueError as error:
             raise InputError(f"Row {len(rows) + 1} of {path} cannot be read ({error}); mend it there.") from None
+        rows.append(row)
     columns = list(dict.fromkeys(key for row in rows for key in row))
     return Table(columns, rows)
 
