@@ -140,6 +140,8 @@ def _study(
     what = f"{options.scale} scale, {world.shared['data']}" + (f", {words(world.set)}" if world.own else "")
     what += f", tree of {world.tree_from}" if own is not None else ""
     print(f"{what}, targets {', '.join(targets)}, seeds 0 to {options.seeds - 1}")
+    for line in (*world.corpus.notes, *([f"Classes matched {world.matched}"] if world.matched else [])):
+        print(line)
 
     def show(complete: bool) -> None:
         if any(folder.glob("cells/*.json")):
@@ -197,7 +199,8 @@ def _world(options: argparse.Namespace, task: str, data: str | None, encoder: st
     from .studies.world import World
 
     how = (options.first_order, options.tasks_per_chunk, options.bf16, options.cache)
-    return World(options.scale, data, encoder, task, *how, given(options.set, options.settings), options.device)
+    own = given(options.set, options.settings)
+    return World(options.scale, data, encoder, task, *how, own, options.device, columns=tuple(options.columns))
 
 
 def _warn_of_rates(world: World, runs: Sequence[Run], targets: Sequence[str]) -> None:
@@ -378,6 +381,7 @@ def _finetune(options: argparse.Namespace) -> None:
     from .text import making
 
     given = {name: value for name, value in vars(options).items() if name not in ("command", "out")}
+    given["columns"] = list(map(list, options.columns))  # as JSON has them
     making.stage_two(options.out, given)
 
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import tarfile
 import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatch
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from .errors import InputError
+from .errors import InputError, first_line
 
 
 def data_directory() -> Path:
@@ -30,29 +33,71 @@ def expanded(path: str | Path) -> str:
         raise InputError(f"There is no home directory {Path(path).parts[0]}; write {path} out in full.") from None
 
 
+PACKED = (".zip", ".tar.gz", ".tgz")
+"""How the names of archives end."""
+
+
 def archived(path: Path, folder: str, name: str) -> bytes | None:
     """The file `name` (`dev/some.json`, say) of an archive; None if it is not there.
 
-    `path` is the archive, the directory that it unpacks to, or one that holds `folder`.zip or the directory `folder`.
-    Raises InputError if there is no `path`, nothing of the archive in it, or if the archive is damaged.
+    `path` is the archive, the directory that it unpacks to, or one that holds either of them: the directory `folder`,
+    or its archive with one of the endings PACKED. Nothing is unpacked to the disk. Raises InputError if there is no
+    `path`, nothing of the archive in it, or if the archive is damaged.
     """
     path = Path(expanded(path))
+    packed = f"{folder}.zip (or .tar.gz)"
     if not path.exists():
-        raise InputError(f"There is no {path}; expected {folder}.zip or the directory that it unpacks to.")
-    archive = path / f"{folder}.zip" if path.is_dir() else path
+        raise InputError(f"There is no {path}; expected {packed} or the directory that it unpacks to.")
     for file in (path / name, path / folder / name):
         if file.is_file():
             return file.read_bytes()
-    if not archive.is_file():
+    there = [path / f"{folder}{ending}" for ending in PACKED] if path.is_dir() else [path]
+    archive = next((file for file in there if file.is_file()), None)
+    if archive is None:
         if any((base / name.split("/")[0]).is_dir() for base in (path, path / folder) if "/" in name):
             return None
-        raise InputError(f"{path} has neither {folder}.zip nor {name}; name the directory that holds one of them.")
+        raise InputError(
+            f"{path} has neither {packed} nor {name}; name the directory that holds one of them, or one with rows of "
+            "your own (CSV, TSV, JSONL or Parquet; for questions JSON in SQuAD's layout)."
+        )
+    return _member(archive, f"*/{name}")
+
+
+def holds(path: Path, pattern: str) -> bool:
+    """Does a directory, or an archive, hold a file like `pattern` (`*/dev_*.tsv`, say)? False for a damaged archive."""
+    if path.is_dir():
+        return any(path.glob(pattern))
     try:
+        return path.name.endswith(PACKED) and path.is_file() and _member(path, f"*/{pattern}") is not None
+    except InputError:
+        return False
+
+
+def _member(archive: Path, pattern: str) -> bytes | None:
+    """The first file of an archive whose name, below a slash, is like `pattern`."""
+    try:
+        with archive.open("rb") as file:
+            zipped = file.read(2) != b"\x1f\x8b"  # what gzip begins with
+        if not zipped:
+            state = archive.stat()
+            files = _unpacked(archive, state.st_size, state.st_mtime_ns)
+            return next((content for name, content in files.items() if fnmatch(f"/{name}", pattern)), None)
         with zipfile.ZipFile(archive) as opened:
-            inside = [member for member in opened.namelist() if f"/{member}".endswith(f"/{name}")]
-            return opened.read(inside[0]) if inside else None
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
-        raise InputError(f"{archive} is damaged or not a zip file ({error}); get it again.") from None
+            inside = (each for each in opened.namelist() if not each.endswith("/") and fnmatch(f"/{each}", pattern))
+            name = next(inside, None)
+            return None if name is None else opened.read(name)
+    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError, RuntimeError) as error:
+        raise InputError(
+            f"{archive} is damaged or not a zip file or tar.gz ({first_line(error)}); get it again."
+        ) from None
+
+
+@lru_cache(maxsize=1)
+def _unpacked(archive: Path, size: int, time: int) -> dict[str, bytes]:
+    """All files of a .tar.gz, read once, since there is no way into it but from its start; `size` and `time` tell
+    whether it is still the same. Names are only compared, never used as paths."""
+    with tarfile.open(archive, "r:gz") as opened:
+        return {member.name: opened.extractfile(member).read() for member in opened if member.isfile()}
 
 
 @contextmanager

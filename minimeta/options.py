@@ -10,6 +10,8 @@ from typing import Any, NoReturn
 from .errors import InputError
 from .files import expanded
 from .text.corpora import STAGE_TWO, TASKS, archives
+from .text.own import COLUMNS
+from .text.parts import ENDINGS
 
 
 class _Parser(argparse.ArgumentParser):
@@ -96,8 +98,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     tuned.add_argument("--out", type=_path, required=True, metavar="DIR", help="a new directory for the classifier")
     tuned.add_argument("--encoder", type=_path, help="a Hugging Face directory or name (default: the tiny encoder)")
     there = ", ".join(f"for {task} {archives(task, STAGE_TWO)}" for task in TASKS)
-    words = f"a directory with the archive ({there}; default: the mini world's English)"
+    words = f"a directory with the archive ({there}; default: the mini world's English), or rows of your own"
     tuned.add_argument("--data", type=_path, help=words)
+    tuned.add_argument("--columns", **_COLUMNS)
+    words = "of a corpus of your own, the languages to train on (default: en, where it has that)"
+    tuned.add_argument("--languages", help=words, **_LANGUAGES)
     tuned.add_argument("--split", default="train", help="the rows to train on (default: train)")
     tuned.add_argument("--rows", type=int, metavar="N", help="train on N of them, drawn from the seed")
     tuned.add_argument("--epochs", type=float, help="passes over the rows (default: the paper's, 3 or 2)")
@@ -108,6 +113,16 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def _column(text: str) -> tuple[str, str]:
+    """`language=lang` as (our name, theirs)."""
+    ours, equals, theirs = text.partition("=")
+    if not (ours and equals and theirs):
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form language=lang (our name, then yours)")
+    return ours, theirs
+
+
+_COLUMNS: dict[str, Any] = {"nargs": "+", "action": "extend", "metavar": "OURS=YOURS", "type": _column, "default": []}
+_COLUMNS["help"] = f"what your own rows call our columns, language=lang say; ours are {', '.join(COLUMNS)}"
 _LANGUAGES: dict[str, Any] = {"nargs": "+", "action": "extend", "metavar": "LANGUAGE"}
 
 
@@ -141,7 +156,10 @@ def _shared(parser: argparse.ArgumentParser, tables: bool = False) -> None:
     there = ", ".join(f"for {task} {archives(task)}" for task in TASKS)
     words = f"the archive ({there}), the directory that it unpacks to, or one that holds either "
     words += "(default at toy: the mini world)" + "; a table with both tasks may name two" * tables
+    words += f"; or rows of your own: a file that ends in {', '.join(ENDINGS['nli'])} (qa: {', '.join(ENDINGS['qa'])}, "
+    words += "as SQuAD has it), a directory of them, or the name of a data set on the Hugging Face hub"
     add("--data", type=_path, help=words, **two)
+    add("--columns", **_COLUMNS)
     words = "a Hugging Face directory or name of a BERT or XLM-R fine-tuned for the task (default at toy: the tiny "
     words += "encoder)" + "; a table with both tasks needs two, for NLI and for qa" * tables
     add("--encoder", type=_path, help=words, **two)

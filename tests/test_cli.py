@@ -346,7 +346,7 @@ def test_help_names_the_archives_of_all_corpora(monkeypatch, capfd):
         with pytest.raises(SystemExit):
             cli.main([command, "--help"])
         said = " ".join(capfd.readouterr().out.split())
-        assert all(f"{one.archive}.zip" in said for one in known.values() if one.archive)
+        assert all(one.file in said for one in known.values() if one.archive)
 
 
 @pytest.mark.parametrize(
@@ -613,7 +613,7 @@ def test_two_starts_of_one_study(call, tmp_path, monkeypatch):
     with jobs.alone(tmp_path / "out"):
         status, said, complaints = call(*arguments)
     assert status == 2 and "Another process is doing the runs of" in complaints
-    assert len(complaints.splitlines()) == 1 and len(said.splitlines()) == 2  # what it is of, and where it computes
+    assert len(complaints.splitlines()) == 1 and len(said.splitlines()) == 3  # what of, where, how classes are matched
     assert (tmp_path / "out").exists()
     assert call(*arguments)[0] == 0
 

@@ -313,7 +313,7 @@ def test_fine_tuning_learns_the_classes_of_the_corpus(paws, tmp_path):
 def test_archives_are_read_offline(archive, english, tmp_path):
     code = (
         "import sys; from minimeta.text import corpora; "
-        "english = corpora.corpus_of('nli', sys.argv[2], corpora.STAGE_TWO).rows(sys.argv[2], splits='train'); "
+        "english = corpora.corpus_of('nli', sys.argv[2], known=corpora.STAGE_TWO).rows(sys.argv[2], splits='train'); "
         "print(len(corpora.nli(sys.argv[1])), len(english))"
     )
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}

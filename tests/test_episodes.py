@@ -492,7 +492,7 @@ def test_what_cannot_be_parallel(corpus):
     table = corpus.to_pandas()
     table.loc[table["language"] == "en", "pair"] += "x"
     other = Dataset.from_pandas(table, preserve_index=False)
-    complaint(lambda: sampler(other, "fr", "en", shots=6, queries=6, parallel=True), "translated", "there are 0")
+    complaint(lambda: sampler(other, "fr", "en", shots=6, queries=6, parallel=True), "no pair", "column pair")
 
 
 # Leaks

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import InputError, some
 from ..files import expanded, read_json
-from ..text.corpora import CORPORA, TASKS, corpus_of
+from ..text.corpora import CORPORA, TASKS, official_of
 from ..text.languages import all_but, is_language, ordered
 from ..text.metrics import METRICS, Metric, metric_of
 from .intervals import paired_difference
@@ -38,7 +38,7 @@ class Results:
 
     @property
     def corpus(self) -> str:
-        """The name of the corpus: a key of CORPORA."""
+        """The name of the corpus: a key of CORPORA, or that of the user's own."""
         return corpus_name(self.shared)
 
     def cells(self) -> dict[Cell, list[dict[str, Any]]]:
@@ -81,7 +81,7 @@ def shared(folder: Path) -> dict[str, Any]:
 def corpus_name(shared: dict[str, Any]) -> str:
     """The name of a study's corpus; where it is older and does not say, the one that `--data` was read as."""
     data = shared["data"]
-    return shared.get("corpus") or (data if data in CORPORA else corpus_of(shared.get("task", "nli"), data).name)
+    return shared.get("corpus") or (data if data in CORPORA else official_of(shared.get("task", "nli"), data).name)
 
 
 def load(folder: str | Path) -> Results:

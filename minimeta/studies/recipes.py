@@ -17,7 +17,7 @@ from ..inner import Learner
 from ..outer import evaluate, meta_train
 from ..tasks import Sampler
 from ..text import identity
-from ..text.corpora import TASKS, task_of
+from ..text.corpora import TASKS, classes_of, task_of
 from ..text.episodes import columns, encode, encoded, rows_of, sampler, target_episodes
 from ..text.features import Features
 from ..text.languages import ordered
@@ -236,7 +236,7 @@ def score(
         rows += episode.query["row"].flatten().tolist()
         predicted += result.outputs.argmax(-1).flatten().tolist()
     rows, predicted = zip(*sorted(zip(rows, predicted, strict=True)), strict=True)
-    return _scored(corpus, target, split, "".join(map(str, predicted)))
+    return _scored(corpus, target, split, _recorded(predicted, corpus))
 
 
 def _scored(corpus: Dataset, target: str, split: str, predicted: Sequence[str]) -> dict[str, Any]:
@@ -248,13 +248,18 @@ def _scored(corpus: Dataset, target: str, split: str, predicted: Sequence[str]) 
 
 
 def scored_rows(corpus: Dataset, target: str, split: str = "test") -> dict[str, Any]:
-    """The `pair`, `premise_id` and `label` (one digit each) of the target's rows in `split`, in their order.
+    """The `pair`, `premise_id` and `label` of the target's rows in `split`, in their order.
 
     Of questions, the `pair`, `passage_id` and `answers`.
     """
     chosen, task = corpus.select(rows_of(corpus, target, split)), TASKS[task_of(corpus)]
     rows = {name: chosen[name][:] for name in ("pair", task.group, task.right)}
-    return rows | {"label": "".join(map(str, rows["label"]))} if "label" in rows else rows
+    return rows | {"label": _recorded(rows["label"], corpus)} if "label" in rows else rows
+
+
+def _recorded(labels: Sequence[int], corpus: Dataset) -> str | list[int]:
+    """Labels as they go on record: a text of one digit each, or numbers where there are more than ten classes."""
+    return "".join(map(str, labels)) if len(classes_of(corpus)) <= 10 else list(labels)
 
 
 def run(

@@ -39,7 +39,8 @@ class World:
     `tasks_per_chunk` and `bf16` are those of all runs' settings (see `recipes.Settings`). `cache` is a directory for
     trunk features (see `features.Features`): numbers are the same without it, and with any `tasks_per_chunk`. `own` are
     settings of one's own in place of the recipes', as `own.own` takes or gives them. `device` is where encoders compute
-    (see `devices.here`), `split` the rows that are scored: "held-out" ones are for choosing rates.
+    (see `devices.here`), `split` the rows that are scored: "held-out" ones are for choosing rates. `columns` are (our
+    name, theirs) where a corpus of the user's own calls a column otherwise (see `text.own.COLUMNS`).
 
     `tree` is followed in place of the papers' phylogeny, brought to as many levels as there are inner steps (`tree_by`,
     see `TaskTree.levels`); `tree_from` says where it is from.
@@ -56,6 +57,7 @@ class World:
     own: Mapping[str, Any] | Own = ()
     device: str | None = None
     split: str = "test"
+    columns: tuple[tuple[str, str], ...] = ()
     tree: TaskTree | None = None
     tree_by: str = "depth"
     tree_from: str = ""
@@ -73,7 +75,7 @@ class World:
         if not own and not (self.data and self.encoder):
             raise InputError(
                 f"There is no corpus or encoder to use at {self.scale} scale: name them with --data DIR "
-                f"({archives(self.task)}) and --encoder DIR (a BERT or XLM-R fine-tuned on English "
+                f"({archives(self.task)}, or your own rows) and --encoder DIR (a BERT or XLM-R fine-tuned on English "
                 f"{TASKS[self.task].title})."
             )
 
@@ -95,8 +97,14 @@ class World:
 
     @property
     def corpus(self) -> Corpus:
-        """The entry of `corpora.CORPORA` that `data` is read as."""
-        return corpus_of(self.task, self.data)
+        """The entry of `corpora.CORPORA` that `data` is read as, or one made for the user's own rows."""
+        return corpus_of(self.task, self.data, self.columns)
+
+    @property
+    def matched(self) -> str:
+        """How the encoder's classes are matched to the corpus's, in words; "" where there are none."""
+        classes = self.corpus.classes
+        return encoders.matched(str(self.encoder or self._tiny), classes) if classes else ""
 
     @property
     def shared(self) -> dict[str, Any]:
@@ -104,6 +112,8 @@ class World:
         found = {"scale": self.scale, "task": self.task, "corpus": self.corpus.name}
         found |= {"data": self.data or self.corpus.name, "encoder": self.encoder or self._tiny.name}
         given = {name: value for name, usual in OVERRIDES.items() if (value := getattr(self, name)) != usual}
+        if self.columns:
+            given["columns"] = dict(self.columns)
         if self.tree is not None:
             given |= {"tree": self.tree.newick(), "tree_by": self.tree_by, "tree_from": self.tree_from}
         return found | given
@@ -197,5 +207,6 @@ def _features(world: World, adapt: str, max_length: int, *stamps: object) -> Fea
 def _stamp(path: str | Path, folder: str = "") -> tuple[tuple[str, int, int], ...]:
     """Files at a path, with those in `folder` there, their sizes and times, to see a change; () for a hub's name."""
     path = Path(path)
-    files: Iterable[Path] = {path, *path.glob("*"), *path.glob("*/*.json"), *(path / folder).rglob("*")}
+    inside = (path.glob("*"), path.glob("*/*.json"), path.glob("*/*.tsv"), (path / folder).rglob("*"))
+    files: Iterable[Path] = {path, *(file for found in inside for file in found)}
     return tuple(sorted((str(file), (at := file.stat()).st_size, at.st_mtime_ns) for file in files if file.is_file()))

@@ -1,10 +1,10 @@
-"""Corpora as one `datasets.Dataset` with the same columns everywhere: the project's own and the official ones.
+"""Corpora as one `datasets.Dataset` with the same columns everywhere: the project's, the official ones, a user's own.
 
-All have `language`, `genre`, `split` and `pair` (rows that are translations of each other share it). NLI has
-`premise`, `hypothesis`, `label` (a position in the corpus's classes) and `premise_id` (the rows of one premise share
-it). Question answering has `context`, `question`, `answers` as SQuAD has them, {"text": [answer, ...],
-"answer_start": [its place in the context, ...]}, and `passage_id` (the questions about one passage, and their
-translations, share it).
+All have `language`, `genre` ("" where there is none), `split` and `pair` (rows that are translations of each other
+share it). NLI, and any classification, has `premise`, `hypothesis` (not where rows are single texts), `label` (a
+position in the corpus's classes) and `premise_id` (the rows of one premise share it). Question answering has `context`,
+`question`, `answers` as SQuAD has them, {"text": [answer, ...], "answer_start": [its place in the context, ...]}, and
+`passage_id` (the questions about one passage, and their translations, share it).
 
 Premises, hypotheses and questions are in NFC: a letter and its marks are one character where Unicode has one, as most
 vocabularies were made. Contexts and answers are what they are, since answers are places in their contexts.
@@ -12,19 +12,20 @@ vocabularies were made. Contexts and answers are what they are, since answers ar
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import InputError
-from ..files import expanded
-from . import mini
+from ..files import PACKED, expanded, holds
+from . import mini, own
 from .languages import XNLI, check
-from .readers import PAIR, Row, Source, joined, pairs, questions
+from .readers import PAIR, Row, Source, pairs, questions, together
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -40,7 +41,8 @@ SPLITS = ("dev", "test")
 class Task:
     """What is asked of a row: its title, the columns of the right answer and of what is drawn together (intervals).
 
-    A prediction is a digit, the position of a class, where `right` is "label", and a text where it is "answers".
+    A prediction is the position of a class (a digit, a number where there are more than ten) where `right` is "label",
+    and a text where it is "answers".
     """
 
     title: str
@@ -72,14 +74,20 @@ def classes_of(corpus: Dataset) -> tuple[str, ...]:
     return tuple(getattr(corpus.features["label"], "names", LABELS)) if task_of(corpus) == "nli" else ()
 
 
+def texts_of(corpus: Dataset) -> list[str]:
+    """The columns of the texts that a classifier reads: premise and hypothesis, or a single text."""
+    return [name for name in ("premise", "hypothesis") if name in corpus.column_names]
+
+
 @dataclass(frozen=True)
 class Corpus:
     """A corpus: all that is known of it, in one place.
 
-    `archive` is the name of its official archive without .zip ("" for the project's own), `languages` those that it
-    has, `classes` the names of its labels in their order (none for spans). `reader(source, languages, splits)` yields
-    its rows, without languages those of all that are there. `printed`: the papers score it, so that their figures may
-    stand beside ours.
+    `archive` is the name of its official archive without its ending ("" for the project's own, "." for a user's
+    files), `languages` those that it has, `classes` the names of its labels in their order (none for spans).
+    `reader(source, languages, splits)` yields its rows, without languages those of all that are there. `printed`: the
+    papers score it, so that their figures may stand beside ours. `ending` is the official archive's, and `known_by` is
+    like a file that is in each copy, whatever that is called. `notes` say, a line each, what was done to the rows.
     """
 
     name: str
@@ -89,6 +97,14 @@ class Corpus:
     classes: tuple[str, ...]
     reader: Callable[..., Iterable[Row]]
     printed: bool = False
+    ending: str = ".zip"
+    known_by: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def file(self) -> str:
+        """The name of the official archive."""
+        return self.archive + self.ending
 
     def rows(
         self, data: str | Path | None = None, languages: Sequence[str] | None = None, splits: Sequence[str] = SPLITS
@@ -170,7 +186,7 @@ def squad(source: Source, languages: Sequence[str] | None, splits: Sequence[str]
         yield from questions(source, f"{split}-v1.1.json", source.languages[0], split)
 
 
-def mlqa(source: Source, languages: Sequence[str] | None, splits: Sequence[str]) -> Iterator[Row]:
+def mlqa(source: Source, languages: Sequence[str] | None, splits: Sequence[str]) -> list[Row]:
     """MLQA: a file for each split and language; questions are asked in the language of their passage."""
     rows: list[Row] = []
     for split in splits:
@@ -182,51 +198,134 @@ def mlqa(source: Source, languages: Sequence[str] | None, splits: Sequence[str])
                 rows += questions(source, name, code, split)
         if not there:
             raise InputError(f"{source.path} has no {split} split of {source.name}; get the whole archive.")
-    # A question exists in several languages, a passage may have several questions.
-    whole = joined([row["pair"] for row in rows], [row["passage_id"] for row in rows])
-    return (row | {"passage_id": name} for row, name in zip(rows, whole, strict=True))
+    return together(rows, "passage_id")
+
+
+def paws_x(source: Source, languages: Sequence[str] | None, splits: Sequence[str]) -> list[Row]:
+    """PAWS-X: a table for each language and split; an id is that of the English pair.
+
+    As its authors ask, pairs that were not translated ("NS", or nothing) go, and those without a label with them.
+    """
+    rows: list[Row] = []
+    total, odd = 0, []
+    for code in languages or source.languages:
+        for split in splits:
+            name = f"{split}_2k" if split in SPLITS else split if code == "en" else f"translated_{split}"
+            name = f"{code}/{name}.tsv"
+            if languages is None and not source.has(name):
+                continue
+            table = source.table(name, split, ("id", "sentence1", "sentence2", "label"))
+            lacking = table[["sentence1", "sentence2"]].isin(["", "NS"]).any(axis=1)
+            lacking |= ~table["label"].isin(source.classes)
+            lacking &= table.notna().all(axis=1) | (table.index != table.index.max())  # cut short at its end
+            total += len(table)
+            odd += [f"row {number} of {name}" for number in table.index[lacking] + 1]
+            both = {"gold_label": table["label"], "pairID": table["id"], "promptID": table["sentence1"]}
+            found = list(pairs(source, table.assign(language=code, genre="", **both)[~lacking], split, name))
+            rows += [row | {"premise_id": f"{code}/{row['premise_id']}"} for row in found]
+    if odd:
+        warnings.warn(
+            f"{len(odd)} of {total} pairs of {source.name} have no text or no label and were left out; the first is "
+            f"{odd[0]}.",
+            stacklevel=2,
+        )
+    return together(rows, "premise_id")
 
 
 def _named(*corpora: Corpus) -> dict[str, Corpus]:
     return {corpus.name: corpus for corpus in corpora}
 
 
+PAWS_X: dict[str, Any] = {
+    "name": "PAWS-X",
+    "task": "nli",
+    "archive": "x-final",
+    "classes": ("0", "1"),
+    "reader": paws_x,
+    "ending": ".tar.gz",
+    "known_by": "*/*_2k.tsv",
+}
+"""Pairs of sentences: 1 if one is a paraphrase of the other, 0 if not. Its labels have no other names."""
+
 CORPORA = _named(
     Corpus("mini-NLI", "nli", "", XNLI, LABELS, mini.nli),
     Corpus("mini-QA", "qa", "", XNLI, (), mini.qa),
-    Corpus("XNLI", "nli", "XNLI-1.0", XNLI, LABELS, xnli, printed=True),
-    Corpus("MLQA", "qa", "MLQA_V1", ("en", "es", "de", "ar", "vi", "zh", "hi"), (), mlqa, printed=True),
+    Corpus("XNLI", "nli", "XNLI-1.0", XNLI, LABELS, xnli, printed=True, known_by="xnli.*.tsv"),
+    Corpus(**PAWS_X, languages=("en", "de", "es", "fr", "ja", "ko", "zh")),
+    Corpus(
+        "MLQA",
+        "qa",
+        "MLQA_V1",
+        ("en", "es", "de", "ar", "vi", "zh", "hi"),
+        (),
+        mlqa,
+        printed=True,
+        known_by="*/*-context-*-question-*.json",
+    ),
 )
-"""The corpora that episodes are drawn from: for another one, an entry and a reader."""
+"""The corpora that episodes are drawn from: for another one, an entry and a reader; `corpus_of` adds a user's own."""
 
 STAGE_TWO = _named(
     Corpus("mini-NLI", "nli", "", ("en",), LABELS, mini.nli),
     Corpus("mini-QA", "qa", "", ("en",), (), partial(mini.qa, passages=mini.MANY_PASSAGES)),
-    Corpus("MultiNLI", "nli", "multinli_1.0", ("en",), LABELS, multinli),
-    Corpus("SQuAD", "qa", "squad", ("en",), (), squad),
+    Corpus("MultiNLI", "nli", "multinli_1.0", ("en",), LABELS, multinli, known_by="multinli_1.0_*.jsonl"),
+    Corpus(**PAWS_X, languages=("en",)),
+    Corpus("SQuAD", "qa", "squad", ("en",), (), squad, known_by="*-v1.1.json"),
 )
 """The English corpora that encoders are fine-tuned on before any episode is drawn."""
 
 
-def corpus_of(task: str, data: str | Path | None = None, known: dict[str, Corpus] = CORPORA) -> Corpus:
-    """The corpus of a task whose archive, or the directory that it unpacks to, lies at `data`; None: our own one.
+def corpus_of(
+    task: str,
+    data: str | Path | None = None,
+    columns: Sequence[tuple[str, str]] = (),
+    known: dict[str, Corpus] = CORPORA,
+) -> Corpus:
+    """The corpus of a task at `data`: an official one, else one that is made of the user's own rows; None: our own.
 
-    Where no name tells, it is the task's first one: its reader says what is missing.
+    An official one lies there as its archive or the directory that it unpacks to. Own rows are those of files or of a
+    data set on the hub (see `own.load`), with `columns`, (our name, theirs), where theirs have other names. Where
+    there is neither, it is the task's first official one: its reader says what is missing.
     """
-    own, *official = sorted((one for one in known.values() if one.task == task), key=lambda one: one.archive != "")
     if data is None:
-        return own
-    path = Path(expanded(data))
-    for one in official:
-        names = {one.archive, f"{one.archive}.zip"}
-        if path.name in names or any((path / name).exists() for name in names):
-            return one
-    return official[0]
+        return next(one for one in known.values() if one.task == task and not one.archive)
+    path, official = Path(expanded(data)), official_of(task, data, known)
+    if _at(official, path) or not own.there(task, path):
+        return official
+    return _of(own.load(task, path, tuple(columns)), task)
+
+
+@lru_cache(maxsize=4)  # the same rows are the same corpus
+def _of(found: own.Own, task: str) -> Corpus:
+    """The entry that is made for a user's own rows."""
+
+    def reader(source: Source, languages: Sequence[str] | None, splits: Sequence[str]) -> list[Row]:
+        there = tuple(dict.fromkeys(row["split"] for row in found.rows))
+        if not set(splits) & set(there):
+            raise InputError(f"{found.name} has no {' or '.join(splits)} rows; it has {', '.join(sorted(there))}.")
+        wanted = languages or found.languages
+        return [row for row in found.rows if row["split"] in splits and row["language"] in wanted]
+
+    return Corpus(found.name, task, ".", found.languages, found.classes, reader, notes=found.notes)
+
+
+def official_of(task: str, data: str | Path, known: dict[str, Corpus] = CORPORA) -> Corpus:
+    """The corpus of a task whose archive, or the directory that it unpacks to, lies at `data`; else the first one."""
+    official = [one for one in known.values() if one.task == task and one.archive]
+    return next((one for one in official if _at(one, Path(expanded(data)))), official[0])
+
+
+def _at(corpus: Corpus, path: Path) -> bool:
+    """Is this corpus at a path? It is known by its archive's name, also where that is missing, or by what is inside."""
+    names = {corpus.archive, *(corpus.archive + ending for ending in PACKED)}
+    if path.name in names or any((path / name).exists() for name in names):
+        return True
+    return bool(corpus.known_by) and holds(path, corpus.known_by)
 
 
 def archives(task: str, known: dict[str, Corpus] = CORPORA) -> str:
     """The archives that the corpora of a task are read from, in words."""
-    return " or ".join(f"{one.archive}.zip" for one in known.values() if one.task == task and one.archive)
+    return " or ".join(one.file for one in known.values() if one.task == task and one.archive)
 
 
 def nli(

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from ..errors import InputError, first_line
+from ..errors import InputError, first_line, some
 from ..files import expanded
 from ..inner import Learner, cross_entropy
 from .corpora import LABELS, TASKS
@@ -31,6 +31,9 @@ _SPLIT = {
     "quantization_config": None,
 }
 """What config.json must say, or leave unsaid, for trunk and head to compute what the whole model does."""
+
+_KINDS = {True: "ForSequenceClassification", False: "ForQuestionAnswering"}
+_DRAWN = "new classifier drawn from seed {}"
 
 _BERT_OPTIONS = {
     "do_lower_case": "lowercase",
@@ -51,10 +54,10 @@ def nli(
 ) -> Encoder:
     """Load an NLI classifier from a Hugging Face directory or name and choose what is adapted.
 
-    Logits are in the order of `classes` (those of a corpus); the checkpoint's config.json must name them, in whatever
-    order it has them. A checkpoint without a classifier gets a new one, drawn from `seed`, with a warning. Dropout is
-    off. Only `attention="eager"` has the second derivative that second-order meta-gradients need. Raises InputError for
-    a checkpoint that is damaged or incomplete, does not name its classes, or is not a plain encoder.
+    Logits are in the order of `classes` (those of a corpus), see `match`. A checkpoint without a classifier gets a new
+    one, drawn from `seed`, with a warning. Dropout is off. Only `attention="eager"` has the second derivative that
+    second-order meta-gradients need. Raises InputError for a checkpoint that is damaged or incomplete, does not name
+    its classes, or is not a plain encoder.
 
     With `bf16`, products of matrices are computed in bfloat16 (autocast), in the trunk and in what is adapted;
     parameters, sums, losses and gradients of parameters stay in float32.
@@ -84,7 +87,7 @@ def _split(
     """Load a model and part it in what is adapted and what is not."""
     if adapt not in ("head", "all"):
         raise InputError(f"adapt={adapt!r} is not known; adapt 'head' or 'all'.")
-    model, tokenizer = load(name, classes, attention, seed)
+    model, tokenizer, matched = load(name, classes, attention, seed)
     model.eval()
     base = getattr(model, model.base_model_prefix)
     layers = base.encoder.layer
@@ -103,52 +106,34 @@ def _split(
     if longest < special + 2:
         raise InputError(f"{longest} tokens have no room for two texts beside {special} special ones; take more.")
     kept = trunk.requires_grad_(False) if adapt == "head" else None
-    return Encoder(name, classes, learner.eval(), kept, tokenizer, longest, bf16)
+    return Encoder(name, classes, learner.eval(), kept, tokenizer, longest, bf16, matched)
 
 
-def load(name: str, classes: Sequence[str], attention: str = "eager", seed: int = 0) -> tuple[Any, Any]:
-    """The Hugging Face model and its tokenizer: a classifier, or without `classes` a span model.
+def load(name: str, classes: Sequence[str], attention: str = "eager", seed: int = 0) -> tuple[Any, Any, str]:
+    """The Hugging Face model, a classifier or without `classes` a span model, its tokenizer, how classes were matched.
 
-    The classifier's rows are put in the order of `classes`. The tokenizer is the one of `tokenizer.json`, where there
-    is that file. A checkpoint without the last layer of the task gets a new one, drawn from `seed`, with a warning.
+    The classifier's rows are put in the order of `classes`, see `match`. The tokenizer is the one of `tokenizer.json`,
+    where there is that file. A checkpoint without the last layer of the task gets a new one, drawn from `seed`, with a
+    warning.
     """
     import transformers
-    from transformers import AutoConfig
     from transformers.utils import logging
 
-    if classes:
-        kind, last, outputs, title = "ForSequenceClassification", "classifier", len(classes), TASKS["nli"].title
-    else:
-        kind, last, outputs, title = "ForQuestionAnswering", "qa_outputs", 2, TASKS["qa"].title
-    looks_local = name.startswith((".", "/", "~")) or Path(name).is_dir()
+    kind = _KINDS[bool(classes)]
+    last, title = ("classifier", TASKS["nli"].title) if classes else ("qa_outputs", TASKS["qa"].title)
     path = expanded(name)
-    if looks_local and not (Path(path) / "config.json").is_file():
-        raise InputError(f"There is no encoder in {name}: expected a directory with config.json and weights.")
     bars = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
-        config = AutoConfig.from_pretrained(path)
-        if config.model_type not in ARCHITECTURES:
-            raise InputError(
-                f"{name} is a {config.model_type} model; minimeta splits {' and '.join(ARCHITECTURES)} encoders."
-            )
-        for setting, value in _SPLIT.items():
-            if (said := getattr(config, setting, value)) != value:
-                raise InputError(
-                    f"{name} has {setting}={said} in its config.json; minimeta splits encoders with {setting}={value}."
-                )
-        if looks_local and not any((Path(path) / file).is_file() for file in _TOKENIZERS):
-            raise InputError(f"{name} has no tokenizer; expected one of {', '.join(_TOKENIZERS)} beside config.json.")
-        trained = any(architecture.endswith(kind) for architecture in config.architectures or [])
-        if trained and config.num_labels != outputs:
-            raise InputError(f"{name} tells {config.num_labels} classes apart; {title} needs {outputs}.")
+        config = _config(name)
+        rows, matched = match(config, name, classes, seed)
         torch.manual_seed(seed)
         model, report = getattr(transformers, f"AutoModel{kind}").from_pretrained(
             path,
             dtype=torch.float32,
             attn_implementation=attention,
             output_loading_info=True,
-            **({} if trained else {"num_labels": outputs}),
+            **({} if rows else {"num_labels": len(classes) or 2}),
         )
         tokenizer = _tokenizer(path, name)
         if config.type_vocab_size == 1:  # the model does not tell the two texts apart
@@ -156,10 +141,7 @@ def load(name: str, classes: Sequence[str], attention: str = "eager", seed: int 
     except InputError:
         raise
     except Exception as error:  # readers of configurations, weights and tokenizers raise what they like
-        raise InputError(
-            f"The encoder {name} could not be loaded ({first_line(error)}); give a Hugging Face directory, or a name "
-            "while the hub can be reached."
-        ) from None
+        raise _not_loaded(name, error) from None
     finally:
         if bars:
             logging.enable_progress_bar()
@@ -178,14 +160,18 @@ def load(name: str, classes: Sequence[str], attention: str = "eager", seed: int 
             "together."
         )
     if missing:
+        matched = _DRAWN.format(seed)
         warnings.warn(
             f"{name} was not trained for {title}: its last layer was drawn from seed {seed}; fine-tune it "
             "on English first, or expect answers at chance.",
             stacklevel=4,
         )
     elif classes:
-        _order(model, name, classes)
-    return model, tokenizer
+        classifier = getattr(model.classifier, "out_proj", model.classifier)
+        with torch.no_grad():
+            classifier.weight.copy_(classifier.weight[rows])
+            classifier.bias.copy_(classifier.bias[rows])
+    return model, tokenizer, matched
 
 
 def _tokenizer(path: str, name: str) -> Any:
@@ -218,21 +204,80 @@ def _tokenizer(path: str, name: str) -> Any:
     )
 
 
-def _order(model: Any, name: str, classes: Sequence[str]) -> None:
-    """Put the classifier's rows into the order of `classes`, by the names that the checkpoint gives its classes."""
-    names = [str(model.config.id2label[i]).lower() for i in range(len(classes))]
-    if sorted(names) != sorted(classes):
+def match(config: Any, name: str, classes: Sequence[str], seed: int = 0) -> tuple[list[int], str]:
+    """The rows of a checkpoint's last layer in the order of a corpus's classes, and in words how they were matched.
+
+    They are matched by the names in config.json's id2label, in whatever order and whether in capitals or not. Numbers
+    are names if the corpus has no others and the checkpoint has the same, or none but LABEL_0, LABEL_1 and so on. No
+    rows: the checkpoint has no last layer for the task, and a new one is drawn from `seed`. Raises InputError for
+    everything else, since a wrong order would show in the scores alone. Without `classes` the rows are start and end.
+    """
+    if not any(architecture.endswith(_KINDS[bool(classes)]) for architecture in config.architectures or []):
+        return [], _DRAWN.format(seed)
+    if not classes:
+        if config.num_labels != 2:
+            raise InputError(f"{name} tells {config.num_labels} classes apart; {TASKS['qa'].title} needs 2.")
+        return [0, 1], ""
+    if config.num_labels != len(classes):
         raise InputError(
-            f"{name} calls its classes {', '.join(names)}; expected {', '.join(classes)}: write them as id2label into "
-            "its config.json, in the order that it was trained with."
+            f"{name} tells {config.num_labels} classes apart; {TASKS['nli'].title} needs {len(classes)} here, "
+            f"{some(list(classes), 10)}: give an encoder for these, or fine-tune one."
         )
-    numbers = {str(label).lower(): number for label, number in (model.config.label2id or {}).items()}
-    if any(numbers.get(label, number) != number for number, label in enumerate(names)):
+    lacking = [number for number in range(len(classes)) if number not in config.id2label]
+    if lacking:
+        raise InputError(f"{name} has no class {lacking[0]} in its id2label; mend it in its config.json.")
+    names = [str(config.id2label[number]).lower() for number in range(len(classes))]
+    wanted = [each.lower() for each in classes]
+    numbers = [str(number) for number in range(len(classes))]
+    if wanted == numbers and names == [f"label_{number}" for number in numbers]:
+        return list(range(len(classes))), f"by number: {', '.join(classes)}"
+    if sorted(names) != sorted(wanted) or len(set(names)) < len(names):
+        unknown = "; the corpus has numbers, and nobody can tell what these mean" if wanted == numbers else ""
+        raise InputError(
+            f"{name} calls its classes {some(names, 10)}; expected {some(list(classes), 10)}: write them as id2label "
+            f"into its config.json, in the order that it was trained with{unknown}."
+        )
+    told = {str(label).lower(): number for label, number in (config.label2id or {}).items()}
+    if any(told.get(label, number) != number for number, label in enumerate(names)):
         raise InputError(
             f"{name} has an id2label that contradicts its label2id; mend the wrong one in its config.json."
         )
-    rows = [names.index(label) for label in classes]
-    last = getattr(model.classifier, "out_proj", model.classifier)
-    with torch.no_grad():
-        last.weight.copy_(last.weight[rows])
-        last.bias.copy_(last.bias[rows])
+    how = "number" if wanted == numbers else "name"
+    return [names.index(label) for label in wanted], f"by {how}: {', '.join(classes)}"
+
+
+def matched(name: str, classes: Sequence[str]) -> str:
+    """How the classes of a checkpoint are matched to a corpus's, in words, from its config.json alone; see `match`."""
+    return match(_config(name), name, classes)[1]
+
+
+def _config(name: str) -> Any:
+    """The configuration of a checkpoint that can be parted in trunk and head."""
+    from transformers import AutoConfig
+
+    local, path = name.startswith((".", "/", "~")) or Path(name).is_dir(), Path(expanded(name))
+    if local and not (path / "config.json").is_file():
+        raise InputError(f"There is no encoder in {name}: expected a directory with config.json and weights.")
+    try:
+        config = AutoConfig.from_pretrained(expanded(name))
+    except Exception as error:  # readers of configurations raise what they like
+        raise _not_loaded(name, error) from None
+    if config.model_type not in ARCHITECTURES:
+        raise InputError(
+            f"{name} is a {config.model_type} model; minimeta splits {' and '.join(ARCHITECTURES)} encoders."
+        )
+    for setting, value in _SPLIT.items():
+        if (said := getattr(config, setting, value)) != value:
+            raise InputError(
+                f"{name} has {setting}={said} in its config.json; minimeta splits encoders with {setting}={value}."
+            )
+    if local and not any((path / file).is_file() for file in _TOKENIZERS):
+        raise InputError(f"{name} has no tokenizer; expected one of {', '.join(_TOKENIZERS)} beside config.json.")
+    return config
+
+
+def _not_loaded(name: str, error: Exception) -> InputError:
+    return InputError(
+        f"The encoder {name} could not be loaded ({first_line(error)}); give a Hugging Face directory, or a name while "
+        "the hub can be reached."
+    )

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..tasks import Batch, Episode, Sampler
-from .languages import check
+from .languages import check, ordered
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,8 +43,8 @@ def sampler(
 
     There is a task for each language in `query`. Its support is in the same language (X-MAML), in the one language
     `support` (XLA-MAML: "en", or the target for few-shot), or in the language at its place in `support`: the
-    bi-pair is `query=("bg", "de"), support=("de", "bg")`. With `by="genre"` a task is a language and a genre, and
-    `per_language` of them are drawn per language and episode (None: all).
+    bi-pair is `query=("bg", "de"), support=("de", "bg")`. With `by="genre"` a task is a language and one of
+    its genres, and `per_language` of them are drawn per language and episode (None: all).
 
     Every task gets `shots` support and `queries` query rows, balanced over the classes and disjoint; `batches=K`
     draws a fresh support for each of K inner steps. With `covering`, rows are not drawn at random: every row of a
@@ -83,31 +83,40 @@ def sampler(
             f"{'some' if pools else 'no'} {split} rows."
         )
     genres = sorted({genre for _, genre in pools})
-    if per_language is not None and not 0 < per_language <= len(genres):
-        raise InputError(f"There are {len(genres)} genres; cannot draw {per_language} of them per language.")
+    own = [[number for number, genre in enumerate(genres) if (code, genre) in pools] for code in query]
+    for language, numbers in zip(query, own, strict=True):
+        if not numbers:
+            there = ", ".join(ordered(code for code, _ in pools))
+            raise InputError(f"The corpus has no {split} rows for {language}; it has them for {there}.")
+        if per_language is not None and not 0 < per_language <= len(numbers):
+            found = f"{len(numbers)} genres" + (f" in {language}" if len(numbers) < len(genres) else "")
+            raise InputError(f"There are {found}; cannot draw {per_language} of them per language.")
 
     drawing = _covering if covering else _random
     pairs = columns(corpus)["pair"].to_numpy() if parallel else None
-    tasks, choices = [], []  # what cannot work fails here, before training starts
+    tasks: dict[tuple[int, int], Callable[..., tuple[np.ndarray, np.ndarray]]] = {}
+    choices = []  # what cannot work fails here, before training starts
     for place, (language, source) in enumerate(zip(query, supports, strict=True)):
         one = given_split == split and source == language
-        for number, genre in enumerate(genres):
+        for number in own[place]:
+            genre = genres[number]
             asked = _enough(pools.get((language, genre)), language, genre, queries + given * one, split)
             rows = asked if one else _enough(given_pools.get((source, genre)), source, genre, given, given_split)
-            tasks.append(_task(rows, asked, given, queries, pairs, partial(drawing, seed=(seed, 3, place, number))))
-        each = per_language or len(genres)
-        choices.append(drawing([np.arange(len(genres))], each, seed=(seed, 4, place)) if per_language else None)
+            draws = partial(drawing, seed=(seed, 3, place, number))
+            tasks[place, number] = _task(rows, asked, given, queries, pairs, draws)
+        one_of = [np.array(own[place])]
+        choices.append(drawing(one_of, per_language, seed=(seed, 4, place)) if per_language else None)
     known = {name: columns(corpus)[name].to_numpy() for name in ("language", "split")}
 
     def draw(step: int) -> Episode:
         rng = np.random.default_rng((seed, step))
         names, supports_drawn, queries_drawn = [], [], []
         for place, (language, source) in enumerate(zip(query, supports, strict=True)):
-            choose = choices[place]
-            for turn, number in enumerate(choose(step, rng) if choose else range(len(genres))):
+            choose, size = choices[place], len(own[place])
+            for turn, number in enumerate(choose(step, rng) if choose else own[place]):
                 # Covering, each genre comes once before any comes again: so often has this one come before.
-                before = (step * each + turn) // len(genres)
-                rows, asked = tasks[place * len(genres) + number](before, rng)
+                before = (step * (per_language or size) + turn) // size
+                rows, asked = tasks[place, int(number)](before, rng)
                 _own(known, rows, source, given_split)
                 _own(known, asked, language, split)
                 names.append(task_name(language, genres[number]))
@@ -178,8 +187,8 @@ def encoded(draw: Sampler, features: Callable[[Tensor], Batch]) -> Sampler:
 
 
 def task_name(language: str, genre: str | None) -> str:
-    """`de/fiction`, or `de` for a task that is a whole language."""
-    return language if genre is None else f"{language}/{genre}"
+    """`de/fiction`, or `de` for a task that is a whole language, as in a corpus without genres."""
+    return f"{language}/{genre}" if genre else language
 
 
 @lru_cache(maxsize=4)
@@ -241,6 +250,11 @@ def _task(
     if pairs is not None:
         translation = {pairs[row]: row for part in asked for row in part}
         both = [np.array([row for row in part if pairs[row] in translation], int) for part in rows]
+        if not any(map(len, both)):
+            raise InputError(
+                "The corpus does not say which rows translate each other: no pair is in both languages; draw rows that "
+                "are not parallel, or give them a column pair."
+            )
         draw = drawing(_enough(both, "translated", None, given, "support"), given)
 
         def translated(use: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -24,7 +24,7 @@ from ..files import expanded, whole_file
 from ..inner import Learner
 from ..tasks import Batch
 from ..threads import threads_for
-from .corpora import classes_of
+from .corpora import classes_of, texts_of
 from .episodes import columns, rows_of
 from .heads import padded
 from .spans import Window, best_spans, first_answer, training_window, windows
@@ -44,6 +44,7 @@ class Encoder:
     """An encoder ready for episodes: `learner` holds what is adapted, `trunk` what is not (None: nothing).
 
     `classes` are the names of what it tells apart, in the order of its logits; without them it finds answers.
+    `matched` says how the checkpoint's classes were found to be these (see `encoders.match`).
     `features(corpus)` turns row numbers of a corpus into the batches that the learner takes.
     """
 
@@ -54,6 +55,7 @@ class Encoder:
     tokenizer: Any
     max_length: int
     bf16: bool = False
+    matched: str = ""
 
     def to(self, device: str) -> Encoder:
         """Move the encoder to a device, in place."""
@@ -237,11 +239,11 @@ class Features:
 
 
 class PairFeatures(Features):
-    """NLI: an example is a row's premise and hypothesis; `y` (m, n) are labels."""
+    """Classification: an example is a row's premise and hypothesis, or its single text; `y` (m, n) are labels."""
 
     def __init__(self, encoder: Encoder, corpus: Dataset, cache: str | Path | None = None) -> None:
         super().__init__(encoder, corpus, cache)
-        self.premises, self.hypotheses = corpus["premise"], corpus["hypothesis"]
+        self.texts = [corpus[name] for name in texts_of(corpus)]
         self.labels = corpus["label"][:]
 
     def _learned(self, rows: Sequence[int]) -> tuple[list[Key], list[int]]:
@@ -252,8 +254,7 @@ class PairFeatures(Features):
 
     def _tokens(self, keys: Sequence[Key]) -> tuple[list[list[int]], list[list[int]]]:
         tokens = self.encoder.tokenizer(
-            [self.premises[row] for row, _ in keys],
-            [self.hypotheses[row] for row, _ in keys],
+            *([texts[row] for row, _ in keys] for texts in self.texts),
             truncation="longest_first",
             max_length=self.encoder.max_length,
         )

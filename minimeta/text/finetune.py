@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..files import expanded, whole_file
-from .corpora import classes_of
+from .corpora import classes_of, texts_of
 from .encoders import load
 from .spans import first_answer, windows
 
@@ -63,7 +63,7 @@ def train(
     classes = classes_of(corpus)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*was not trained for")  # it is trained here
-        model, tokenizer = load(str(encoder), classes, seed=seed)
+        model, tokenizer, _ = load(str(encoder), classes, seed=seed)
     if classes:
         model.config.id2label = dict(enumerate(classes))
         model.config.label2id = {name: number for number, name in enumerate(classes)}
@@ -102,8 +102,10 @@ def train(
 
 
 def _pairs(corpus: Dataset, tokenizer: Any, max_length: int) -> Dataset:
+    texts = texts_of(corpus)
+
     def tokens(rows: dict[str, Sequence[Any]]) -> dict[str, Any]:
-        return tokenizer(rows["premise"], rows["hypothesis"], truncation=True, max_length=max_length)
+        return tokenizer(*(rows[name] for name in texts), truncation=True, max_length=max_length)
 
     return corpus.map(tokens, batched=True, remove_columns=[name for name in corpus.column_names if name != "label"])
 

@@ -122,11 +122,17 @@ def _individual() -> dict[str, str]:
 
 def is_language(code: object) -> bool:
     """Is this a code of a language, in its usual form (`zh-Hant`, not `ZH_hant`)?"""
+    return isinstance(code, str) and usual(code) == code
+
+
+def usual(code: str) -> str | None:
+    """A code in its usual form (`zh-Hant` for `ZH_hant`), None for what is no language's."""
     import langcodes
 
-    if not isinstance(code, str) or not langcodes.tag_is_valid(code):
-        return False
-    return langcodes.Language.get(code, normalize=False).to_tag() == code
+    tag = code.strip().replace("_", "-")
+    if not langcodes.tag_is_valid(tag):
+        return None
+    return langcodes.Language.get(tag, normalize=False).to_tag()
 
 
 def check(codes: Iterable[str], there: Sequence[str] | None = None, where: str = "") -> tuple[str, ...]:

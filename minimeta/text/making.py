@@ -32,12 +32,23 @@ def stage_two(out: str | Path, options: dict[str, Any]) -> None:
     """Fine-tune an encoder on English, with checkpoints beside `out` that the same call goes on from.
 
     `options` are those of `python -m minimeta finetune`, which go on record: task, encoder (None: the tiny one), data
-    (None: the mini world), split, rows, epochs, rate (None: all rows, and those of the settings), freeze_embeddings,
-    bf16 and seed. Raises InputError if `out` is there, or if the checkpoints are of other options, rows or weights.
+    (None: the mini world), columns and languages (of a corpus of one's own; without them English), split, rows, epochs,
+    rate (None: all rows, and those of the settings), freeze_embeddings, bf16 and seed. Raises InputError if `out` is
+    there, or if the checkpoints are of other options, rows or weights.
     """
     out, task, data = Path(out), options["task"], options["data"]
     encoder = options["encoder"] or data_directory() / "tiny-encoder"
-    corpus = corpora.corpus_of(task, data, corpora.STAGE_TWO).rows(data, splits=options["split"])
+    columns, languages = options.get("columns") or (), options.get("languages") or ["en"]
+    options = {name: value for name, value in options.items() if value or name not in ("columns", "languages")}
+    entry = corpora.corpus_of(task, data, columns, corpora.STAGE_TWO)
+    if languages == ["en"] and "en" not in entry.languages:
+        raise InputError(
+            f"{entry.name} has no English to train on; name with --languages those of {', '.join(entry.languages)} "
+            "that you will not ask for as targets."
+        )
+    corpus = entry.rows(data, languages, options["split"])
+    for note in entry.notes:
+        print(note)
     if options["rows"] is not None:
         if not 1 <= options["rows"] <= len(corpus):
             raise InputError(f"--rows is {options['rows']}; there are {len(corpus)} rows to draw from.")

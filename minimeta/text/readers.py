@@ -9,7 +9,7 @@ import io
 import json
 import unicodedata
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +33,7 @@ class Source:
     """What a reader reads: its corpus's name, archive, languages and classes, and the path that was given.
 
     The path is the archive, the directory that it unpacks to, or one that holds either (see `files.archived`).
+    `remedy` is what to do about a fault in it.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Source:
     languages: tuple[str, ...]
     classes: tuple[str, ...]
     path: Path
+    remedy: str = "get the archive again"
 
     def where(self, split: str) -> str:
         """A split in an error."""
@@ -58,7 +60,7 @@ class Source:
 
     def unreadable(self, name: str, reason: str) -> InputError:
         """The error for a file that is not in its layout."""
-        return InputError(f"{name} in {self.path} cannot be read ({reason.splitlines()[0]}); get the archive again.")
+        return InputError(f"{name} in {self.path} cannot be read ({reason.splitlines()[0]}); {self.remedy}.")
 
     def table(self, name: str, split: str, columns: Sequence[str]) -> pd.DataFrame:
         """The columns of a file with a split, .jsonl or .tsv."""
@@ -78,25 +80,30 @@ class Source:
         return table[list(columns)]
 
 
-def pairs(source: Source, table: pd.DataFrame, split: str) -> Iterator[Row]:
-    """The rows of a table with a column `language` and those of PAIR; labels become positions in the classes."""
-    where, classes = source.where(split), source.classes
-    for number, row in enumerate(table.to_dict("records"), 1):
-        for found in map(row.get, _FILLED):
+def pairs(source: Source, table: pd.DataFrame, split: str, name: str = "") -> Iterator[Row]:
+    """The rows of a table with a column `language` and those of PAIR; labels become positions in the classes.
+
+    `name` is the file's where a split has several; the table's index counts its rows from 0. A corpus without genres
+    has "" in each row.
+    """
+    where, classes = f"{name} in {source.path}" if name else source.where(split), source.classes
+    filled = [column for column in _FILLED if column != "genre" or table["genre"].ne("").any()]
+    for number, row in zip(table.index + 1, table.to_dict("records"), strict=True):
+        for found in map(row.get, filled):
             if found is None or found != found or (isinstance(found, str) and not found.strip()):  # nan is not itself
-                raise InputError(f"{where} breaks off in row {number}; get the archive again.")
+                raise InputError(f"{where} breaks off in row {number}; {source.remedy}.")
         label, here = str(row["gold_label"]), f"Row {number} of {where}"
         if label not in classes:
-            raise InputError(f"{where} has the label {label!r}; the labels are {', '.join(classes)}.")
+            raise InputError(f"{here} has the label {label!r}; the labels are {', '.join(classes)}.")
         yield {
             "language": row["language"],
-            "genre": _text(row["genre"], here),
+            "genre": text_in(row["genre"], here),
             "split": split,
-            "premise": _text(row["sentence1"], here),
-            "hypothesis": _text(row["sentence2"], here),
+            "premise": text_in(row["sentence1"], here),
+            "hypothesis": text_in(row["sentence2"], here),
             "label": classes.index(label),
-            "pair": f"{split}/{_text(str(row['pairID']), here)}",
-            "premise_id": f"{split}/{_text(str(row['promptID']), here)}",
+            "pair": f"{split}/{text_in(str(row['pairID']), here)}",
+            "premise_id": f"{split}/{text_in(str(row['promptID']), here)}",
         }
 
 
@@ -117,13 +124,13 @@ def questions(source: Source, name: str, language: str, split: str) -> Iterator[
     for (number, context, identity, question, _), answers in zip(asked, places, strict=True):
         where = f"Question {identity!r} of {name} in {source.path}"
         for text in (str(identity), context, *(text for text, _ in answers)):
-            _text(text, where)
+            text_in(text, where, source.remedy)
         for text, start in answers:
             there = context[max(start, 0) : start + len(text)] if isinstance(start, int) else "nothing"
             if text != there or start < 0:
                 raise InputError(
                     f"The answer {text!r} to question {identity} of {name} in {source.path} does not stand at {start} "
-                    f"in its passage, there is {there!r}; get the archive again."
+                    f"in its passage, there is {there!r}; {source.remedy}."
                 )
         told = [(text, start) for text, start in answers if text.strip()]
         if not told:
@@ -136,7 +143,7 @@ def questions(source: Source, name: str, language: str, split: str) -> Iterator[
             "pair": f"{split}/{identity}",
             "passage_id": f"{split}/{language}/{number}",
             "context": context,
-            "question": _text(question, where),
+            "question": text_in(question, where, source.remedy),
             "answers": {"text": [text for text, _ in told], "answer_start": [start for _, start in told]},
         }
     if unanswered:
@@ -145,6 +152,16 @@ def questions(source: Source, name: str, language: str, split: str) -> Iterator[
             f"{unanswered[0]}.",
             stacklevel=2,
         )
+
+
+def together(rows: Iterable[Row], group: str) -> list[Row]:
+    """The rows with the same name in the column `group` wherever equal pairs and equal groups join them in a chain.
+
+    A question or a premise exists in several languages, a passage or a premise has several rows.
+    """
+    rows = list(rows)
+    whole = joined([row["pair"] for row in rows], [row[group] for row in rows]) if rows else []
+    return [row | {group: name} for row, name in zip(rows, whole, strict=True)]
 
 
 def joined(pairs: Sequence[str], passages: Sequence[str]) -> list[str]:
@@ -160,13 +177,13 @@ def joined(pairs: Sequence[str], passages: Sequence[str]) -> list[str]:
     return [pairs[place] for place in first[part]]
 
 
-def _text(text: Any, where: str) -> str:
+def text_in(text: Any, where: str, remedy: str = "get the archive again") -> str:
     """A text of an archive, in NFC; raises InputError for what is no text or cannot be written as UTF-8."""
     if not isinstance(text, str):
-        raise InputError(f"{where} has {text!r} where a text should be; get the archive again.")
+        raise InputError(f"{where} has {text!r} where a text should be; {remedy}.")
     try:
         text.encode()
     except UnicodeEncodeError as error:
         half = text[error.start : error.end]
-        raise InputError(f"{where} has half a character, {half!r}, in a text; get the archive again.") from None
+        raise InputError(f"{where} has half a character, {half!r}, in a text; {remedy}.") from None
     return unicodedata.normalize("NFC", text)

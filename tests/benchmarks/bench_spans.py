@@ -52,7 +52,7 @@ parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("encoder")
 parser.add_argument("--data", required=True)
 options = parser.parse_args()
-_, tokenizer = load(options.encoder, ())
+_, tokenizer, _ = load(options.encoder, ())
 mlqa = corpora.CORPORA["MLQA"].rows(options.data, splits=["dev"])
 real = {code: part for code, part in mlqa.to_pandas().groupby("language")}
 real["SQuAD"] = corpora.STAGE_TWO["SQuAD"].rows(options.data, splits=["dev"]).to_pandas()
