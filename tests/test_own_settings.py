@@ -19,8 +19,8 @@ from minimeta.studies.world import World
 MAML, JOINT = Cell("maml", ("fr", "es"), True), Cell("joint", ("fr", "es"), True)
 
 
-def test_every_field_of_the_settings_but_the_scale_can_be_set():
-    assert set(own.KINDS) == {each.name for each in fields(Settings)} - {"scale"}
+def test_every_field_of_the_settings_but_scale_and_tree_can_be_set():
+    assert set(own.KINDS) == {each.name for each in fields(Settings)} - {"scale", "tree"}
 
 
 @pytest.mark.parametrize("scale", ["toy", "small", "full"])
@@ -28,7 +28,7 @@ def test_the_settings_of_all_recipes_are_fit_to_be_set(scale):
     for method in METHODS:
         for task in ("nli", "qa"):
             settings = vars(settings_for(Cell(method, ("fr",), True), scale, task)).copy()
-            del settings["scale"]
+            del settings["scale"], settings["tree"]
             assert own.of_method(own.own(settings), method) == settings
 
 

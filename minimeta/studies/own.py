@@ -73,7 +73,7 @@ KINDS: dict[str, Kind] = {
     "tasks_per_chunk": MANY,
     "bf16": SWITCH,
 }
-"""What each field of `recipes.Settings` may be, but for its scale."""
+"""What each field of `recipes.Settings` may be, but for its scale and its tree."""
 
 
 def own(given: Mapping[str, Any], where: str = "") -> Own:
