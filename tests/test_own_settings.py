@@ -2,16 +2,19 @@
 
 import json
 import pickle
+import tomllib
 from dataclasses import fields, replace
 from functools import partial
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from small_world import complaint
 
 import minimeta.__main__ as cli
-from minimeta.studies import own
+from minimeta.studies import own, report, reproduce
+from minimeta.studies.comparisons import Results
 from minimeta.studies.methods import METHODS, Cell
 from minimeta.studies.recipes import Settings, settings_for
 from minimeta.studies.world import World
@@ -80,8 +83,6 @@ NUMBERS = st.fixed_dictionaries(
 @given(NUMBERS, st.dictionaries(st.sampled_from(sorted(METHODS)), NUMBERS, max_size=3))
 def test_settings_go_through_toml_unchanged(everywhere, by_method):
     settings = own.own(everywhere | by_method)
-    import tomllib
-
     assert own.own(tomllib.loads(own.toml(settings))) == settings
 
 
@@ -157,3 +158,13 @@ def test_a_study_goes_on_with_the_same_own_settings_alone(tmp_path, capsys):
     assert cli.main([word for word in words if "=" not in word and word != "--set"]) == 2
     said = capsys.readouterr().err
     assert "own settings inner_steps=1 outer_steps=1, not none" in said and len(said.splitlines()) == 1
+
+
+def test_a_papers_table_with_other_settings_says_so():
+    shared = {"scale": "toy", "data": "a/b", "encoder": "c", "bf16": True, "set": {"shots": 5, "maml": {"shots": 6}}}
+    told = reproduce._world(Results(shared, {}, []))
+    assert told["overrides"] == "bf16=True shots=5 maml.shots=6"
+    (said,) = report.set_otherwise(pd.DataFrame([told, told]))
+    assert "bf16=True shots=5 maml.shots=6" in said
+    plain = reproduce._world(Results({name: shared[name] for name in ("scale", "data", "encoder")}, {}, []))
+    assert plain["overrides"] == "" and report.set_otherwise(pd.DataFrame([plain])) == []

@@ -42,15 +42,21 @@ def located(folder: str | Path) -> Path:
     return path
 
 
-def is_kept(path: Path, made: Mapping[str, Any]) -> bool:
-    """Is the model of a training at `path`? Raises InputError if something else is there."""
-    if not path.exists():
-        return False
-    if not (path / "made.json").is_file() or read_json(path / "made.json").get("made_of") != made:
-        raise InputError(
-            f"{path} is there already and is not the model of this run; name another directory to keep it."
-        )
-    return True
+def lacking(kept: Path, made: Mapping[str, Mapping[str, Any]]) -> set[str]:
+    """The names of those models that are not in `kept`; raises InputError if something else is in a place of theirs.
+
+    `made` is by name what `made_of` says of each.
+    """
+    names = set()
+    for name, own in made.items():
+        path = kept / name
+        if not path.exists():
+            names.add(name)
+        elif not (path / "made.json").is_file() or read_json(path / "made.json").get("made_of") != own:
+            raise InputError(
+                f"{path} is there and is not the model of this run; name another directory for the models."
+            )
+    return names
 
 
 def made_of(cell: Cell, seed: int, settings: Settings, content: Mapping[str, Any]) -> dict[str, Any]:

@@ -171,8 +171,9 @@ def run(
     ours = replace(world, device=None) if jobs.elsewhere() else world  # of this process, which only looks at the data
     made_of = _check(runs, ours)
     kept = models.located(save) if save else None
-    trained = [each for each in runs if kept and METHODS[each.cell.method].trains]
-    lacking = {each.name for each in trained if not _model_is_there(each, kept, world, made_of)}
+    trained = [each for each in runs if METHODS[each.cell.method].trains]
+    made = {each.name: models.made_of(each.cell, each.seed, world.settings(each.cell), made_of) for each in trained}
+    lacking = models.lacking(kept, made) if kept else ()
     folder.mkdir(parents=True, exist_ok=True)
     with jobs.alone(folder):
         named, made_of = _lay_out(runs, folder, world, named, made_of)
@@ -287,13 +288,8 @@ def settings_of(record: dict[str, Any]) -> dict[str, Any]:
     return {each.name: each.default for each in fields(recipes.Settings)} | record["settings"]
 
 
-def _model_is_there(each: Run, kept: Path, world: World, made_of: dict[str, Any]) -> bool:
-    made = models.made_of(each.cell, each.seed, world.settings(each.cell), made_of)
-    return models.is_kept(kept / each.name, made)
-
-
 def _missing(
-    each: Run, folder: Path, world: World, rows: dict[str, dict[str, Any]], lacking: Collection[str]
+    each: Run, folder: Path, world: World, rows: dict[str, dict[str, Any]], lacking: Collection[str] = ()
 ) -> Run | None:
     """None if the run has its file, else what to run: with what is in its file already, if another grid wrote that.
 
