@@ -55,8 +55,9 @@ def archived(path: Path, folder: str, name: str) -> bytes | None:
     there = [path / f"{folder}{ending}" for ending in PACKED] if path.is_dir() else [path]
     archive = next((file for file in there if file.is_file()), None)
     if archive is None:
-        if any((base / name.split("/")[0]).is_dir() for base in (path, path / folder) if "/" in name):
-            return None
+        *first, last = name.split("/")
+        if first and any((base / first[0]).is_dir() or any(base.glob(f"*/{last}")) for base in (path, path / folder)):
+            return None  # other files of the archive are there
         raise InputError(
             f"{path} has neither {packed} nor {name}; name the directory that holds one of them, or one with rows of "
             "your own (CSV, TSV, JSONL or Parquet; for questions JSON in SQuAD's layout)."

@@ -397,14 +397,15 @@ def test_paws_x_that_cannot_be_used(tmp_path):
     complaint(path, "There is no", "expected x-final", read=read)
     path.write_text("<html>404 Not Found</html>")
     complaint(path, "damaged", "get it again", read=read)
-    short = files | {"x-final/de/dev_2k.tsv": files["x-final/de/dev_2k.tsv"].rstrip("\n")[:-2]}
-    path = write_paws(tmp_path / "short", ".tar.gz", short)
-    complaint(path, "de/dev_2k.tsv", "breaks off in row 30", read=read)
+    for cut, said in ((2, "ow 30 "), (4, "ow 30 "), (15, "breaks off in row 30")):
+        short = files | {"x-final/de/dev_2k.tsv": files["x-final/de/dev_2k.tsv"].rstrip("\n")[:-cut]}
+        path = write_paws(tmp_path / f"short {cut}", ".tar.gz", short)
+        complaint(path, "de/dev_2k.tsv", said, read=read)
     columns = files | {"x-final/fr/test_2k.tsv": files["x-final/fr/test_2k.tsv"].replace("sentence2", "second")}
     complaint(write_paws(tmp_path / "columns", ".zip", columns), "sentence2", "official layout", read=read)
     lacking = {name: text for name, text in files.items() if "/zh/" not in name}
     path = write_paws(tmp_path / "lacking", "directory", lacking)
-    complaint(path, "no zh/dev_2k.tsv", read=read, languages=["zh"])
+    complaint(path, "no zh/dev_2k.tsv", "get the whole archive", read=read, languages=["zh"])
     with pytest.warns(UserWarning, match="left out"):
         complaint(path, "has no zh; it has de", read=CORPORA["PAWS-X"].read, languages=["zh"])
     small_world.complaint(lambda: read(path, languages=["hi"]), "PAWS-X has no hi; it has en, de")

@@ -244,8 +244,8 @@ def paws_x(source: Source, languages: Sequence[str] | None, splits: Sequence[str
                 continue
             table = source.table(name, split, ("id", "sentence1", "sentence2", "label"))
             lacking = table[["sentence1", "sentence2"]].isin(["", "NS"]).any(axis=1)
-            lacking |= ~table["label"].isin(source.classes)
-            lacking &= table.notna().all(axis=1) | (table.index != table.index.max())  # cut short at its end
+            labelled = table["label"].isin(source.classes)
+            lacking = (lacking | ~labelled) & (labelled | (table.index < len(table) - 1))  # a last row may be cut short
             total += len(table)
             odd += [f"row {number} of {name}" for number in table.index[lacking] + 1]
             both = {"gold_label": table["label"], "pairID": table["id"], "promptID": table["sentence1"]}
