@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
 import os
 import secrets
@@ -54,13 +56,15 @@ def archived(path: Path, folder: str, name: str) -> bytes | None:
     there = [path / f"{folder}{ending}" for ending in PACKED] if path.is_dir() else [path]
     archive = next((file for file in there if file.is_file()), None)
     if archive is None:
-        if any((base / name.split("/")[0]).is_dir() for base in (path, path / folder) if "/" in name):
-            return None
+        *first, last = name.split("/")
+        if first and any((base / first[0]).is_dir() or any(base.glob(f"*/{last}")) for base in (path, path / folder)):
+            return None  # other files of the archive are there
         raise InputError(
             f"{path} has neither {packed} nor {name}; name the directory that holds one of them, or one with rows of "
             "your own (CSV, TSV, JSONL or Parquet; for questions JSON in SQuAD's layout)."
         )
-    return _member(archive, f"*/{name}")
+    own = _member(archive, f"*/{folder}/{name}")
+    return _member(archive, f"*/{name}") if own is None else own
 
 
 def holds(path: Path, pattern: str) -> bool:
@@ -94,9 +98,10 @@ def _member(archive: Path, pattern: str) -> bytes | None:
 
 @lru_cache(maxsize=1)
 def _unpacked(archive: Path, size: int, time: int) -> dict[str, bytes]:
-    """All files of a .tar.gz, read once, since there is no way into it but from its start; `size` and `time` tell
-    whether it is still the same. Names are only compared, never used as paths."""
-    with tarfile.open(archive, "r:gz") as opened:
+    """All files of a .tar.gz, read once: there is no way into it but from its start, and its checksum is at its end,
+    where tarfile does not look. `size` and `time` tell whether it is still the same; names are never used as paths.
+    """
+    with tarfile.open(fileobj=io.BytesIO(gzip.decompress(archive.read_bytes()))) as opened:
         return {member.name: opened.extractfile(member).read() for member in opened if member.isfile()}
 
 

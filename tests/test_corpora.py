@@ -1,9 +1,11 @@
 """Corpora: official layouts in, the same rows out however they are stored, and one clear line for bad input."""
 
+import io
 import json
 import os
 import subprocess
 import sys
+import tarfile
 import unicodedata
 import zipfile
 from collections import Counter
@@ -236,7 +238,7 @@ PARAPHRASES = ("different", "paraphrase")
 
 
 def paraphrases(source, languages, splits):
-    """A table for each language and split, in the layout of PAWS-X."""
+    """A table for each language and split, for the one below."""
     for split in splits:
         for code in languages or source.languages:
             table = source.table(f"{code}/{split}.tsv", split, ("id", "sentence1", "sentence2", "label"))
@@ -247,37 +249,37 @@ def paraphrases(source, languages, splits):
 
 
 @pytest.fixture
-def paws(tmp_path, monkeypatch):
+def another(tmp_path, monkeypatch):
     """An archive with two classes and a language that XNLI has not, all of it known by one entry."""
-    entry = corpora.Corpus("PAWS-X", "nli", "x-final", ("en", "de", "ko"), PARAPHRASES, paraphrases)
+    entry = corpora.Corpus("Paraphrases", "nli", "same-1.0", ("en", "de", "ko"), PARAPHRASES, paraphrases)
     monkeypatch.setitem(CORPORA, entry.name, entry)
-    with zipfile.ZipFile(tmp_path / "x-final.zip", "w") as opened:
+    with zipfile.ZipFile(tmp_path / "same-1.0.zip", "w") as opened:
         for split, count in (("dev", 40), ("test", 10)):
             for shift, code in enumerate(entry.languages):
                 lines = [
                     f"{n}\t{small_world.word('en', n + shift)}.\t{small_world.word('en', 3 * n)}.\t{n % 2}"
                     for n in range(count)
                 ]
-                opened.writestr(f"x-final/{code}/{split}.tsv", "\n".join(["id\tsentence1\tsentence2\tlabel", *lines]))
-    return tmp_path / "x-final.zip"
+                opened.writestr(f"same-1.0/{code}/{split}.tsv", "\n".join(["id\tsentence1\tsentence2\tlabel", *lines]))
+    return tmp_path / "same-1.0.zip"
 
 
-def test_a_corpus_with_two_classes_and_another_language_is_one_entry(paws, tmp_path):
-    for place in (paws, tmp_path):
-        assert corpora.corpus_of("nli", place).name == "PAWS-X"
-    corpus = corpora.nli(paws)
+def test_a_corpus_with_two_classes_and_another_language_is_one_entry(another, tmp_path):
+    for place in (another, tmp_path):
+        assert corpora.corpus_of("nli", place).name == "Paraphrases"
+    corpus = corpora.nli(another)
     assert corpora.classes_of(corpus) == corpora.classes_of(corpus.select(range(2))) == PARAPHRASES
     assert Counter(corpus["split"]) == {"dev": 3 * 32, "held-out": 3 * 8, "test": 3 * 10}
     draw = sampler(corpus, query="ko", support="en", shots=4, queries=6, target="de")
     episode = draw(0)
     for batch, each in ((*episode.support, 2), (episode.query, 3)):
         assert Counter(corpus[batch["row"].flatten().tolist()]["label"]) == {0: each, 1: each}
-    small_world.complaint(lambda: corpora.nli(paws, ["fr"]), "PAWS-X has no fr; it has en, de, ko")
+    small_world.complaint(lambda: corpora.nli(another, ["fr"]), "Paraphrases has no fr; it has en, de, ko")
 
 
-def test_the_classes_of_a_corpus_are_those_of_its_encoder(paws, tmp_path):
+def test_the_classes_of_a_corpus_are_those_of_its_encoder(another, tmp_path):
     """Rows of a checkpoint's classifier are put in the corpus's order, and scores are of what it calls its classes."""
-    corpus = corpora.nli(paws)
+    corpus = corpora.nli(another)
     rows = rows_of(corpus, "ko", "test")
     outputs = {}
     for names in (PARAPHRASES, PARAPHRASES[::-1]):
@@ -298,13 +300,116 @@ def test_the_classes_of_a_corpus_are_those_of_its_encoder(paws, tmp_path):
     small_world.complaint(lambda: three.features(corpus), "entailment, neutral", "different, paraphrase")
 
 
-def test_fine_tuning_learns_the_classes_of_the_corpus(paws, tmp_path):
-    corpus = corpora.nli(paws, ["en"], ["dev"])
+def test_fine_tuning_learns_the_classes_of_the_corpus(another, tmp_path):
+    corpus = corpora.nli(another, ["en"], ["dev"])
     start = small_world.write_encoder(tmp_path / "start", classifier=False)
     finetune.train(start, corpus, tmp_path / "out", finetune.Settings(1, 1e-3))
     said = json.loads((tmp_path / "out" / "config.json").read_text())
     assert said["id2label"] == {"0": "different", "1": "paraphrase"}
     assert encoders.nli(tmp_path / "out", classes=PARAPHRASES).classes == PARAPHRASES
+
+
+# PAWS-X
+
+PAWS_LANGUAGES = ("en", "de", "es", "fr", "ja", "ko", "zh")
+
+
+def paws_files(dev=30, test=8, train=6):
+    """The files of PAWS-X: some pairs were not translated, some share their first sentence, one has no label."""
+    found = {}
+    for code in PAWS_LANGUAGES:
+        names = {"train" if code == "en" else "translated_train": train, "dev_2k": dev, "test_2k": test}
+        for name, count in names.items():
+            lines = ["id\tsentence1\tsentence2\tlabel"]
+            for n in range(count):
+                first, second = f'{code} "said {n // 2 * 2}', f"{code} heard {n}."
+                if code == "de" and name == "dev_2k" and n in (4, 5, 6):
+                    first, second = ("NS", second) if n == 4 else (first, "NS" if n == 5 else "")
+                label = "" if (code, name, n) == ("ja", "test_2k", 3) else n % 2
+                lines.append(f"{n + 1}\t{first}\t{second}\t{label}")
+            found[f"x-final/{code}/{name}.tsv"] = "\n".join(lines) + "\n"
+    return found
+
+
+def write_paws(directory, form, files):
+    """PAWS-X as a .zip, a .tar.gz or a directory; returns the path of it."""
+    path = directory / f"x-final{'' if form == 'directory' else form}"
+    directory.mkdir(parents=True, exist_ok=True)
+    if form == "directory":
+        for name, text in files.items():
+            (directory / name).parent.mkdir(parents=True, exist_ok=True)
+            (directory / name).write_text(text, "utf-8")
+    elif form == ".zip":
+        with zipfile.ZipFile(path, "w") as opened:
+            for name, text in files.items():
+                opened.writestr(name, text)
+    else:
+        with tarfile.open(path, "w:gz") as opened:
+            for name, text in {"../outside/ko/dev_2k.tsv": "not ours", "x-final": None, **files}.items():
+                member = tarfile.TarInfo(name)
+                if text is None:
+                    member.type = tarfile.DIRTYPE
+                member.size = len((text or "").encode())
+                opened.addfile(member, io.BytesIO((text or "").encode()))
+    return path
+
+
+@pytest.mark.parametrize("form", ["directory", ".zip", ".tar.gz"])
+def test_paws_x_in_each_of_its_forms(tmp_path, form):
+    files = paws_files()
+    if form == ".tar.gz":
+        files = {f"./{name}": text for name, text in files.items()}
+    path = write_paws(tmp_path / "here", form, files)
+    before = sorted(tmp_path.rglob("*"))
+    for place in (path, path.parent):
+        entry = corpora.corpus_of("nli", place)
+        assert entry is CORPORA["PAWS-X"]
+        with pytest.warns(UserWarning, match="4 of 266 pairs of PAWS-X .* the first is row 5 of de/dev_2k.tsv"):
+            corpus = entry.rows(place)
+        assert corpora.classes_of(corpus) == ("0", "1") and set(corpus["genre"]) == {""}
+        counts = Counter((row["language"], row["split"]) for row in corpus)
+        assert counts == {(code, split): n for code in PAWS_LANGUAGES for split, n in (("dev", 30), ("test", 8))} | {
+            ("de", "dev"): 27,
+            ("ja", "test"): 7,
+        }
+        row = next(row for row in corpus if (row["language"], row["pair"]) == ("ko", "test/2"))
+        assert (row["premise"], row["hypothesis"], row["label"]) == ('ko "said 0', "ko heard 1.", 1)
+    assert sorted(tmp_path.rglob("*")) == before  # nothing was unpacked
+    assert len({row["premise_id"] for row in corpus}) == 15 + 4  # two pairs of one sentence, in all languages
+    english = corpora.corpus_of("nli", path, known=STAGE_TWO)
+    assert english.rows(path, splits="train")["language"][:] == ["en"] * 6
+
+
+@pytest.mark.parametrize("form", [".zip", ".tar.gz"])
+def test_an_archive_may_have_another_name(tmp_path, form):
+    path = write_paws(tmp_path, form, paws_files())
+    path = path.rename(tmp_path / f"pawsx{form}")
+    assert corpora.corpus_of("nli", path).name == "PAWS-X"
+
+
+def test_paws_x_that_cannot_be_used(tmp_path):
+    read = CORPORA["PAWS-X"].rows
+    files = paws_files()
+    for share in (0.3, 0.7, 0.99):
+        path = small_world.cut(write_paws(tmp_path / f"{share}", ".tar.gz", files), share)
+        complaint(path, "damaged", "get it again", read=read)
+    path = tmp_path / "x-final.tar.gz"
+    complaint(path, "There is no", "expected x-final", read=read)
+    path.write_text("<html>404 Not Found</html>")
+    complaint(path, "damaged", "get it again", read=read)
+    for cut, said in ((2, "ow 30 "), (4, "ow 30 "), (15, "breaks off in row 30")):
+        short = files | {"x-final/de/dev_2k.tsv": files["x-final/de/dev_2k.tsv"].rstrip("\n")[:-cut]}
+        path = write_paws(tmp_path / f"short {cut}", ".tar.gz", short)
+        complaint(path, "de/dev_2k.tsv", said, read=read)
+    columns = files | {"x-final/fr/test_2k.tsv": files["x-final/fr/test_2k.tsv"].replace("sentence2", "second")}
+    complaint(write_paws(tmp_path / "columns", ".zip", columns), "sentence2", "official layout", read=read)
+    lacking = {name: text for name, text in files.items() if "/zh/" not in name}
+    path = write_paws(tmp_path / "lacking", "directory", lacking)
+    complaint(path, "no zh/dev_2k.tsv", "get the whole archive", read=read, languages=["zh"])
+    with pytest.warns(UserWarning, match="left out"):
+        complaint(path, "has no zh; it has de", read=CORPORA["PAWS-X"].read, languages=["zh"])
+    small_world.complaint(lambda: read(path, languages=["hi"]), "PAWS-X has no hi; it has en, de")
+    small_world.complaint(lambda: corpora.corpus_of("nli", path, [("text", "sentence1")]), "PAWS-X", "--columns")
 
 
 # Without a network

@@ -3,10 +3,12 @@
 import csv
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
 import unicodedata
+import zipfile
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +20,7 @@ from datasets import ClassLabel, Dataset, Features, Value
 from small_world import complaint
 
 import minimeta.__main__ as cli
+from minimeta.options import parse
 from minimeta.studies import comparisons, recipes
 from minimeta.studies.world import World
 from minimeta.text import corpora, encoders, finetune, own, parts
@@ -432,6 +435,7 @@ def test_questions_that_cannot_be_used(tmp_path):
     told["data"][0]["paragraphs"][0]["qas"][0]["answers"][0]["answer_start"] = 1
     path.write_text(json.dumps(told | {"data": told["data"][:1]}))
     complaint(lambda: read(tmp_path, task="qa"), "test0-0", "does not stand at 1", "mend it there")
+    complaint(lambda: read(tmp_path, [("text", "context")], "qa"), "SQuAD's layout", "--columns")
 
 
 # From a card, and from the hub
@@ -731,5 +735,34 @@ def test_what_is_no_path_and_no_name(tmp_path):
     complaint(lambda: corpora.nli(tmp_path), "XNLI-1.0.zip", "rows of your own")
 
 
-def test_columns_are_documented():
-    assert all(name in own.__doc__ for name in own.COLUMNS)
+def test_the_page_on_own_corpora_is_right(tmp_path):
+    page = (Path(__file__).parents[1] / "notebooks" / "own_corpora.md").read_text("utf-8")
+    assert all(f"| `{name}` |" in page for name in own.COLUMNS)
+    (tmp_path / "mine.csv").write_text(page.split("```csv\n")[1].split("```")[0], "utf-8")
+    corpus = read(tmp_path / "mine.csv")
+    assert corpora.classes_of(corpus) == ("different", "same") and corpus["language"][:] == ["yor", "hau"] * 2
+    assert all(parts.languages.usual(code) == code for code in ("all", "new"))
+    for line in page.replace(" \\\n", " ").splitlines():
+        if line.startswith("python -m minimeta "):
+            assert parse(shlex.split(line)[3:]).data in ("mine.csv", "x-final.tar.gz")
+
+
+# A real corpus, where it is at hand
+
+
+def test_real_xnli_as_a_table_of_ones_own(tmp_path):
+    archive = Path(__file__).parents[2] / "shared" / "real" / "XNLI-1.0.zip"
+    if not archive.is_file():
+        pytest.skip("the real XNLI-1.0.zip is not in shared/real beside this checkout")
+    with zipfile.ZipFile(archive) as opened:
+        (tmp_path / "xnli-dev.tsv").write_bytes(opened.read("XNLI-1.0/xnli.dev.tsv"))
+    names = {"text": "sentence1", "text2": "sentence2", "label": "gold_label", "pair": "pairID"}
+    names |= {"premise_id": "promptID"}
+    mine = corpora.corpus_of("nli", tmp_path / "xnli-dev.tsv", tuple(names.items()))
+    assert mine.classes == tuple(sorted(corpora.LABELS))
+    found = mine.rows(tmp_path, splits="dev").to_pandas()
+    official = corpora.CORPORA["XNLI"].rows(archive, splits="dev").to_pandas()
+    same = ["language", "genre", "split", "premise", "hypothesis", "pair"]
+    assert found[same].equals(official[same])
+    assert [mine.classes[label] for label in found["label"]] == [corpora.LABELS[label] for label in official["label"]]
+    assert found.groupby("premise_id")["pair"].nunique().eq(3).all()

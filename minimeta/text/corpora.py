@@ -12,8 +12,7 @@ vocabularies were made. Contexts and answers are what they are, since answers ar
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -25,7 +24,7 @@ from ..errors import InputError
 from ..files import PACKED, expanded, holds
 from . import mini, own
 from .languages import XNLI, check
-from .readers import PAIR, Row, Source, pairs, questions, together
+from .readers import Row, Source, mlqa, multinli, paws_x, squad, xnli
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -162,76 +161,6 @@ def _each(named: Sequence[str], what: str, known: Sequence[str] = ("train", "dev
     return tuple(dict.fromkeys((named,) if isinstance(named, str) else named))
 
 
-def xnli(source: Source, languages: Sequence[str] | None, splits: Sequence[str]) -> Iterator[Row]:
-    """XNLI: a table for each split, with all its languages."""
-    for split in splits:
-        table = source.table(f"xnli.{split}.tsv", split, ("language", *PAIR))
-        if languages is not None:
-            check(languages, sorted(set(table["language"])), source.where(split))
-            table = table[table["language"].isin(languages)]
-        yield from pairs(source, table, split)
-
-
-def multinli(source: Source, languages: Sequence[str] | None, splits: Sequence[str]) -> Iterator[Row]:
-    """MultiNLI: `train`, `dev_matched` and `dev_mismatched`; pairs without a gold label go."""
-    for split in splits:
-        table = source.table(f"multinli_1.0_{split}.jsonl", split, PAIR)
-        table = table[table["gold_label"] != "-"]  # its annotators did not agree
-        yield from pairs(source, table.assign(language=source.languages[0]), split)
-
-
-def squad(source: Source, languages: Sequence[str] | None, splits: Sequence[str]) -> Iterator[Row]:
-    """SQuAD 1.1: `train` and `dev`."""
-    for split in splits:
-        yield from questions(source, f"{split}-v1.1.json", source.languages[0], split)
-
-
-def mlqa(source: Source, languages: Sequence[str] | None, splits: Sequence[str]) -> list[Row]:
-    """MLQA: a file for each split and language; questions are asked in the language of their passage."""
-    rows: list[Row] = []
-    for split in splits:
-        there = False
-        for code in languages or source.languages:
-            name = f"{split}/{split}-context-{code}-question-{code}.json"
-            if languages is not None or source.has(name):
-                there = True
-                rows += questions(source, name, code, split)
-        if not there:
-            raise InputError(f"{source.path} has no {split} split of {source.name}; get the whole archive.")
-    return together(rows, "passage_id")
-
-
-def paws_x(source: Source, languages: Sequence[str] | None, splits: Sequence[str]) -> list[Row]:
-    """PAWS-X: a table for each language and split; an id is that of the English pair.
-
-    As its authors ask, pairs that were not translated ("NS", or nothing) go, and those without a label with them.
-    """
-    rows: list[Row] = []
-    total, odd = 0, []
-    for code in languages or source.languages:
-        for split in splits:
-            name = f"{split}_2k" if split in SPLITS else split if code == "en" else f"translated_{split}"
-            name = f"{code}/{name}.tsv"
-            if languages is None and not source.has(name):
-                continue
-            table = source.table(name, split, ("id", "sentence1", "sentence2", "label"))
-            lacking = table[["sentence1", "sentence2"]].isin(["", "NS"]).any(axis=1)
-            lacking |= ~table["label"].isin(source.classes)
-            lacking &= table.notna().all(axis=1) | (table.index != table.index.max())  # cut short at its end
-            total += len(table)
-            odd += [f"row {number} of {name}" for number in table.index[lacking] + 1]
-            both = {"gold_label": table["label"], "pairID": table["id"], "promptID": table["sentence1"]}
-            found = list(pairs(source, table.assign(language=code, genre="", **both)[~lacking], split, name))
-            rows += [row | {"premise_id": f"{code}/{row['premise_id']}"} for row in found]
-    if odd:
-        warnings.warn(
-            f"{len(odd)} of {total} pairs of {source.name} have no text or no label and were left out; the first is "
-            f"{odd[0]}.",
-            stacklevel=2,
-        )
-    return together(rows, "premise_id")
-
-
 def _named(*corpora: Corpus) -> dict[str, Corpus]:
     return {corpus.name: corpus for corpus in corpora}
 
@@ -287,11 +216,15 @@ def corpus_of(
     data set on the hub (see `own.load`), with `columns`, (our name, theirs), where theirs have other names. Where
     there is neither, it is the task's first official one: its reader says what is missing.
     """
+    path = Path(expanded(data or ""))
     if data is None:
-        return next(one for one in known.values() if one.task == task and not one.archive)
-    path, official = Path(expanded(data)), official_of(task, data, known)
-    if _at(official, path) or not own.there(task, path):
-        return official
+        found = next(one for one in known.values() if one.task == task and not one.archive)
+    else:
+        found = official_of(task, data, known)
+    if data is None or _at(found, path) or not own.there(task, path):
+        if columns:
+            raise InputError(f"{found.name} has its official columns; --columns is for rows of your own.")
+        return found
     return _of(own.load(task, path, tuple(columns)), task)
 
 

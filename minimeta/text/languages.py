@@ -125,6 +125,7 @@ def is_language(code: object) -> bool:
     return isinstance(code, str) and usual(code) == code
 
 
+@lru_cache(maxsize=4096)  # tables say the same code in each row
 def usual(code: str) -> str | None:
     """A code in its usual form (`zh-Hant` for `ZH_hant`), None for what is no language's."""
     import langcodes

@@ -66,6 +66,8 @@ def load(task: str, path: Path, columns: tuple[tuple[str, str], ...] = ()) -> Ow
 
 @lru_cache(maxsize=4)
 def _load(task: str, path: Path, columns: tuple[tuple[str, str], ...], stamp: tuple[Any, ...]) -> Own:
+    if task == "qa" and columns:
+        raise InputError("Questions have SQuAD's layout, without columns; --columns is for tables of rows.")
     parts = of_files(path, [Path(file) for file, *_ in stamp]) if stamp else of_hub(str(path))
     rows, classes = _questions(parts) if task == "qa" else _pairs(parts, dict(columns))
     if not rows:

@@ -1,6 +1,6 @@
-"""What readers of official archives have in common: tables, pairs and questions, and what may be wrong with them.
+"""The readers of official archives, what they have in common, and what may be wrong with an archive.
 
-The readers themselves stand beside their corpora in `corpora`, and what rows hold is said there.
+What rows hold is said in `corpora`. A reader takes the source, the languages (None: all that are there) and the splits.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 
 from ..errors import InputError, some
 from ..files import archived
+from .languages import check
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -187,3 +188,73 @@ def text_in(text: Any, where: str, remedy: str = "get the archive again") -> str
         half = text[error.start : error.end]
         raise InputError(f"{where} has half a character, {half!r}, in a text; {remedy}.") from None
     return unicodedata.normalize("NFC", text)
+
+
+def xnli(source: Source, languages: Sequence[str] | None, splits: Sequence[str]) -> Iterator[Row]:
+    """XNLI: a table for each split, with all its languages."""
+    for split in splits:
+        table = source.table(f"xnli.{split}.tsv", split, ("language", *PAIR))
+        if languages is not None:
+            check(languages, sorted(set(table["language"])), source.where(split))
+            table = table[table["language"].isin(languages)]
+        yield from pairs(source, table, split)
+
+
+def multinli(source: Source, languages: Sequence[str] | None, splits: Sequence[str]) -> Iterator[Row]:
+    """MultiNLI: `train`, `dev_matched` and `dev_mismatched`; pairs without a gold label go."""
+    for split in splits:
+        table = source.table(f"multinli_1.0_{split}.jsonl", split, PAIR)
+        table = table[table["gold_label"] != "-"]  # its annotators did not agree
+        yield from pairs(source, table.assign(language=source.languages[0]), split)
+
+
+def squad(source: Source, languages: Sequence[str] | None, splits: Sequence[str]) -> Iterator[Row]:
+    """SQuAD 1.1: `train` and `dev`."""
+    for split in splits:
+        yield from questions(source, f"{split}-v1.1.json", source.languages[0], split)
+
+
+def mlqa(source: Source, languages: Sequence[str] | None, splits: Sequence[str]) -> list[Row]:
+    """MLQA: a file for each split and language; questions are asked in the language of their passage."""
+    rows: list[Row] = []
+    for split in splits:
+        there = False
+        for code in languages or source.languages:
+            name = f"{split}/{split}-context-{code}-question-{code}.json"
+            if languages is not None or source.has(name):
+                there = True
+                rows += questions(source, name, code, split)
+        if not there:
+            raise InputError(f"{source.path} has no {split} split of {source.name}; get the whole archive.")
+    return together(rows, "passage_id")
+
+
+def paws_x(source: Source, languages: Sequence[str] | None, splits: Sequence[str]) -> list[Row]:
+    """PAWS-X: a table for each language and split; an id is that of the English pair.
+
+    As its authors ask, pairs that were not translated ("NS", or nothing) go, and those without a label with them.
+    """
+    rows: list[Row] = []
+    total, odd = 0, []
+    for code in languages or source.languages:
+        for split in splits:
+            name = f"{split}_2k" if split in ("dev", "test") else split if code == "en" else f"translated_{split}"
+            name = f"{code}/{name}.tsv"
+            if languages is None and not source.has(name):
+                continue
+            table = source.table(name, split, ("id", "sentence1", "sentence2", "label"))
+            lacking = table[["sentence1", "sentence2"]].isin(["", "NS"]).any(axis=1)
+            labelled = table["label"].isin(source.classes)
+            lacking = (lacking | ~labelled) & (labelled | (table.index < len(table) - 1))  # a last row may be cut short
+            total += len(table)
+            odd += [f"row {number} of {name}" for number in table.index[lacking] + 1]
+            both = {"gold_label": table["label"], "pairID": table["id"], "promptID": table["sentence1"]}
+            found = list(pairs(source, table.assign(language=code, genre="", **both)[~lacking], split, name))
+            rows += [row | {"premise_id": f"{code}/{row['premise_id']}"} for row in found]
+    if odd:
+        warnings.warn(
+            f"{len(odd)} of {total} pairs of {source.name} have no text or no label and were left out; the first is "
+            f"{odd[0]}.",
+            stacklevel=2,
+        )
+    return together(rows, "premise_id")
