@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from small_world import complaint
 
-from minimeta import nexus
-from minimeta.text import phylogeny
+from minimeta.text import nexus, phylogeny
 from minimeta.text.languages import XNLI, language
 from minimeta.text.phylogeny import KINDS, load, uriel
 from minimeta.trees import TaskTree

@@ -26,9 +26,10 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import newick, nexus
+from .. import newick
 from ..errors import InputError, some
 from ..trees import TaskTree, average_linkage
+from . import nexus
 from .languages import check, language
 
 KINDS = ("genetic", "geographic", "syntactic", "phonological", "featural", "inventory")

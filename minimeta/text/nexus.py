@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from .errors import InputError
+from ..errors import InputError
 
 # A quote opens where a name can begin and closes where one can end, so that O'odham and 'Are'are are names as well.
 _QUOTED = r"""'(?:[^']|'')*'(?=[\s(),:;=\[\]]|$)|"(?:[^"]|"")*"(?=[\s(),:;=\[\]]|$)"""
