@@ -4,6 +4,8 @@ import csv
 import hashlib
 import itertools
 import logging
+import re
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -417,3 +419,20 @@ def test_a_place_where_urielplus_cannot_unpack_is_one_sentence(monkeypatch):
     monkeypatch.setattr(urielplus.URIELPlus, "__init__", refuse)
     phylogeny._uriel.cache_clear()
     complaint(lambda: uriel(["de", "en"], "genetic"), "could not unpack", "Permission denied")
+
+
+def test_the_example_of_the_page_prints_what_stands_there(tmp_path, monkeypatch, capsys):
+    page = (Path(__file__).parents[1] / "notebooks" / "own_trees.md").read_text(encoding="utf-8")
+    (code, printed) = re.search(r"```python\n(.*?)```\n\n```text\n(.*?)```", page, re.S).groups()
+    monkeypatch.chdir(tmp_path)
+    exec(code, {})
+    assert capsys.readouterr().out == printed
+
+
+def test_the_page_has_the_versions_that_were_asked():
+    root = Path(__file__).parents[1]
+    page = (root / "notebooks" / "own_trees.md").read_text(encoding="utf-8")
+    asked = tomllib.loads((root / "tests" / "data" / "newick_by_others.toml").read_text(encoding="utf-8"))["programs"]
+    assert re.findall(r"^\| ([\w.-]+) (\d[\d.]*) \|", page, re.M) == [
+        (name, of["version"]) for name, of in asked.items()
+    ]

@@ -158,8 +158,8 @@ def load(path: str | Path, names: str | Path | None = None, which: str | None = 
         raise InputError(f"{path}: {error}") from None
     if tree is None:
         raise InputError(
-            f"{path} holds {len(written)} trees ({there}) over the same leaves, and a run follows one; save the one that "
-            "you mean in a file of its own (of a posterior sample its summary, such as the maximum clade credibility tree)."
+            f"{path} holds {len(written)} trees ({there}) over the same leaves, and a run follows one; save the one "
+            "that you mean in a file of its own (of a posterior sample the maximum clade credibility tree)."
         )
     made_by = {"tree": path.name, "tree_sha256": sha256}
     made_by |= {package: version(package) for package in ("minimeta", "langcodes", "urielplus")}
