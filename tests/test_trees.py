@@ -547,6 +547,7 @@ def test_keep_by_hand(text, names, expected):
         (["n"], "names n twice"),
         ([], "Nothing is left"),
         ({"a": "x", "b": "x"}, "names x more than once"),
+        ({"a": "x", "b": ""}, "A leaf of the tree has no name"),
     ],
 )
 def test_what_cannot_be_kept_is_one_sentence(names, words):
@@ -753,3 +754,10 @@ def test_names_of_tasks_go_through_every_program():
     plain_ones = {"names only", "lengths", "no names inside", "chains", "some lengths", "letters"}
     assert not plain_ones & {name for _, name in LOST}
     assert not any(re.search(r"[\s_'\"]", task) for task in sinusoids(3)(0).tasks + balanced_tree().leaves)
+
+
+@pytest.mark.parametrize("make", [lambda: TaskTree(""), lambda: TaskTree("a").rename({"a": ""})])
+def test_a_leaf_without_a_name_is_one_sentence(make):
+    with pytest.raises(InputError, match="A leaf of the tree has no name") as raised:
+        make()
+    assert is_one_sentence(raised)
