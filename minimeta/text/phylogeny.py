@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import newick
+from .. import __version__, newick
 from ..errors import InputError, some
 from ..trees import TaskTree, average_linkage
 from . import nexus
@@ -161,8 +161,8 @@ def load(path: str | Path, names: str | Path | None = None, which: str | None = 
             f"{path} holds {len(written)} trees ({there}) over the same leaves, and a run follows one; save the one "
             "that you mean in a file of its own (of a posterior sample the maximum clade credibility tree)."
         )
-    made_by = {"tree": path.name, "tree_sha256": sha256}
-    made_by |= {package: version(package) for package in ("minimeta", "langcodes", "urielplus")}
+    made_by = {"tree": path.name, "tree_sha256": sha256, "minimeta": __version__}
+    made_by |= {package: version(package) for package in ("langcodes", "urielplus")}
     if names is None:
         return Phylogeny(path.name, tree, made_by)
     text, sha256 = _text(Path(names))
