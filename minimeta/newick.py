@@ -11,9 +11,11 @@ from .errors import InputError
 
 Node = TypeVar("Node")
 
-# A quote at the start of a name quotes it, whether ' or "; further on, " is a character like others.
-_TOKEN = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|[(),:;]|[^\s(),:;'"\[\]][^\s(),:;'\[\]]*""")
-_PLAIN = re.compile(r"""[^\s(),:;'"\[\]\ufeff]+""")  # what needs no quotes, in this program and in others
+# A quote at the start of a name quotes it, whether ' or "; further on, as in O'odham, it is a character like others.
+_TOKEN = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|[(),:;]|[^\s(),:;'"\[\]][^\s(),:;\[\]]*""")
+# What needs no quotes: every sign left out here is one that dendropy, ete4, Bio.Phylo, scikit-bio, treeswift or newick
+# refuses or changes in a bare name, and so is a number as the name of an inner node, which they take for its support.
+_PLAIN = re.compile(r"""[^\s(),:;='"\[\]{}\\_\ufeff]+""")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
@@ -22,7 +24,7 @@ def write(nodes: Iterable[Any]) -> str:
     text: dict[int, str] = {}
     for node in nodes:
         inner = "(" + ",".join(text.pop(id(child)) for child in node.children) + ")" if node.children else ""
-        plain = not node.name or _PLAIN.fullmatch(node.name)
+        plain = not node.name or (_PLAIN.fullmatch(node.name) and not (inner and _is_number(node.name)))
         name = node.name if plain else "'" + node.name.replace("'", "''") + "'"
         text[id(node)] = inner + name + ("" if node.length is None else f":{node.length!r}")
     return text.popitem()[1] + ";"
@@ -88,6 +90,14 @@ def read(text: str, node: Callable[[str, tuple[Any, ...], float | None], Node]) 
         more = f"{tokens.count(';')} trees, one after the other" if rest[0] == "(" and rest[-1] == ";" else ""
         raise _wrong(text, more or "text after the closing ';'", "one tree alone, with its ';'")
     return open_lists[0][0]
+
+
+def _is_number(name: str) -> bool:
+    try:
+        float(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _wrong(text: str, what: str, expected: str = "the like of '((en,de),el);'") -> InputError:

@@ -51,7 +51,7 @@ def sinusoids(tasks: int = 32, shots: int = 10, queries: int = 10, noise: float 
         phase = rng.uniform(0.0, np.pi, (tasks, 1, 1))
         x = rng.uniform(-5.0, 5.0, (tasks, shots + queries, 1))
         y = amplitude * np.sin(x + phase) + noise * rng.standard_normal(x.shape)
-        return _episode(tuple(f"wave {i}" for i in range(tasks)), x, y, shots)
+        return _episode(tuple(f"wave{i}" for i in range(tasks)), x, y, shots)
 
     return draw
 

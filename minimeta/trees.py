@@ -47,22 +47,24 @@ class TaskTree:
                     f"The edge above {self.name or 'an inner node'!r} has the length {self.length}; expected a finite "
                     "number, or no length."
                 )
-        if not self.children and not self.name:
-            raise InputError("A leaf of the tree has no name; every leaf is a task and needs one.")
         self._checked()
 
     def _checked(self) -> TaskTree:
-        """This tree, if no two leaves share a name."""
+        """This tree, if every leaf has a name of its own."""
+        if "" in self.leaves:
+            raise InputError("A leaf of the tree has no name; every leaf is a task and needs one.")
         twice = [leaf for leaf, n in Counter(self.leaves).items() if n > 1]
         if twice:
             raise InputError(f"The tree names {some(twice)} more than once; give every leaf its own name.")
         return self
 
     @classmethod
-    def node(cls, name: str, children: Iterable[TaskTree] = (), length: float | None = None) -> TaskTree:
+    def node(
+        cls, name: str, children: Iterable[TaskTree] = (), length: float | None = None, omega: bool = False
+    ) -> TaskTree:
         """A node of a tree that is still being built: nothing is checked, for that would cost a walk at every node."""
         made = object.__new__(cls)
-        made.__dict__.update(name=name, children=tuple(children), length=length, omega=False)
+        made.__dict__.update(name=name, children=tuple(children), length=length, omega=omega)
         return made
 
     @classmethod
@@ -153,8 +155,8 @@ class TaskTree:
         made: dict[int, TaskTree] = {}
         for node in _upwards(self):
             name = node.name if node.children else names.get(node.name, node.name)
-            made[id(node)] = TaskTree.node(name, [made.pop(id(child)) for child in node.children], node.length)
-            made[id(node)].__dict__["omega"] = node.omega
+            children = [made.pop(id(child)) for child in node.children]
+            made[id(node)] = TaskTree.node(name, children, node.length, node.omega)
         return made[id(self)]._checked()
 
     def keep(self, names: Mapping[str, str] | Iterable[str]) -> TaskTree:

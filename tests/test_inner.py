@@ -390,7 +390,7 @@ def test_a_loss_that_is_not_finite_names_the_task_and_the_rate():
     episode.support[0]["y"][1, 0] = float("nan")
     with pytest.raises(InputError) as error:
         adapt(mlp(), episode, alone(), 1, 0.125)
-    assert "wave 1 is nan at inner step 1" in one_line(error)
+    assert "wave1 is nan at inner step 1" in one_line(error)
     assert "0.125" in one_line(error)
 
 

@@ -274,7 +274,7 @@ def test_a_meta_gradient_that_is_not_finite_keeps_the_parameters():
 
 def test_outputs_that_are_not_finite_are_not_scored():
     learner = Learner(nn.Linear(1, 1), squared_error)
-    with pytest.raises(InputError, match=r"outputs for wave 1 are not finite after 1 inner steps"):
+    with pytest.raises(InputError, match=r"outputs for wave1 are not finite after 1 inner steps"):
         list(evaluate(learner, [sinusoids(tasks=2)(0)], alone(), 1, 3e38))
 
 

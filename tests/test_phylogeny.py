@@ -4,6 +4,8 @@ import csv
 import hashlib
 import itertools
 import logging
+import re
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -93,9 +95,24 @@ def test_all_trees_of_a_file_are_found():
 def test_one_of_several_trees_is_chosen_by_name(written):
     several = written(in_trees("tree x = (de,en);", "tree y = (en,de);"))
     assert load(several, which="y").of(["de", "en"]).newick() == "(en,de);"
-    complaint(lambda: load(several), "holds 2 trees (x, y), and a run follows one; save the one")
-    complaint(lambda: load(several, which="z"), "2 trees (x, y), and a run follows one, not 'z'")
+    complaint(lambda: load(several), "holds 2 trees (x, y) over the same leaves, and a run follows one; save")
+    complaint(lambda: load(several, which="z"), "has no tree 'z'; it has x, y.")
     assert load(written("(de,en);(en,de);"), which="2").of(["de", "en"]).newick() == "(en,de);"
+
+
+def test_families_in_one_file_are_put_below_one_root(written):
+    """As in Glottolog's own file, a tree a line; isolates are trees of one leaf."""
+    families = (
+        "(('Danish [dani1285][dan]-l-':1,'Swedish [swed1254][swe]-l-':1)'North Germanic [nort3160]':1,('Bavarian "
+        "[bava1246][bar]-l-':1)'German [stan1295][deu]-l-':1)'Germanic [germ1287]':1;\n'Basque [basq1248][eus]-l-':1;\n"
+        "('Turkish [nucl1301][tur]-l-':1,'O''ther [xxxx1234]':1)'Turkic [turk1311]':1;\n"
+    )
+    tree = load(written(families)).of(["da", "sv", "de", "eu", "tr"])
+    assert (
+        tree.newick()
+        == "(((da:1.0,sv:1.0)'North Germanic [nort3160]':1.0,de:1.0)'Germanic [germ1287]':1.0,eu:1.0,tr:2.0);"
+    )
+    assert load(written(families), which="2").has(["da", "eu"]) == ("eu",)
 
 
 def test_a_posterior_sample_is_refused_soon(written):
@@ -402,3 +419,20 @@ def test_a_place_where_urielplus_cannot_unpack_is_one_sentence(monkeypatch):
     monkeypatch.setattr(urielplus.URIELPlus, "__init__", refuse)
     phylogeny._uriel.cache_clear()
     complaint(lambda: uriel(["de", "en"], "genetic"), "could not unpack", "Permission denied")
+
+
+def test_the_example_of_the_page_prints_what_stands_there(tmp_path, monkeypatch, capsys):
+    page = (Path(__file__).parents[1] / "notebooks" / "own_trees.md").read_text(encoding="utf-8")
+    (code, printed) = re.search(r"```python\n(.*?)```\n\n```text\n(.*?)```", page, re.S).groups()
+    monkeypatch.chdir(tmp_path)
+    exec(code, {})
+    assert capsys.readouterr().out == printed
+
+
+def test_the_page_has_the_versions_that_were_asked():
+    root = Path(__file__).parents[1]
+    page = (root / "notebooks" / "own_trees.md").read_text(encoding="utf-8")
+    asked = tomllib.loads((root / "tests" / "data" / "newick_by_others.toml").read_text(encoding="utf-8"))["programs"]
+    assert re.findall(r"^\| ([\w.-]+) (\d[\d.]*) \|", page, re.M) == [
+        (name, of["version"]) for name, of in asked.items()
+    ]

@@ -149,9 +149,9 @@ def test_fourier_features_are_the_stated_ones(double):
 
 def test_a_balanced_tree_has_the_stated_children():
     tree = balanced_tree((3, 2))
-    assert tree.newick() == "((0.0,0.1)0,(1.0,1.1)1,(2.0,2.1)2);"
+    assert tree.newick() == "((0.0,0.1)'0',(1.0,1.1)'1',(2.0,2.1)'2');"
     assert balanced_tree().depth == 3 and len(balanced_tree().leaves) == 8
-    assert balanced_tree((1, 4)).newick() == "((0.0,0.1,0.2,0.3)0);"
+    assert balanced_tree((1, 4)).newick() == "((0.0,0.1,0.2,0.3)'0');"
 
 
 @pytest.fixture(scope="module", params=["balanced", "uneven"])

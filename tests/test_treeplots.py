@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 from hypothesis import given
-from test_trees import repeatable, trees
+from test_trees import BY_OTHERS, repeatable, trees
 
 from minimeta.errors import InputError
 from minimeta.otd import grow
@@ -138,6 +138,16 @@ def test_lengths_of_zero_do_not_put_all_nodes_on_one_line():
         assert (data.scale, data.x.tolist()) == ("depth", [0, 1, 2, 2, 1])
     data = dendrogram_data(TaskTree.from_newick("((a:0,b:0):1e-9,c:0);"))  # one is enough
     assert (data.scale, data.x.tolist()) == ("length", [0, 1e-9, 1e-9, 1e-9, 0])
+
+
+@pytest.mark.parametrize("name", ["names only", "chains", "letters"])
+def test_a_tree_that_bio_phylo_wrote_is_drawn_by_depth(name):
+    """It writes 0 where a length is missing: all nodes would stand on one line, under the label of ω."""
+    tree = TaskTree.from_newick(BY_OTHERS["programs"]["Bio.Phylo"][name])
+    assert {node.length for node in tree.nodes} == {0.0}
+    data, figure = dendrogram_data(tree), dendrogram(tree)
+    assert data.scale == "depth" and data.x.max() == tree.depth
+    assert figure.layout.xaxis.title.text == "edges from the root"
 
 
 def test_a_grown_tree_says_itself_that_its_lengths_are_omega():

@@ -74,7 +74,7 @@ def pooled_step(student: Student, rng: Generator) -> None:
 def everyone_then_alone(student: Student, rng: Generator) -> None:
     """Check the grouping `function(step, tasks, parents, gradients)` of notebook 00: two steps together, then alone."""
     for count in (3, 7):
-        tasks, parents = [f"task {i}" for i in range(count)], [0] * count
+        tasks, parents = [f"task{i}" for i in range(count)], [0] * count
         for step in range(1, 5):
             answer = student(step=step, tasks=tasks, parents=parents, gradients=no_gradients)
             parents, wanted = answer.labels(count), 1 if step < 3 else count

@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import newick
+from .. import __version__, newick
 from ..errors import InputError, some
 from ..trees import TaskTree, average_linkage
 from . import nexus
@@ -138,9 +138,10 @@ def load(path: str | Path, names: str | Path | None = None, which: str | None = 
     """Read a tree from a Newick or NEXUS file, and which of its nodes are which languages from a file of `names`.
 
     `names` is a CSV or TSV file: the first column is a node of the tree, the second a language (its code, ISO 639-3
-    code or glottocode); more columns, empty cells and a header do no harm. Of several trees `which` names one (in
-    Newick by its number, from 1). Raises InputError if a file cannot be read, holds no tree or several, or maps a
-    node to two languages.
+    code or glottocode); more columns, empty cells and a header do no harm. Several trees that share no leaf, such as
+    the families in Glottolog's own file, are put below one root; of trees over the same leaves `which` names one (in
+    Newick by its number, from 1). Raises InputError if a file cannot be read, holds no tree or several over the same
+    leaves, or maps a node to two languages.
     """
     path = Path(path)
     text, sha256 = _text(path)
@@ -148,19 +149,20 @@ def load(path: str | Path, names: str | Path | None = None, which: str | None = 
     if not written:
         raise InputError(f"{path} holds no tree; expected one in Newick, or in the TREES block of a NEXUS file.")
     chosen = [tree for tree in written if which in (None, tree.name)]
-    if len(chosen) != 1:
-        wanted = "" if which is None else f", not {which!r}"
-        raise InputError(
-            f"{path} holds {len(written)} trees ({some([tree.name for tree in written], 3)}), and a run follows one"
-            f"{wanted}; save the one that you mean in a file of its own (of a posterior sample its summary, such as "
-            "the maximum clade credibility tree)."
-        )
+    there = some([tree.name for tree in written], 3)
+    if not chosen:
+        raise InputError(f"{path} has no tree {which!r}; it has {there}.")
     try:
-        tree = _tree(chosen[0])
+        tree = _together(chosen)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    made_by = {"tree": path.name, "tree_sha256": sha256}
-    made_by |= {package: version(package) for package in ("minimeta", "langcodes", "urielplus")}
+    if tree is None:
+        raise InputError(
+            f"{path} holds {len(written)} trees ({there}) over the same leaves, and a run follows one; save the one "
+            "that you mean in a file of its own (of a posterior sample the maximum clade credibility tree)."
+        )
+    made_by = {"tree": path.name, "tree_sha256": sha256, "minimeta": __version__}
+    made_by |= {package: version(package) for package in ("langcodes", "urielplus")}
     if names is None:
         return Phylogeny(path.name, tree, made_by)
     text, sha256 = _text(Path(names))
@@ -256,6 +258,19 @@ def _text(path: Path) -> tuple[str, str]:
         raise InputError(f"{path} cannot be read ({error.strerror}); give the path of a file.") from None
     except UnicodeDecodeError:
         raise InputError(f"{path} is no text in UTF-8; save it as such.") from None
+
+
+def _together(written: Sequence[nexus.Written]) -> TaskTree | None:
+    """The one tree, or all below one root; None if two share a leaf."""
+    trees: list[TaskTree] = []
+    seen: set[str] = set()
+    for each in written:
+        trees.append(_tree(each))
+        leaves = trees[-1].leaves
+        if not seen.isdisjoint(leaves):
+            return None
+        seen.update(leaves)
+    return TaskTree.node("", trees) if len(trees) > 1 else trees[0]
 
 
 def _tree(written: nexus.Written) -> TaskTree:
