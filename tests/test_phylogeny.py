@@ -219,6 +219,8 @@ def test_of_nodes_with_one_name_above_each_other_the_lowest_is_the_language(writ
             ["none of the languages ar, fr, de, sv", "such as arab1395,ar, macr1273,fr, nort3152,de."],
         ),
         ("(('Germanic [germ1287]',hell1234),fr);", None, ["de", "fr"], ["Germanic [germ1287],de"]),
+        ("((x,beij1234)y,fr);", None, ["zh", "fr"], ["no place for zh", "such as beij1234,zh."]),  # a dialect
+        ("((Hanyu,x),fr);", "Hanyu,beij1234", ["zh", "fr"], ["no place for zh", "such as Hanyu,zh."]),
         ("(en,fr);", "Germann,de\n", ["de", "fr"], ["for de (the file of names says 'Germann', which is no node)"]),
         ("(German,fr,de,de);", None, ["de", "fr"], ["de may be 'de' and 'de'", "that is meant"]),
         ("(a,b,fr);", "a,de\nb,deu\n", ["de"], ["de may be 'a' and 'b', says the file of names"]),

@@ -119,19 +119,26 @@ class Phylogeny:
         """What to say of languages that have no place, with lines that a file of names could have."""
         lines: dict[str, str] = {}
         for code in lacking:
-            word = _word(language(code).name)
-            places = [place for other, there in self._words.items() if other.startswith(f"{word} ") for place in there]
-            for above in _ancestors(language(code).glottocode):
-                places += self._codes.get(above, [])
-            for place in places[:1]:
+            for place in self._near(code)[:1]:
                 lines.setdefault(self._nodes[place].name, code)  # a node cannot be two languages
         such = f"such as {some([f'{node},{code}' for node, code in lines.items()])}" if lines else "node,language"
-        absent = {code: self._absent[way] for code in lacking for way in _ways_to_say(code)[0] if way in self._absent}
-        told = "".join(f" (the file of names says {name!r}, which is no node)" for name in list(absent.values())[:1])
+        absent = [self._absent[way] for code in lacking for way in _ways_to_say(code)[0] if way in self._absent]
+        told = f" (the file of names says {absent[0]!r}, which is no node)" if absent else ""
         return InputError(
             f"{self.source} has {'none of the languages' if everything else 'no place for'} {some(lacking, 20)}{told}; "
             f"leave out what it lacks, or map nodes of the tree to languages with a file of names, in lines {such}."
         )
+
+    def _near(self, code: str) -> list[int]:
+        """Nodes that may stand for a language: with its name and more, its nearest ancestors, then its dialects."""
+        word, glottocode = _word(language(code).name), language(code).glottocode
+        named = [place for other, there in self._words.items() if other.startswith(f"{word} ") for place in there]
+        coded = [*self._codes.items(), *((code, [place]) for place, code in self._mapped.items())]
+        lineages, ancestors = _lineages(), _ancestors(glottocode)
+        own = lineages.get(glottocode, ("",))
+        dialects = [place for key, there in coded if lineages.get(key, ())[: len(own)] == own for place in there]
+        above = [place for ancestor in ancestors for key, there in coded if key == ancestor for place in there]
+        return named + above + dialects
 
 
 def load(path: str | Path, names: str | Path | None = None, which: str | None = None) -> Phylogeny:
