@@ -138,7 +138,7 @@ def _study(
         world = world.following(own, study.in_own_tree(runs), options.tree_by)
     _warn_of_rates(world, runs, targets)
     what = f"{options.scale} scale, {world.shared['data']}" + (f", {words(world.set)}" if world.own else "")
-    what += f", tree of {world.tree_from}" if own is not None else ""
+    what += f", tree of {own.name}" if own is not None else ""
     print(f"{what}, targets {', '.join(targets)}, seeds 0 to {options.seeds - 1}")
     for line in (*world.corpus.notes, *([f"Classes matched {world.matched}"] if world.matched else [])):
         print(line)
@@ -350,7 +350,7 @@ def _tree(options: argparse.Namespace) -> None:
         raise InputError(f"{options.tree} has none of XNLI's languages; name those that it has with --languages.")
     tree = found.of(languages)
     levels = tree.levels(options.levels, options.tree_by)
-    print(f"{found.title}: {len(languages)} languages\n")
+    print(f"{found.name}, {len(languages)} languages ({found.made_by})\n")
     print(sources.drawn(tree))
     print()
     for line in sources.pooled(levels, options.levels):

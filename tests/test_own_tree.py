@@ -141,7 +141,7 @@ def test_typologists_and_gradients_are_sources_as_well(world):
     complaint(lambda: source("uriel:political"), "'political'", "syntactic")
     complaint(lambda: source("gradients"), "gradients")  # a file, without a world
     tree = source("gradients", features=lambda: world.features("head", 128))
-    assert "gradients" in tree.title and tree.has(["de", "tr"]) == ("de", "tr")
+    assert tree.name == "gradients" and tree.has(["de", "tr"]) == ("de", "tr")
     found = tree.of(["de", "fr", "zh", "th"])
     assert set(found.leaves) == {"de", "fr", "zh", "th"} and found == tree.of(["de", "fr", "zh", "th"])
 

@@ -28,10 +28,11 @@ ROWS = 30
 class Source:
     """A tree of languages: `of(languages)` is the tree of these, `has(languages)` those that have a place in it.
 
-    `title` says where it is from.
+    `name` says where it is from, `made_by` exactly: hashes of files, versions of packages.
     """
 
-    title: str
+    name: str
+    made_by: str
     of: Callable[[Sequence[str]], TaskTree]
     has: Callable[[Sequence[str]], tuple[str, ...]]
 
@@ -44,14 +45,14 @@ def source(name: str, names: str | None = None, features: Callable[[], Features]
     if name.startswith(URIEL):
         kind = name.removeprefix(URIEL)
         phylogeny.check_kind(kind)
-        title = f"{name} (urielplus {version('urielplus')}, average linkage)"
-        return Source(title, partial(phylogeny.uriel, kind=kind), _known)
+        made_by = f"urielplus {version('urielplus')}, average linkage"
+        return Source(name, made_by, partial(phylogeny.uriel, kind=kind), _known)
     if name == GRADIENTS and features is not None:
-        title = f"gradients ({ROWS} dev rows of each language, average linkage)"
-        return Source(title, lambda languages: of_gradients(features(), languages), tuple)
+        made_by = f"{ROWS} dev rows of each language, average linkage"
+        return Source(name, made_by, lambda languages: of_gradients(features(), languages), tuple)
     found = phylogeny.load(name, names)
     made_by = ", ".join(f"{what} {which}" for what, which in found.made_by.items() if what != "tree")
-    return Source(f"{found.source} ({made_by})", found.of, found.has)
+    return Source(found.source, made_by, found.of, found.has)
 
 
 def _known(languages: Sequence[str]) -> tuple[str, ...]:

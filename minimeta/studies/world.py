@@ -169,7 +169,7 @@ class World:
 
     def following(self, own_tree: Source, languages: Iterable[str], by: str) -> World:
         """The same with its own tree of these languages; raises InputError if one has no place in it."""
-        return replace(self, tree=own_tree.of(ordered(languages)), tree_by=by, tree_from=own_tree.title)
+        return replace(self, tree=own_tree.of(ordered(languages)), tree_by=by, tree_from=f"{own_tree.name}: {own_tree.made_by}")
 
     def _with_rows(self, split: str) -> tuple[str, ...]:
         known = columns(self.located.rows())

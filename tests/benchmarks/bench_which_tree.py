@@ -44,7 +44,7 @@ def main() -> None:
     dated = options.trees / "bouckaert_et_al2012.trees"
     taxa = options.trees / "bouckaert_et_al2012.taxa.csv"
     trees = {
-        "Glottolog": (source(str(options.trees / "glottolog_indo1319.trees"), str(names)), "depth"),
+        "Glottolog": (source(str(options.trees / "glottolog_indo1319.trees"), str(names)), "length"),
         "dated": (source(str(dated), str(taxa)), "length"),
         "URIEL+ syntax": (source("uriel:syntactic"), "length"),
         "URIEL+ geography": (source("uriel:geographic"), "length"),
