@@ -12,13 +12,9 @@ import bisect
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
-
-import numpy as np
-from scipy.cluster.hierarchy import linkage
-from scipy.spatial.distance import squareform
 
 from . import newick
 from .errors import InputError, some
@@ -47,9 +43,9 @@ class TaskTree:
                     f"The edge above {self.name or 'an inner node'!r} has the length {self.length}; expected a finite "
                     "number, or no length."
                 )
-        self._checked()
+        self.checked()
 
-    def _checked(self) -> TaskTree:
+    def checked(self) -> TaskTree:
         """This tree, if every leaf has a name of its own."""
         if "" in self.leaves:
             raise InputError("A leaf of the tree has no name; every leaf is a task and needs one.")
@@ -82,7 +78,7 @@ class TaskTree:
 
         A quote in a quoted name is doubled: 'it''s'. Raises InputError for anything else, NEXUS and several trees too.
         """
-        return newick.read(text, cls.node)._checked()
+        return newick.read(text, cls.node).checked()
 
     def newick(self) -> str:
         """This tree in Newick; `from_newick` reads it back unchanged."""
@@ -157,7 +153,7 @@ class TaskTree:
             name = node.name if node.children else names.get(node.name, node.name)
             children = [made.pop(id(child)) for child in node.children]
             made[id(node)] = TaskTree.node(name, children, node.length, node.omega)
-        return made[id(self)]._checked()
+        return made[id(self)].checked()
 
     def keep(self, names: Mapping[str, str] | Iterable[str]) -> TaskTree:
         """The tree cut down to some of its nodes, each a leaf: `names` maps their names to those of the leaves.
@@ -202,7 +198,7 @@ class TaskTree:
             elif children:
                 made[id(node)] = TaskTree.node(node.name, children, node.length)
         root = made[id(self)]
-        return TaskTree.node(root.name, root.children)._checked()
+        return TaskTree.node(root.name, root.children).checked()
 
     def levels(self, count: int, by: Literal["depth", "length"] = "depth") -> TaskTree:
         """The tree brought to `count` levels, K: step k of K pools what `clusters(k)` of the result has together.
@@ -314,34 +310,6 @@ class TaskTree:
             below[id(node)] = frozenset().union(*parts) if parts else frozenset([node.name])
             found.add(below[id(node)])
         return {c for c in found if 1 < len(c) < len(below[id(self)])}
-
-
-def average_linkage(distances: np.ndarray, names: Sequence[str]) -> TaskTree:
-    """The tree of average linkage (UPGMA) over n things: always the two nearest clusters are joined.
-
-    `distances` is (n, n), symmetric; its diagonal is not looked at. Two clusters meet at the height that is the mean
-    distance of their leaves (a leaf's is 0), and edges are as long as heights differ. Raises InputError if distances
-    are not those of n names, missing (nan), infinite, negative or not symmetric.
-    """
-    matrix, n = np.array(distances, float), len(names)
-    if n < 1 or matrix.shape != (n, n):
-        raise InputError(f"Distances between {n} names are a table of {n} × {n}, not of the shape {matrix.shape}.")
-    np.fill_diagonal(matrix, 0)
-    if not np.isfinite(matrix).all() or (matrix < 0).any():
-        odd = [names[i] for i in np.flatnonzero((~np.isfinite(matrix) | (matrix < 0)).any(axis=1))]
-        raise InputError(
-            f"Distances of {some(odd)} are negative, infinite or missing; leave out what has no distance to the others."
-        )
-    if not np.allclose(matrix, matrix.T):
-        raise InputError("The distances are not the same in both directions; give a symmetric table.")
-    nodes, heights = [TaskTree(name) for name in names], [0.0] * n
-    for *pair, height, _ in linkage(squareform(matrix, checks=False), "average") if n > 1 else ():
-        joined = [nodes[int(i)] for i in pair]
-        edges = [max(0.0, float(height) - heights[int(i)]) for i in pair]  # rounding can make it -1e-17
-        children = [TaskTree.node(c.name, c.children, edge) for c, edge in zip(joined, edges, strict=True)]
-        nodes.append(TaskTree.node("", children))
-        heights.append(float(height))
-    return nodes[-1]._checked()
 
 
 def _upwards(tree: TaskTree) -> list[TaskTree]:

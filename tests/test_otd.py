@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_world import complaint
 
+from minimeta.linkage import cosine_linkage
 from minimeta.otd import RULES, XI, OnlineTree, grow
-from minimeta.show.similarity import average_linkage
 from minimeta.trees import TaskTree
 
 DRAWS = range(20)  # ξ was chosen on others
@@ -52,7 +52,7 @@ def purities(tree):
 
 def share_of_average_linkage(shape, spread, draw, depth, xi=XI, rule="corrected"):
     vectors, names = planted(shape, spread, draw)
-    return purities(grow(vectors, names, depth, xi, rule)[0].tree()) / purities(average_linkage(vectors, names))
+    return purities(grow(vectors, names, depth, xi, rule)[0].tree()) / purities(cosine_linkage(vectors, names))
 
 
 class Replay:

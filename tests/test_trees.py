@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minimeta.errors import InputError
+from minimeta.linkage import average_linkage
 from minimeta.tasks import balanced_tree, sinusoids
-from minimeta.trees import TaskTree, average_linkage
+from minimeta.trees import TaskTree
 
 repeatable = settings(deadline=None, derandomize=True, max_examples=60)
 

@@ -14,9 +14,10 @@ from test_treeplots import nodes_drawn, planted
 from minimeta.errors import InputError
 from minimeta.grouping import alone, everyone
 from minimeta.inner import Learner, adapt, query_losses, squared_error
+from minimeta.linkage import cosine_linkage
 from minimeta.otd import OnlineTree, grow
 from minimeta.show import treewidgets
-from minimeta.show.similarity import average_linkage, mean_similarity, similarities, with_omega
+from minimeta.show.similarity import mean_similarity, similarities, with_omega
 from minimeta.show.treeplots import dendrogram_data
 from minimeta.show.treewidgets import OTDReplay, TreeExplorer
 from minimeta.tasks import Episode, FourierRegression, balanced_tree, branching_curves
@@ -232,7 +233,7 @@ def test_the_explorer_shows_the_trees_of_the_gradients():
         expected = grow(widget.gradients, TREE.leaves, depth, xi)[0].tree()
         assert widget.tree.robinson_foulds(expected) == 0 and widget.tree.leaves == expected.leaves
         np.testing.assert_allclose(dendrogram_data(widget.tree).x, dendrogram_data(expected).x, atol=1e-6)
-    for name, expected in (("true", TREE), ("average linkage", average_linkage(widget.gradients, TREE.leaves))):
+    for name, expected in (("true", TREE), ("average linkage", cosine_linkage(widget.gradients, TREE.leaves))):
         widget.shown.value = name
         assert widget.tree.robinson_foulds(expected) == 0
         assert f"twig <b>{expected.purity(LABELS['twig']):.2f}</b>" in widget.live.value
@@ -349,7 +350,7 @@ def test_text_from_data_is_escaped():
 def test_average_linkage_is_that_of_scipy():
     vectors = np.random.default_rng(0).standard_normal((9, 4))
     names = [f"t{i}" for i in range(9)]
-    tree = average_linkage(vectors, names)
+    tree = cosine_linkage(vectors, names)
     heights = squareform(cophenet(linkage(vectors, "average", metric="cosine")))
     for clade in tree.clades():
         rows = [names.index(name) for name in clade]
@@ -360,13 +361,13 @@ def test_average_linkage_is_that_of_scipy():
 
 def test_omega_along_a_tree_is_the_mean_similarity_below_each_node():
     vectors, names, _ = planted((2, 3, 3), 0.6, 0)
-    tree = with_omega(average_linkage(vectors, names), similarities(vectors), names)
+    tree = with_omega(cosine_linkage(vectors, names), similarities(vectors), names)
     data = dendrogram_data(tree)
     assert data.scale == "ω"
     for x, node in zip(data.x, tree.nodes, strict=True):
         pairs = similarities(vectors[[names.index(leaf) for leaf in node.leaves]])
         assert x == pytest.approx(pairs[np.triu_indices(len(pairs), 1)].mean() if len(pairs) > 1 else 1)
-    deep = average_linkage(np.c_[np.ones(1500), np.arange(1500.0) ** 3], [str(i) for i in range(1500)])
+    deep = cosine_linkage(np.c_[np.ones(1500), np.arange(1500.0) ** 3], [str(i) for i in range(1500)])
     assert deep.depth > 12
 
 

@@ -1,4 +1,4 @@
-"""Similarities of tasks, and trees by them: average linkage, the ω of a tree's nodes, and a heat map in its order."""
+"""Similarities of tasks, the ω of a tree's nodes, and a heat map in a tree's order."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import plotly.graph_objects as go
-from scipy.cluster.hierarchy import linkage
 
 from ..errors import InputError, some
 from ..inner import Learner, trainable
@@ -35,14 +34,6 @@ def similarities(vectors: Sequence[Sequence[float]] | np.ndarray) -> np.ndarray:
         raise InputError("Similarities need vectors (n, d) of finite numbers, none of them all zeros.")
     rows = rows / norms[:, None]
     return rows @ rows.T
-
-
-def average_linkage(vectors: np.ndarray, names: Sequence[str]) -> TaskTree:
-    """scipy's average linkage over the cosine distances of `vectors` (n, d), n ≥ 2, as a binary tree."""
-    nodes = [TaskTree(name) for name in names]
-    for left, right, *_ in linkage(vectors, "average", metric="cosine"):
-        nodes.append(TaskTree("", (nodes[int(left)], nodes[int(right)])))
-    return nodes[-1]
 
 
 def mean_similarity(matrix: np.ndarray, rows: Sequence[int]) -> float:

@@ -19,12 +19,13 @@ import numpy as np
 from ..errors import InputError, some
 from ..grouping import alone, everyone
 from ..inner import Learner
+from ..linkage import cosine_linkage
 from ..nodes import Event, NodeInfo
 from ..otd import RULES, XI, OnlineTree, grow
 from ..outer import evaluate
 from ..tasks import Episode
 from ..trees import TaskTree
-from .similarity import average_linkage, gradients, heatmap, mean_similarity, similarities, with_omega
+from .similarity import gradients, heatmap, mean_similarity, similarities, with_omega
 from .style import COLOURS, Plot, in_a_row, menu, on_change, slider, table
 from .treeplots import dendrogram, side_by_side
 
@@ -214,7 +215,7 @@ class TreeExplorer(ipywidgets.VBox):
         start = time.perf_counter()
         self._pooled = {self.tasks: self._step(self.tasks, 1, pooled=True)}
         self._quick = _PATIENCE * len(self.tasks) / (time.perf_counter() - start)  # so many tasks need no button
-        self.trees[_AVERAGE] = average_linkage(self.gradients, self.tasks)
+        self.trees[_AVERAGE] = cosine_linkage(self.gradients, self.tasks)
 
         self.shown, self.other = menu("tree", names), menu("compare with", names, _AVERAGE)
         self.colour, self.below = menu("colour by", list(labels)), menu("below", ("two trees", "heat map"))

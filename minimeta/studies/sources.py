@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 
-from scipy.spatial.distance import pdist, squareform
-
 from ..inner import trainable
+from ..linkage import cosine_linkage
 from ..sketch import task_gradients
 from ..text import phylogeny
 from ..text.episodes import encode, sampler
 from ..text.features import Features
 from ..text.languages import language
-from ..trees import TaskTree, average_linkage
+from ..trees import TaskTree
 
 URIEL, GRADIENTS = "uriel:", "gradients"
 """The first word of typologists' distances (`uriel:syntactic`), and the word for gradients, in place of a file."""
@@ -69,7 +68,7 @@ def of_gradients(features: Features, languages: Sequence[str], rows: int = ROWS,
     drawn = sampler(features.corpus, languages, shots=rows, queries=1, seed=seed)(0)
     theta = {name: p.detach()[None] for name, p in trainable(learner).items()}
     vectors = task_gradients(learner, theta, [0] * len(languages), encode(drawn, features.__getitem__).support[0])
-    return average_linkage(squareform(pdist(vectors, "cosine")), languages)
+    return cosine_linkage(vectors, languages)
 
 
 def pooled(tree: TaskTree, steps: int) -> list[str]:

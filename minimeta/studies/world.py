@@ -169,7 +169,8 @@ class World:
 
     def following(self, own_tree: Source, languages: Iterable[str], by: str) -> World:
         """The same with its own tree of these languages; raises InputError if one has no place in it."""
-        return replace(self, tree=own_tree.of(ordered(languages)), tree_by=by, tree_from=f"{own_tree.name}: {own_tree.made_by}")
+        tree, where = own_tree.of(ordered(languages)), f"{own_tree.name}: {own_tree.made_by}"
+        return replace(self, tree=tree, tree_by=by, tree_from=where)
 
     def _with_rows(self, split: str) -> tuple[str, ...]:
         known = columns(self.located.rows())

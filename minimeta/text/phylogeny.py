@@ -28,7 +28,8 @@ import numpy as np
 
 from .. import __version__, newick
 from ..errors import InputError, some
-from ..trees import TaskTree, average_linkage
+from ..linkage import average_linkage
+from ..trees import TaskTree
 from . import nexus
 from .languages import check, language
 

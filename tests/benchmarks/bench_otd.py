@@ -33,7 +33,7 @@ from scipy.cluster.hierarchy import linkage
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from bench_sinusoid import machine
-from test_otd import DRAWS, average_linkage, planted, purities, share_of_average_linkage
+from test_otd import DRAWS, cosine_linkage, planted, purities, share_of_average_linkage
 
 from minimeta.otd import XI, OnlineTree, grow
 from minimeta.trees import TaskTree
@@ -79,7 +79,7 @@ def quality() -> int:
         found = relative((2, 3, 6), spread, DRAWS, 3)
         missed |= bool((found < required).any())
         printed = relative((2, 3, 6), spread, DRAWS, 3, rule="paper")
-        linked = np.mean([purities(average_linkage(*planted((2, 3, 6), spread, draw))) for draw in DRAWS], axis=0)
+        linked = np.mean([purities(cosine_linkage(*planted((2, 3, 6), spread, draw))) for draw in DRAWS], axis=0)
         goal = f"required {share(np.array(required))}" if any(required) else "nothing required"
         print(f"  s = {spread}: {share(found)} ({goal}); as printed {share(printed)}; average linkage {share(linked)}")
     for branching in (50, 3):
@@ -110,7 +110,7 @@ def unbalanced(spread: float, draw: int) -> np.ndarray:
     vectors, names = planted((2, 3, 12), spread, draw)
     kept = [i for i, name in enumerate(names) if int(name[4:]) < sizes[name[:3]]]
     vectors, names = vectors[kept], [names[i] for i in kept]
-    return purities(grow(vectors, names, 3)[0].tree()) / purities(average_linkage(vectors, names))
+    return purities(grow(vectors, names, 3)[0].tree()) / purities(cosine_linkage(vectors, names))
 
 
 def birch_share(spread: float, draw: int, branching: int) -> np.ndarray:
@@ -132,7 +132,7 @@ def birch_share(spread: float, draw: int, branching: int) -> np.ndarray:
             found.append(list(within))
         return [inside[0] if len(inside) == 1 else TaskTree("", tuple(inside)) for inside in found if inside]
 
-    return purities(TaskTree("", tuple(tree(model.root_)))) / purities(average_linkage(vectors, names))
+    return purities(TaskTree("", tuple(tree(model.root_)))) / purities(cosine_linkage(vectors, names))
 
 
 def resident() -> int:

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from minimeta.files import data_directory
+from minimeta.linkage import cosine_linkage
 from minimeta.otd import grow
-from minimeta.show.similarity import average_linkage
 from minimeta.sketch import task_gradients
 from minimeta.text import corpora, encoders
 from minimeta.text.features import Features
@@ -59,7 +59,7 @@ def main() -> None:
             f"online, order {i}": grow(vectors[order], [names[j] for j in order], 4)[0].tree()
             for i, order in enumerate(orders)
         }
-        trees["average linkage"] = average_linkage(vectors, names)
+        trees["average linkage"] = cosine_linkage(vectors, names)
         for title, tree in trees.items():
             found = [f"{kind} {against_chance(tree, labels)}" for kind, labels in kinds.items()]
             print(f"  {title:16} {'; '.join(found)}", flush=True)
