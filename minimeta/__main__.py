@@ -232,7 +232,7 @@ def _choose_rates(options: argparse.Namespace) -> None:
     print(f"{where}, {count} runs with {len(parts)} pairs of rates, scored on held-out rows of {', '.join(options.on)}")
 
     def show(complete: bool) -> None:
-        for _, path, _ in parts.values():
+        for path in (*(path for _, path, _ in parts.values()), folder):
             study.remove_empty(path)
         found = rates.compare(folder, asked)
         if not found["seeds"].any():

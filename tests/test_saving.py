@@ -11,7 +11,7 @@ from small_world import complaint
 
 import minimeta.__main__ as cli
 from minimeta.files import whole_directory
-from minimeta.studies import study
+from minimeta.studies import models, study
 from minimeta.studies.methods import Cell
 from minimeta.studies.study import Run
 from minimeta.studies.world import World
@@ -211,3 +211,31 @@ def test_the_commands_keep_models(data, named, tmp_path, capsys):
     assert names == [["joint-fr-genres-seed-0"], ["joint-fr-genres-seed-0"]]
     assert cli.main(["run", *words, "--out", str(tmp_path / "runs"), "--save"]) == 2
     assert "--save" in capsys.readouterr().err
+
+
+def test_models_of_question_answering_are_kept_and_an_encoder_goes_on_from_them(tmp_path):
+    data = small_world.write_mlqa(tmp_path, dev=20, test=4)
+    encoder = small_world.write_encoder(tmp_path / "bert", spans=True)
+    settings = {"outer_steps": 1, "shots": 2, "queries": 2, "max_length": 48, "outer_rate": 0.01}
+    world = World("small", str(data), str(encoder), "qa", own=settings)
+    run = Run(Cell("x-maml", ("hi",), False), 0, ("de",), ("zero-shot",))
+    untrained = Run(Cell("baseline", (), False), 0, ("de",), ("zero-shot",))
+    study.run([run, untrained], tmp_path / "study", world, save=tmp_path / "kept")
+    model = tmp_path / "kept" / run.name
+    study.run([untrained], tmp_path / "next", World("small", str(data), str(model), "qa", own=settings))
+    trained, first = (record_of(tmp_path / "study", each)["results"] for each in (run, untrained))
+    assert record_of(tmp_path / "next", untrained)["results"] == trained != first
+    card = (model / "README.md").read_text()
+    assert "pipeline_tag: question-answering" in card and "AutoModelForQuestionAnswering" in card
+    score = trained["de"]["zero-shot"]
+    assert f"| de | zero-shot | {score['n']} | {score['f1']:.2f} | {score['exact_match']:.2f} |" in card
+
+
+def test_a_card_says_where_a_score_is_not_that_of_the_model_as_it_is(kept):
+    folder, world, _ = kept
+    record = record_of(folder) | {"method": "fixed-treemaml", "by_genre": True}
+    said = models.card("a-model", record, world.shared)
+    assert "a copy of the model after inner steps on training tasks" in said
+    assert "Zero-shot is the model as it is here" in models.card("a-model", record_of(folder), world.shared)
+    in_bf16 = record | {"settings": record["settings"] | {"bf16": True}}
+    assert "bfloat16" in models.card("a-model", in_bf16, world.shared)

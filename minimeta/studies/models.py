@@ -123,6 +123,9 @@ def card(name: str, record: Mapping[str, Any], shared: Mapping[str, Any]) -> str
     lines += ["", "## Use", "", "```python", _CALLS[task].format(name=name), "```", ""]
     longer = "`truncation` cuts where that was done" if task == "nli" else "longer passages were read in windows"
     lines += [f"It was trained and scored on at most {settings['max_length']} tokens at a time; {longer}."]
+    lines[-1] += (
+        " Its texts were in Unicode's form NFC." if task == "nli" else " Its questions were in Unicode's form NFC."
+    )
     lines += [f"To go on from it: `python -m minimeta run … --encoder {name}`.", "", "## Scores", ""]
     zero_shot = "the model as it is here"
     if method.pools and task == "nli":
