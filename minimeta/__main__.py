@@ -16,8 +16,8 @@ from .errors import InputError
 from .options import parse
 
 if TYPE_CHECKING:
+    from .studies.grids import Run
     from .studies.sources import Source
-    from .studies.study import Run
     from .studies.world import World
 
 
@@ -49,13 +49,13 @@ def _methods(options: argparse.Namespace) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from .studies import methods, study
+    from .studies import grids, methods
 
     targets = list(dict.fromkeys(options.target))
     world, own, known = _places(options, targets)
     chosen = methods.cells(options.methods, targets, options.aux, known)
     runs = [
-        study.Run(cell, seed, (cell.target,) if cell.target else tuple(targets))
+        grids.Run(cell, seed, (cell.target,) if cell.target else tuple(targets))
         for seed in range(_seeds(options))
         for cell in chosen
     ]
@@ -66,15 +66,15 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _leave_one_out(options: argparse.Namespace) -> None:
-    from .studies import study
+    from .studies import grids
 
     world, own, known = _places(options, options.target)
-    runs = study.leave_one_out(options.methods, options.target, range(_seeds(options)), options.aux, known)
-    _study(options, study.of_kinds(runs, options.kinds), options.target, Path(options.out), world, own)
+    runs = grids.leave_one_out(options.methods, options.target, range(_seeds(options)), options.aux, known)
+    _study(options, grids.of_kinds(runs, options.kinds), options.target, Path(options.out), world, own)
 
 
 def _transfer(options: argparse.Namespace) -> None:
-    from .studies import study
+    from .studies import grids
     from .studies.methods import METHODS, check_methods
 
     check_methods(options.methods)
@@ -83,10 +83,10 @@ def _transfer(options: argparse.Namespace) -> None:
     own = _own_tree(options, world)
     targets = options.target or world.tested()
     placed = own and own.has({*targets, *chain(*auxiliaries)})
-    runs = study.transfer(options.methods, auxiliaries, targets, range(_seeds(options)), placed)
-    for name, codes in study.left_undone(runs, options.methods, targets).items():
+    runs = grids.transfer(options.methods, auxiliaries, targets, range(_seeds(options)), placed)
+    for name, codes in grids.left_undone(runs, options.methods, targets).items():
         print(f"{METHODS[name].title} is not scored on {', '.join(codes)}: no auxiliary or no tree goes with them")
-    _study(options, study.of_kinds(runs, options.kinds), targets, Path(options.out), world, own)
+    _study(options, grids.of_kinds(runs, options.kinds), targets, Path(options.out), world, own)
 
 
 def _places(options: argparse.Namespace, targets: Sequence[str]) -> tuple[World, Source | None, tuple[str, ...]]:
@@ -131,11 +131,11 @@ def _study(
     own: Source | None,
 ) -> None:
     """Check everything, do the runs, print the tables."""
-    from .studies import comparisons, report, study
+    from .studies import comparisons, grids, report, study
     from .studies.own import words
 
     if own is not None:
-        world = world.following(own, study.in_own_tree(runs), options.tree_by)
+        world = world.following(own, grids.in_own_tree(runs), options.tree_by)
     _warn_of_rates(world, runs, targets)
     what = f"{options.scale} scale, {world.shared['data']}" + (f", {words(world.set)}" if world.own else "")
     what += f", tree of {own.name}" if own is not None else ""

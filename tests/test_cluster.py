@@ -15,7 +15,7 @@ from small_world import complaint
 from test_study import content
 
 from minimeta.__main__ import main
-from minimeta.studies import jobs, recipes, study
+from minimeta.studies import grids, jobs, recipes, study
 from minimeta.studies.world import World
 
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.path.dirname(__file__)}
@@ -37,7 +37,7 @@ def short():
         yield
 
 
-RUNS = study.transfer(["baseline", "x-maml", "xla-maml"], ["hi"], ["fr", "hi"], [0, 1])
+RUNS = grids.transfer(["baseline", "x-maml", "xla-maml"], ["hi"], ["fr", "hi"], [0, 1])
 
 
 def dask(*arguments):

@@ -20,7 +20,7 @@ from minimeta.show.episodes import (
     roles,
 )
 from minimeta.show.transfer import TransferMap, transfer_data, transfer_map
-from minimeta.studies import comparisons, report, study
+from minimeta.studies import comparisons, grids, report
 from minimeta.studies.methods import METHODS
 from minimeta.text import corpora
 from minimeta.text.episodes import sampler
@@ -48,7 +48,7 @@ def made_up(auxiliaries=("hi", "de", "en", ("bg", "de")), targets=("de", "hi", "
     rng, label = np.random.default_rng(0), "012" * premises
     ids = [str(i // 3) for i in range(3 * premises)]
     records = []
-    for run in study.transfer(methods, auxiliaries, targets, range(seeds)):
+    for run in grids.transfer(methods, auxiliaries, targets, range(seeds)):
         scores = {}
         for target in run.targets:
             right = rng.random(len(label)) < 0.5 + 0.07 * methods.index(run.cell.method)
@@ -74,7 +74,7 @@ def questions(auxiliaries=("hi", "de"), targets=("hi", "fr", "zh"), seeds=2, pas
     methods = ["baseline", "joint", "x-maml", "xla-maml"]
     rng, answers = np.random.default_rng(0), [{"text": [f"alpha{i} beta"]} for i in range(2 * passages)]
     records = []
-    for run in study.transfer(methods, auxiliaries, targets, range(seeds)):
+    for run in grids.transfer(methods, auxiliaries, targets, range(seeds)):
         scores = {}
         for target in run.targets:
             said = [(told["text"][0], "beta", "gamma")[rng.integers(3)] for told in answers]

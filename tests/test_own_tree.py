@@ -8,10 +8,10 @@ import torch
 from small_world import complaint
 
 import minimeta.__main__ as cli
-from minimeta.studies import recipes, study
+from minimeta.studies import grids, recipes
+from minimeta.studies.grids import Run
 from minimeta.studies.methods import METHODS, Cell, cells, left_out, scored_on
 from minimeta.studies.sources import drawn, pooled, source
-from minimeta.studies.study import Run
 from minimeta.studies.world import World
 from minimeta.text.languages import PHYLOGENY, all_but
 from minimeta.trees import TaskTree
@@ -67,12 +67,12 @@ def test_a_corpus_of_other_languages_shares_a_tree_only_with_those_who_follow_it
 
 
 def test_each_target_is_left_out_of_the_auxiliaries_that_are_named():
-    runs = study.leave_one_out(["maml"], ["de", "sw"], [0], ["de", "fr", "tr"])
+    runs = grids.leave_one_out(["maml"], ["de", "sw"], [0], ["de", "fr", "tr"])
     assert [(run.cell.auxiliaries, run.targets) for run in runs] == [
         (("fr", "tr"), ("de",)), (("de", "fr", "tr"), ("sw",))
     ]  # fmt: skip
-    complaint(lambda: study.leave_one_out(["maml"], ["de"], [0], ["de"]), "Without de", "--aux")
-    default = study.leave_one_out(["maml"], ["de"], [0])
+    complaint(lambda: grids.leave_one_out(["maml"], ["de"], [0], ["de"]), "Without de", "--aux")
+    default = grids.leave_one_out(["maml"], ["de"], [0])
     assert default[0].cell.auxiliaries == all_but("de")
 
 
@@ -90,10 +90,10 @@ def test_a_language_that_is_left_out_in_turn_is_known_by_the_others():
 
 
 def test_what_a_method_cannot_be_scored_on_is_said():
-    runs = study.transfer(["maml", "fixed-treemaml", "xla-maml"], [("fr",)], ["de", "tr"], [0])
-    assert study.left_undone(runs, ["maml", "fixed-treemaml", "xla-maml"], ["de", "tr"]) == {"fixed-treemaml": ("tr",)}
-    runs = study.transfer(["xla-maml", "maml"], [("en",)], ["de"], [0])
-    assert study.left_undone(runs, ["xla-maml", "maml"], ["de"]) == {"xla-maml": ("de",)}
+    runs = grids.transfer(["maml", "fixed-treemaml", "xla-maml"], [("fr",)], ["de", "tr"], [0])
+    assert grids.left_undone(runs, ["maml", "fixed-treemaml", "xla-maml"], ["de", "tr"]) == {"fixed-treemaml": ("tr",)}
+    runs = grids.transfer(["xla-maml", "maml"], [("en",)], ["de"], [0])
+    assert grids.left_undone(runs, ["xla-maml", "maml"], ["de"]) == {"xla-maml": ("de",)}
 
 
 # The tree
@@ -131,9 +131,9 @@ def test_a_tree_that_is_not_as_deep_as_there_are_inner_steps(world, own):
 
 
 def test_runs_that_no_own_tree_is_for():
-    complaint(lambda: study.in_own_tree([Run(Cell("maml", ("fr",), True), 0, ("de",))]), "fixed-treemaml")
+    complaint(lambda: grids.in_own_tree([Run(Cell("maml", ("fr",), True), 0, ("de",))]), "fixed-treemaml")
     runs = [Run(Cell(name, ("fr", "en"), True), 0, ("de",)) for name in ("maml", "random-tree")]
-    assert study.in_own_tree(runs) == ("en", "fr", "de")
+    assert grids.in_own_tree(runs) == ("en", "fr", "de")
 
 
 def test_typologists_and_gradients_are_sources_as_well(world):

@@ -23,9 +23,9 @@ from minimeta.clusters import task_losses
 from minimeta.grouping import alone
 from minimeta.inner import Learner, adapt
 from minimeta.reference import adapt_with_higher
-from minimeta.studies import comparisons, intervals, papers, recipes, study
+from minimeta.studies import comparisons, grids, intervals, papers, recipes, study
+from minimeta.studies.grids import Run
 from minimeta.studies.methods import METHODS, Cell
-from minimeta.studies.study import Run
 from minimeta.studies.world import World
 from minimeta.tasks import Episode
 from minimeta.text import corpora, encoders, finetune, heads, metrics, mini
@@ -906,7 +906,7 @@ def test_fine_tuning_learns_from_all_windows(directory, mlqa, tmp_path, monkeypa
 
 
 METHODS_HERE = ["baseline", "joint", "x-maml", "xla-maml", "xla-maml-few-shot"]
-RUNS = study.transfer(METHODS_HERE, ["hi"], ["es", "de"], [0, 1])
+RUNS = grids.transfer(METHODS_HERE, ["hi"], ["es", "de"], [0, 1])
 
 
 @pytest.fixture(autouse=True)

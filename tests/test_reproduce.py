@@ -17,7 +17,7 @@ from small_world import complaint
 from minimeta.__main__ import main
 from minimeta.files import data_directory
 from minimeta.show import tableplots
-from minimeta.studies import comparisons, papers, recipes, report, reproduce, study
+from minimeta.studies import comparisons, grids, papers, recipes, report, reproduce, study
 from minimeta.studies.intervals import paired_difference
 from minimeta.studies.methods import KINDS, METHODS, Cell, small_rates
 from minimeta.studies.world import World
@@ -369,7 +369,7 @@ def right(folder, world, cell, target):
     rows = [row for row in corpora.nli(world.data) if row["language"] == target and row["split"] == "test"]
     found = []
     for seed in (0, 1):
-        record = json.loads((folder / "cells" / f"{study.Run(cell, seed, ()).name}.json").read_text("utf-8"))
+        record = json.loads((folder / "cells" / f"{grids.Run(cell, seed, ()).name}.json").read_text("utf-8"))
         predicted = record["results"][target]["zero-shot"]["predicted"]
         found.append([int(digit) == row["label"] for digit, row in zip(predicted, rows, strict=True)])
     return np.array(found), [row["premise_id"] for row in rows]
@@ -406,7 +406,7 @@ def test_all_targets_together_have_the_seeds_that_all_have(table_5, world, tmp_p
     """es lacks seed 0 in XLA-MAML: the gain is of seed 1 in both, as the score is."""
     shutil.copytree(table_5, tmp_path / "here")
     xla, base = Cell("xla-maml", ("hi",), False, None, True, True), Cell("baseline", (), False)
-    path = tmp_path / "here" / "cells" / f"{study.Run(xla, 0, ()).name}.json"
+    path = tmp_path / "here" / "cells" / f"{grids.Run(xla, 0, ()).name}.json"
     record = json.loads(path.read_text("utf-8"))
     del record["results"]["es"]
     path.write_text(json.dumps(record), "utf-8")

@@ -12,8 +12,8 @@ from small_world import complaint
 import minimeta.__main__ as cli
 from minimeta.files import whole_directory
 from minimeta.studies import models, study
+from minimeta.studies.grids import Run
 from minimeta.studies.methods import Cell
-from minimeta.studies.study import Run
 from minimeta.studies.world import World
 from minimeta.text import encoders, identity, saving
 from minimeta.text.episodes import rows_of

@@ -23,12 +23,12 @@ from small_world import complaint
 
 from minimeta.errors import InputError
 from minimeta.files import data_directory
-from minimeta.studies import comparisons, methods, papers, recipes, report, study
+from minimeta.studies import comparisons, grids, methods, papers, recipes, report, study
 from minimeta.studies import world as world_module
 from minimeta.studies.checkpoints import FREE
+from minimeta.studies.grids import Run
 from minimeta.studies.intervals import paired_difference
 from minimeta.studies.methods import Cell
-from minimeta.studies.study import Run
 from minimeta.studies.world import OVERRIDES, World
 from minimeta.text import corpora, languages, phrases
 from minimeta.text.languages import XNLI
@@ -51,7 +51,7 @@ def two_outer_steps(monkeypatch):
 
 KILLS = int(os.environ.get("MINIMETA_KILLS", "3"))
 OF_TODAY = recipes.SCALES["toy"]["languages"]  # before the tests below make it shorter
-RUNS = study.transfer(["baseline", "joint", "x-maml", "xla-maml"], ["hi", "zh"], ["fr", "hi"], [0, 1])
+RUNS = grids.transfer(["baseline", "joint", "x-maml", "xla-maml"], ["hi", "zh"], ["fr", "hi"], [0, 1])
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def same_runs(ours, theirs):
 
 
 def test_leave_one_out_leaves_each_target_out():
-    runs = study.leave_one_out(["baseline", "maml", "joint"], ["de", "zh"], [0, 1])
+    runs = grids.leave_one_out(["baseline", "maml", "joint"], ["de", "zh"], [0, 1])
     assert len(runs) == 2 * (1 + 2 + 2)
     for run in runs:
         if run.cell.method == "baseline":
@@ -96,7 +96,7 @@ def test_leave_one_out_leaves_each_target_out():
 
 def test_transfer_scores_on_all_that_was_not_seen():
     methods = ["baseline", "joint", "x-maml", "xla-maml", "xla-maml-pair", "xla-maml-few-shot"]
-    runs = study.transfer(methods, ["hi", "en", ("bg", "de")], list(XNLI), [0])
+    runs = grids.transfer(methods, ["hi", "en", ("bg", "de")], list(XNLI), [0])
     targets = {run.name.removesuffix("-seed-0"): set(XNLI) - set(run.targets) for run in runs if not run.cell.target}
     assert targets == {
         "baseline-none-languages": set(),
@@ -116,7 +116,7 @@ def test_transfer_scores_on_all_that_was_not_seen():
 
 def test_runs_of_one_cell_and_seed_are_one():
     cell = Cell("baseline", (), True)
-    both = study.merged(
+    both = grids.merged(
         [Run(cell, 0, ("de",), ("zero-shot",)), Run(cell, 0, ("fr", "de"), ("few-shot",)), Run(cell, 1, ("de",))]
     )
     assert both == [Run(cell, 0, ("fr", "de"), ("zero-shot", "few-shot")), Run(cell, 1, ("de",))]
@@ -124,7 +124,7 @@ def test_runs_of_one_cell_and_seed_are_one():
 
 def test_no_language_is_dropped(world, tmp_path):
     cell = Cell("baseline", (), False)
-    assert study.merged([Run(cell, 0, ("xx", "de")), Run(cell, 0, ("fr",))])[0].targets == ("fr", "de", "xx")
+    assert grids.merged([Run(cell, 0, ("xx", "de")), Run(cell, 0, ("fr",))])[0].targets == ("fr", "de", "xx")
     archive = pathlib.Path(world.data)
     for split in ("dev", "test"):
         archive = small_world.changed(
@@ -206,7 +206,7 @@ WORK = f"""
 import sys
 from dataclasses import replace
 sys.path.insert(0, {os.path.dirname(__file__)!r})
-from minimeta.studies import recipes, study
+from minimeta.studies import grids, recipes, study
 from minimeta.studies.world import World
 import test_study
 for kind, numbers in recipes.SCALES["toy"].items():
@@ -264,7 +264,7 @@ def test_another_grid_in_the_folder_loses_nothing(world, tmp_path):
 
 
 def test_first_order_and_chunks_reach_every_run_and_are_on_record(world, tmp_path):
-    runs = study.transfer(["baseline", "maml"], [("hi", "zh")], ["fr"], [0])
+    runs = grids.transfer(["baseline", "maml"], [("hi", "zh")], ["fr"], [0])
     found = {}
     for name, given in {"plain": {}, "first": {"first_order": True}, "chunked": {"tasks_per_chunk": 1}}.items():
         study.run(runs, tmp_path / name, replace(world, **given))
@@ -386,7 +386,7 @@ def test_differences_are_paired_by_seed_and_row(finished, world):
 
 
 def test_leaving_one_out_is_one_method_over_its_targets(world, tmp_path):
-    runs = study.leave_one_out(["baseline", "joint"], ["de", "zh"], [0])
+    runs = grids.leave_one_out(["baseline", "joint"], ["de", "zh"], [0])
     study.run([replace(run, kinds=("zero-shot",)) for run in runs], tmp_path, world)
     results = comparisons.load(tmp_path)
     found = comparisons.differences(results)
@@ -399,7 +399,7 @@ def test_leaving_one_out_is_one_method_over_its_targets(world, tmp_path):
 
 
 def test_few_shot_xla_maml_is_one_method_over_its_targets(world, tmp_path):
-    runs = study.transfer(["baseline", "xla-maml-few-shot"], ["zh"], ["fr", "de"], [0])
+    runs = grids.transfer(["baseline", "xla-maml-few-shot"], ["zh"], ["fr", "de"], [0])
     assert len(runs) == 3
     study.run(runs, tmp_path, world)
     found = comparisons.differences(comparisons.load(tmp_path))

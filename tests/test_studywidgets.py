@@ -22,12 +22,12 @@ from minimeta.outer import meta_train
 from minimeta.show import studyplots
 from minimeta.show.studyplots import BEGUN, FINISHED, WAITING
 from minimeta.show.studywidgets import StudyMonitor
-from minimeta.studies import checkpoints, comparisons, papers, recipes, reproduce, study
+from minimeta.studies import checkpoints, comparisons, grids, papers, recipes, reproduce, study
 from minimeta.studies.recipes import settings_for
 from minimeta.studies.world import World
 from minimeta.tasks import sinusoids
 
-RUNS = study.transfer(["baseline", "joint", "x-maml"], ["hi"], ["fr", "de"], [0, 1])
+RUNS = grids.transfer(["baseline", "joint", "x-maml"], ["hi"], ["fr", "de"], [0, 1])
 
 
 def checkpoint(folder, run, step, losses=None):

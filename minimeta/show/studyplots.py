@@ -29,7 +29,7 @@ from .style import COLOURS, LEGEND_ABOVE, blank, places, smoothed
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..studies.study import Run
+    from ..studies.grids import Run
 
 FINISHED, BEGUN, WAITING = "finished", "has a checkpoint", "not begun"
 STATES = {

@@ -18,8 +18,8 @@ import ipywidgets
 
 from ..errors import InputError
 from ..studies.comparisons import records_of
+from ..studies.grids import Run
 from ..studies.report import number
-from ..studies.study import Run
 from . import studyplots
 from .style import Plot, blank, button, complaint, in_a_row, table
 

@@ -16,10 +16,10 @@ from ..errors import InputError
 from ..text.languages import check
 from ..text.metrics import METRICS, Metric
 from .comparisons import Gain, Results, by_seed, cell_of, counted, gains, load, over_seeds
+from .grids import Run, merged
 from .methods import METHODS, Cell
 from .own import words
 from .papers import Row, Table, table
-from .study import Run, merged
 from .world import OVERRIDES, World
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ import pandas as pd
 from minimeta.files import data_directory
 from minimeta.studies import study
 from minimeta.studies.comparisons import Results, gains, load
+from minimeta.studies.grids import Run
 from minimeta.studies.methods import Cell
 from minimeta.studies.sources import source
-from minimeta.studies.study import Run
 from minimeta.studies.world import World
 from minimeta.text.languages import PHYLOGENY, language
 from minimeta.text.metrics import metric_of
