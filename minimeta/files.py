@@ -49,7 +49,9 @@ def archived(path: Path, folder: str, name: str) -> bytes | None:
     path = Path(expanded(path))
     packed = f"{folder}.zip (or .tar.gz)"
     if not path.exists():
-        raise InputError(f"There is no {path}; expected {packed} or the directory that it unpacks to.")
+        raise InputError(
+            f"There is no {path}; expected {packed}, the directory that it unpacks to, or rows of your own."
+        )
     for file in (path / name, path / folder / name):
         if file.is_file():
             return file.read_bytes()

@@ -583,11 +583,13 @@ def test_run_study_and_results_of_an_invented_corpus(tmp_path, short, capfd, mon
 def test_an_encoder_is_made_of_ones_own_rows(tmp_path, capfd):
     start = small_world.write_encoder(tmp_path / "start", classifier=False)
     rows = [row | {"split": "train"} for row in rows_in(("en", "yor"), dev=40, test=0)]
-    given = ["--data", write(tmp_path / "own.csv", rows), "--encoder", start, "--epochs", "1"]
+    rows = [{"lang": row["language"]} | without([row], "language")[0] for row in rows]
+    data = write(tmp_path / "own.csv", rows)
+    given = ["--data", data, "--columns", "language=lang", "--encoder", start, "--epochs", "1"]
     assert cli.main([*map(str, ["finetune", "nli", *given, "--out", tmp_path / "made"])]) == 0
     assert "There are no dev rows" in capfd.readouterr().out
     assert encoders.nli(tmp_path / "made", classes=("different", "same")).matched.startswith("by name")
-    write(tmp_path / "own.csv", [row for row in rows if row["language"] == "yor"])
+    write(tmp_path / "own.csv", [row for row in rows if row["lang"] == "yor"])
     assert cli.main([*map(str, ["finetune", "nli", *given, "--out", tmp_path / "other"])]) == 2
     said = capfd.readouterr().err
     assert "has no English" in said and "--languages" in said and len(said.splitlines()) == 1
@@ -685,6 +687,12 @@ def test_paths_that_do_not_say_enough(tmp_path, place, said):
     write(tmp_path / place, without(rows_in(), "language", "split"))
     message = complaint(lambda: read(tmp_path), Path(place).name, said)
     assert "yor/test.tsv" in message
+
+
+def test_a_directory_that_was_not_named_says_nothing(tmp_path):
+    path = write(tmp_path / "yor" / "test" / "rows.csv", without(rows_in(), "language"))
+    complaint(lambda: read(path), "rows.csv has no column language, and its path says none")
+    complaint(lambda: read(path.parent), "rows.csv has no column language, and its path says none")
 
 
 @pytest.mark.parametrize(

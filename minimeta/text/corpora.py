@@ -225,7 +225,7 @@ def corpus_of(
         if columns:
             raise InputError(f"{found.name} has its official columns; --columns is for rows of your own.")
         return found
-    return _of(own.load(task, path, tuple(columns)), task)
+    return _of(own.load(task, path, tuple((ours, theirs) for ours, theirs in columns)), task)
 
 
 @lru_cache(maxsize=4)  # the same rows are the same corpus

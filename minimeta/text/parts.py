@@ -9,7 +9,7 @@ import csv
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -58,11 +58,8 @@ def of_files(path: Path, files: Sequence[Path]) -> list[Part]:
     """The parts of a file or a directory; a README.md there may say what is in which (`configs`)."""
     if path.is_dir() and (path / "README.md").is_file() and (said := _of_card(path)):
         return said
-    if path.is_dir():
-        return [_part(file, file.relative_to(path).parts[:-1]) for file in files]
-    above = (path.absolute().parent.name,)  # of a single file, it may say what the name does not
-    codes, splits = (of(path.stem, ()) or of("", above) for of in (_codes, _splits))
-    return [replace(_part(path), language=codes, split=splits)]
+    # Directories above the one that was named say nothing: where files are kept may be called like a language.
+    return [_part(file, file.relative_to(path).parts[:-1]) for file in files]
 
 
 def _part(file: Path, folders: Sequence[str] = (), language: str | None = None, split: str | None = None) -> Part:
