@@ -220,3 +220,52 @@ def test_what_a_tree_would_pool(call, tmp_path):
     assert status == 2 and "yo" in wrong and len(wrong.splitlines()) == 1
     status, _, wrong = call("tree", file, "--levels", "7")
     assert status == 2 and "7" in wrong
+
+
+def test_four_languages_two_classes_and_a_tree_of_ones_own(tmp_path, capfd, monkeypatch):
+    """A researcher's languages, corpus, tree and model, all of it from the command line."""
+    small = {kind: recipes.replace(numbers, outer_steps=2) for kind, numbers in recipes.SCALES["toy"].items()}
+    monkeypatch.setitem(recipes.SCALES, "toy", small)
+    monkeypatch.setattr(torch, "set_num_threads", lambda count: None)
+    words = small_world.word
+    rows = [
+        (code, split, f"{words('en', n + shift)} {words('en', 3 * n)}.", ("no", "yes")[n % 2])
+        for shift, code in enumerate(("yor", "ibo", "hau", "qaa"))
+        for split, count in (("dev", 20), ("test", 10))
+        for n in range(count)
+    ]
+    table = "\n".join(["language,split,text,label", *map(",".join, rows)])
+    (tmp_path / "mine.csv").write_text(table + "\n", "utf-8")
+    (tmp_path / "tree.nwk").write_text("((yoru1245,ibo)Volta-Niger,(Hausa,qaa)Other)Africa;\n", "utf-8")
+    encoder = small_world.write_encoder(tmp_path / "encoder", labels=("yes", "no"))
+    given = ("--data", tmp_path / "mine.csv", "--encoder", encoder, "--tree", tmp_path / "tree.nwk", "--seeds", 1)
+
+    def call(*arguments):
+        assert cli.main([*map(str, arguments)]) == 0, capfd.readouterr().err
+        return capfd.readouterr().out
+
+    along = (*given, "--set", "inner_steps=3")
+    methods = ("baseline", "joint", "maml", "fixed-treemaml", "random-tree")
+    said = call("run", *methods, "--target", "yor", *along, "--save", tmp_path / "models", "--out", tmp_path / "runs")
+    assert "Classes matched by name: no, yes" in said and "hau+ibo+qaa" in said
+    kept = {path.name.removesuffix("-hau+ibo+qaa-genres-seed-0"): path for path in (tmp_path / "models").iterdir()}
+    assert set(kept) == set(methods) - {"baseline"}
+    call("study", "leave-one-out", *methods[1:], "--target", "yor", "qaa", *along, "--out", tmp_path / "study")
+    shown = call("results", tmp_path / "study", "--csv", tmp_path / "table")
+    assert "all targets together, few-shot" in shown and "all but the target" in shown
+    assert "Fixed TreeMAML" in (tmp_path / "table.csv").read_text("utf-8")
+    records = [json.loads(path.read_text("utf-8")) for path in (tmp_path / "study" / "cells").iterdir()]
+    followed = {record["settings"]["tree"] for record in records if "tree" in record["method"]}
+    assert followed == {"((yor,ibo)Volta-Niger,(hau,qaa)Other)Africa;"}
+
+    # what was kept is an encoder to go on from, and a model that others can use
+    onwards = ("--data", tmp_path / "mine.csv", "--encoder", kept["joint"], "--seeds", 1, "--out", tmp_path / "more")
+    found = call("run", "baseline", "--target", "yor", *onwards)
+    before = next(record for record in records_in(tmp_path / "runs") if record["method"] == "joint")
+    again = next(record for record in records_in(tmp_path / "more") if record["method"] == "baseline")
+    scores = (record["results"]["yor"]["zero-shot"]["predicted"] for record in (before, again))
+    assert len(set(scores)) == 1 and "Classes matched by name: no, yes" in found
+
+
+def records_in(folder):
+    return [json.loads(path.read_text("utf-8")) for path in folder.glob("*/cells/*.json")]

@@ -33,7 +33,7 @@ _SPLIT = {
 """What config.json must say, or leave unsaid, for trunk and head to compute what the whole model does."""
 
 _KINDS = {True: "ForSequenceClassification", False: "ForQuestionAnswering"}
-_DRAWN = "new classifier drawn from seed {}"
+_DRAWN = "to a new classifier, drawn from seed {}"
 
 _BERT_OPTIONS = {
     "do_lower_case": "lowercase",
