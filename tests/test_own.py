@@ -370,7 +370,8 @@ def test_names_that_cannot_be_matched(tmp_path, told, said):
 def test_a_new_classifier_says_that_it_is_one(tmp_path):
     directory = small_world.write_encoder(tmp_path / "encoder", classifier=False)
     with pytest.warns(UserWarning, match="was not trained"):
-        assert encoders.nli(directory, classes=("no", "yes"), seed=3).matched == "to a new classifier, drawn from seed 3"
+        loaded = encoders.nli(directory, classes=("no", "yes"), seed=3)
+    assert loaded.matched == "to a new classifier, drawn from seed 3"
 
 
 # More than ten classes
