@@ -350,17 +350,17 @@ def _tree(options: argparse.Namespace) -> None:
         raise InputError(f"{options.tree} has none of XNLI's languages; name those that it has with --languages.")
     tree = found.of(languages)
     levels = tree.levels(options.levels, options.tree_by)
-    print(f"{found.name}, {len(languages)} languages ({found.made_by})\n")
+    print(f"{found.name}, {len(languages)} languages\n")
     print(sources.drawn(tree))
     print()
     for line in sources.pooled(levels, options.levels):
         print(line)
     if options.out:
         from .files import whole_file
-        from .show.treeplots import dendrogram
+        from .show.treeplots import language_tree
 
         with whole_file(Path(options.out)) as unfinished:
-            dendrogram(tree).write_html(unfinished)
+            language_tree(levels, f"{found.name}, {options.levels} levels").write_html(unfinished)
         print(f"\nWritten to {options.out}")
 
 

@@ -15,7 +15,7 @@ from minimeta.otd import grow
 from minimeta.show import treeplots
 from minimeta.show.similarity import heatmap, heatmap_data, similarities
 from minimeta.show.style import COLOURS, SYMBOLS
-from minimeta.show.treeplots import dendrogram, dendrogram_data, side_by_side
+from minimeta.show.treeplots import dendrogram, dendrogram_data, language_tree, side_by_side
 from minimeta.text.languages import FAMILIES, PHYLOGENY, XNLI, language
 from minimeta.trees import TaskTree
 
@@ -371,3 +371,9 @@ def test_what_cannot_be_drawn_is_said_in_one_sentence(draw, words):
 
 def test_symbols_and_colours_make_64_looks():
     assert len(set(itertools.product(SYMBOLS, COLOURS))) == 64
+
+
+def test_a_tree_of_languages_has_their_names_and_branches():
+    figure = language_tree(TaskTree.from_newick("((de,yo),qaa);"), "A title")
+    assert list(figure.layout.yaxis.ticktext) == ["German (de)", "Yoruba (yo)", "Unknown language [qaa] (qaa)"]
+    assert {trace.name for trace in figure.data if trace.showlegend} == {"Germanic", "Atlantic-Congo", "unknown"}

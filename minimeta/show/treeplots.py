@@ -14,6 +14,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from ..errors import InputError, some
+from ..text.languages import language
 from ..trees import TaskTree
 from .style import COLOURS, SYMBOLS, blank, plain
 
@@ -123,6 +124,13 @@ def dendrogram(
         yaxis=ticks | {"side": "right", "range": [0.3 - len(data.leaves), 0.7], "showgrid": False, "zeroline": False},
     )
     return figure
+
+
+def language_tree(root: TaskTree, title: str) -> go.Figure:
+    """A tree of languages, its leaves their codes, drawn with their names and in the colours of their branches."""
+    names = {code: f"{language(code).name} ({code})" for code in root.leaves}
+    branches = {names[code]: language(code).branch or "unknown" for code in root.leaves}
+    return dendrogram(root.rename(names), branches, title)
 
 
 def tree(root: TaskTree, title: str, names: Mapping[str, str] | None = None) -> go.Figure:
