@@ -146,6 +146,28 @@ def test_only_trained_learners_are_kept_and_a_card_says_what_they_are(kept):
     assert made["results"]["th"]["zero-shot"] == {"accuracy": accuracy, "n": 24}
 
 
+@pytest.mark.parametrize("single", [False, True])
+def test_the_example_of_a_card_runs(single, tmp_path, monkeypatch):
+    texts = ["text"] if single else ["text", "text2"]
+    lines = ["\t".join(["language", "split", *texts, "label"])]
+    for number in range(40):
+        said = [small_world.word("en", number + place) for place in range(len(texts))]
+        place = ["fr", "dev"] if number < 30 else ["de", "test"]
+        lines.append("\t".join([*place, *said, "ab"[number % 2]]))
+    (tmp_path / "own.tsv").write_text("\n".join(lines))
+    encoder = small_world.write_encoder(tmp_path / "encoder", labels=("b", "a"))
+    world = World("small", str(tmp_path / "own.tsv"), str(encoder), own={"outer_steps": 1, "shots": 2, "queries": 2})
+    each = Run(Cell("joint", ("fr",), False), 0, ("de",), ("zero-shot",))
+    study.run([each], tmp_path / "study", world, save=tmp_path / "kept")
+    card = (tmp_path / "kept" / each.name / "README.md").read_text()
+    example = card.split("```python\n")[1].split("```")[0]
+    assert ("text_pair" in example) is not single
+    monkeypatch.chdir(tmp_path / "kept")
+    exec(example.replace("\nclassify(", "\nanswer = classify("), found := {})
+    answer = found["answer"][0] if isinstance(found["answer"], list) else found["answer"]
+    assert answer["label"] in ("a", "b") and 0 < answer["score"] < 1
+
+
 def test_a_run_without_its_model_is_done_again_with_the_same_numbers(kept, tmp_path):
     folder, world, runs = kept
     folder = shutil.copytree(folder, tmp_path / "copy")

@@ -24,7 +24,7 @@ _CALLS = {
     "nli": """from transformers import pipeline
 
 classify = pipeline("text-classification", "{name}")
-classify({{"text": "the first text", "text_pair": "the second one"}}, truncation=True)""",
+classify({asked}, truncation=True)""",
     "qa": """from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
 model = AutoModelForQuestionAnswering.from_pretrained("{name}")
@@ -77,10 +77,12 @@ def keep(
     record: Mapping[str, Any],
     shared: Mapping[str, Any],
     made: Mapping[str, Any],
+    single: bool = False,
 ) -> None:
     """Write the learner of a run as the directory `path`, whole or not at all; `record` is that of `recipes.run`.
 
-    `shared` is what the study's folder says of all its runs, `made` what `made_of` says of this one.
+    `shared` is what the study's folder says of all its runs, `made` what `made_of` says of this one. `single`: a
+    classifier reads single texts, not pairs.
     """
     task = shared["task"]
     scores = {
@@ -91,11 +93,12 @@ def keep(
         for target, kinds in record["results"].items()
     }
     told = {name: record[name] for name in ("encoder", "versions")} | {"data": shared["data"], "results": scores}
-    saving.save(learner, encoder, path, card(path.name, record, shared), {"made_of": made} | told)
+    saving.save(learner, encoder, path, card(path.name, record, shared, single), {"made_of": made} | told)
 
 
-def card(name: str, record: Mapping[str, Any], shared: Mapping[str, Any]) -> str:
+def card(name: str, record: Mapping[str, Any], shared: Mapping[str, Any], single: bool = False) -> str:
     """The model card of a run: method, languages, settings, scores, and how to load it. `name` is its directory's."""
+    asked = '"the text"' if single else '{"text": "the first text", "text_pair": "the second one"}'
     cell, task = cell_of(dict(record)), shared["task"]
     method, metrics = METHODS[cell.method], METRICS[task]
     data, encoder = (Path(each).name for each in (shared["data"], record["encoder"]))
@@ -120,7 +123,7 @@ def card(name: str, record: Mapping[str, Any], shared: Mapping[str, Any]) -> str
     lines += [f"- Its support rows are in {', '.join(others)}."] * bool(others)
     if settings["bf16"]:
         lines += ["- Trained and scored with products in bfloat16; in float32 single answers may differ."]
-    lines += ["", "## Use", "", "```python", _CALLS[task].format(name=name), "```", ""]
+    lines += ["", "## Use", "", "```python", _CALLS[task].format(name=name, asked=asked), "```", ""]
     longer = "`truncation` cuts where that was done" if task == "nli" else "longer passages were read in windows"
     lines += [f"It was trained and scored on at most {settings['max_length']} tokens at a time; {longer}."]
     lines[-1] += (

@@ -20,6 +20,7 @@ from ..errors import InputError, first_line, some
 from ..files import expanded, write_json
 from ..inner import Learner
 from ..text import identity
+from ..text.corpora import texts_of
 from ..threads import processors
 from . import devices, jobs, models, own, recipes
 from .checkpoints import FREE
@@ -244,7 +245,8 @@ def _one(
         def keep(learner: Learner, record: dict[str, Any]) -> None:
             if kept and METHODS[each.cell.method].trains:
                 made = models.made_of(each.cell, each.seed, settings, made_of)
-                models.keep(kept / each.name, learner, features.encoder, record | told, named, made)
+                single = texts_of(features.corpus) == ["premise"]
+                models.keep(kept / each.name, learner, features.encoder, record | told, named, made, single)
 
         what = (each.cell, each.targets, features, settings, each.seed, each.kinds, unfinished, world.split, keep)
         record = recipes.run(*what) | told

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -117,37 +118,38 @@ def load(name: str, classes: Sequence[str], attention: str = "eager", seed: int 
     warning.
     """
     import transformers
-    from transformers.utils import logging
 
     kind = _KINDS[bool(classes)]
     last, title = ("classifier", TASKS["nli"].title) if classes else ("qa_outputs", TASKS["qa"].title)
     path = expanded(name)
-    bars = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
     try:
-        config = _config(name)
-        rows, matched = match(config, name, classes, seed)
-        torch.manual_seed(seed)
-        model, report = getattr(transformers, f"AutoModel{kind}").from_pretrained(
-            path,
-            dtype=torch.float32,
-            attn_implementation=attention,
-            output_loading_info=True,
-            **({} if rows else {"num_labels": len(classes) or 2}),
-        )
-        tokenizer = _tokenizer(path, name)
+        with quiet():  # what its report of the weights would say is said below
+            config = _config(name)
+            rows, matched = match(config, name, classes, seed)
+            torch.manual_seed(seed)
+            model, report = getattr(transformers, f"AutoModel{kind}").from_pretrained(
+                path,
+                dtype=torch.float32,
+                attn_implementation=attention,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
+                **({} if rows else {"num_labels": len(classes) or 2}),
+            )
+            tokenizer = _tokenizer(path, name)
         if config.type_vocab_size == 1:  # the model does not tell the two texts apart
             tokenizer.model_input_names = [each for each in tokenizer.model_input_names if each != "token_type_ids"]
     except InputError:
         raise
     except Exception as error:  # readers of configurations, weights and tokenizers raise what they like
         raise _not_loaded(name, error) from None
-    finally:
-        if bars:
-            logging.enable_progress_bar()
     if len(tokenizer) > config.vocab_size:
         raise InputError(
             f"The tokenizer of {name} has {len(tokenizer)} tokens, its model {config.vocab_size}; they do not belong "
+            "together."
+        )
+    if odd := sorted(key for key, *_ in report["mismatched_keys"]):
+        raise InputError(
+            f"{name} has weights of another size than its config.json says, {odd[0]} for one; they do not belong "
             "together."
         )
     missing = sorted(report["missing_keys"])
@@ -172,6 +174,22 @@ def load(name: str, classes: Sequence[str], attention: str = "eager", seed: int 
             classifier.weight.copy_(classifier.weight[rows])
             classifier.bias.copy_(classifier.bias[rows])
     return model, tokenizer, matched
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Transformers without its bars and its tables, which it writes beside what we say; its errors are still raised."""
+    from transformers.utils import logging
+
+    bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
 
 
 def _tokenizer(path: str, name: str) -> Any:
