@@ -264,6 +264,20 @@ def test_a_language_without_dev_rows_is_refused_when_it_is_asked_for(tmp_path):
     complaint(lambda: corpora.nli(path, ["ibo"]), "dev split", "has no ibo")
 
 
+def test_a_target_without_dev_rows_has_zero_shot_tests_alone(tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(torch, "set_num_threads", lambda count: None)
+    rows = [row for row in rows_in(dev=40) if (row["language"], row["split"]) != ("ibo", "dev")]
+    data = write(tmp_path / "own.csv", rows)
+    encoder = small_world.write_encoder(tmp_path / "encoder", labels=("same", "different"))
+    given = ["study", "transfer", "x-maml", "--aux", "yor", "--target", "ibo", "--data", data, "--encoder", encoder]
+    given += ["--set", "outer_steps=1", "--seeds", "1", "--out", tmp_path / "study"]
+    assert cli.main([*map(str, given)]) == 2
+    said = capfd.readouterr().err
+    assert "no dev rows in ibo" in said and "--kinds zero-shot" in said and len(said.splitlines()) == 1
+    assert not (tmp_path / "study").exists()
+    assert cli.main([*map(str, given), "--kinds", "zero-shot"]) == 0
+
+
 # Single texts
 
 

@@ -114,8 +114,8 @@ def remove_empty(folder: str | Path) -> None:
 
 def _check(runs: Sequence[Run], world: World) -> dict[str, Any]:
     """Check every run before the first one is trained; returns what they are made of."""
-    for cell, targets in dict.fromkeys((each.cell, each.targets) for each in runs):
-        recipes.check_cell(cell, targets, world.rows(), world.settings(cell), world.split)
+    for cell, targets, kinds in dict.fromkeys((each.cell, each.targets, each.kinds) for each in runs):
+        recipes.check_cell(cell, targets, world.rows(), world.settings(cell), world.split, kinds)
     languages = {code for each in runs for code in each.languages}
     for how in {(settings.adapt, settings.max_length) for settings in (world.settings(each.cell) for each in runs)}:
         made_of = identity.made_of(world.features(*how), languages)
