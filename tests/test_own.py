@@ -139,6 +139,14 @@ def test_bom_crlf_and_blank_lines_are_no_rows(tmp_path, expected):
         assert without(read(path).to_list(), "premise_id") == expected, kind
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_text_may_be_as_long_as_a_book(tmp_path, kind):
+    rows, limit = rows_in(), csv.field_size_limit()
+    rows[0]["text"] = "word " * 100_000 + "end"
+    assert read(write(tmp_path / f"own.{kind}", rows))["premise"][0] == rows[0]["text"]
+    assert csv.field_size_limit() == limit
+
+
 def test_columns_may_have_other_names(tmp_path, expected):
     names = {"language": "lang", "text": "sentence1", "text2": "sentence2", "label": "gold"}
     rows = [{names.get(name, name): value for name, value in row.items()} | {"text": "no"} for row in rows_in()]
@@ -474,6 +482,16 @@ def test_a_card_says_which_language_a_file_is_in(tmp_path, kind, expected):
     assert found == expected
 
 
+def test_a_readme_without_configurations_says_nothing(tmp_path, expected, capfd, caplog):
+    for code in LANGUAGES:
+        write(tmp_path / f"{code}.csv", [row for row in rows_in() if row["language"] == code])
+    (tmp_path / ".DS_Store").write_bytes(b"\0\0\0\1Bud1")
+    for content in (b"# Rows of mine\n", b"---\nlicense: mit\n---\nRows of mine\n", b"\xff\xfe"):
+        (tmp_path / "README.md").write_bytes(content)
+        assert sorted(read(tmp_path)["premise"]) == sorted(expected["premise"])
+    assert capfd.readouterr() == ("", "") and not caplog.records
+
+
 def test_a_card_that_names_what_is_not_there(tmp_path):
     (write_card(tmp_path) / "all" / "yor.test.part.csv").unlink()
     complaint(lambda: read(tmp_path), "README.md", "configurations", "mend or remove it")
@@ -641,7 +659,7 @@ def test_columns_that_are_named_wrongly(refused, tmp_path, capfd):
         ({"text2": " \u3000"}, "nothing in the column text2"),
         ({"text": 7}, "has 7 where a text should be"),
         ({"text": "a\ud83d"}, r"half a character, '\ud83d'"),
-        ({"label": -1}, "the label -1, which stands for none"),
+        ({"label": -1}, "the label -1, which stands for none: give it one (if it is a class, call it by a name)"),
         ({"label": None}, "nothing in the column label"),
         ({"pair": "000"}, "the pair '000' a second time in yor, dev"),
         ({"pair": ["a"]}, "['a'] where a text"),
@@ -725,6 +743,12 @@ def test_what_a_path_says(tmp_path, place, language, split):
     path = write((tmp_path / place).with_suffix(".csv"), rows_in())
     (part,) = parts.of_files(tmp_path, [path])
     assert (part.language, part.split) == ((language,), (split,))
+
+
+def test_labels_that_differ_in_capitals_are_named_themselves_and_files_are_counted(tmp_path):
+    for code, labels in (("yor", ("Ask", "Tell")), ("hau", ("Ask", "tell"))):
+        write(tmp_path / f"{code}.csv", rows_in((code,), labels=labels))
+    complaint(lambda: read(tmp_path), "The labels Tell and tell of the 2 files differ in capitals alone")
 
 
 def test_files_that_do_not_go_together(tmp_path):

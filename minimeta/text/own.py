@@ -133,7 +133,8 @@ def _pairs(parts: Sequence[Part], names: dict[str, str]) -> tuple[list[Row], tup
             where = f"Row {number} of {part.name}"
             rows.append(_row(said | fixed, fixed, where, theirs, len(rows)))
             _once(rows[-1], seen, f"{where} has the pair")
-    names_of = classes or _classes({row["label"] for row in rows}, parts[0].name)
+    where = parts[0].name if len(parts) == 1 else f"the {len(parts)} files"
+    names_of = classes or _classes({row["label"] for row in rows}, where)
     for row in rows:
         row["label"] = names_of.index(row["label"])
     return together(rows, "premise_id"), tuple(names_of)
@@ -218,19 +219,20 @@ def _label(value: Any, where: str, classes: Sequence[str] | None) -> str:
     label = _name(value, "label", where)
     if label == "-1" or (classes is not None and label not in classes):
         known = f"; the labels are {some(list(classes))}" if classes is not None else ", which stands for none"
-        raise InputError(f"{where} has the label {label}{known}: give it one, or leave the row out.")
+        named = " (if it is a class, call it by a name)" if classes is None else ""
+        raise InputError(f"{where} has the label {label}{known}: give it one{named}, or leave the row out.")
     return label
 
 
 def _classes(labels: set[str], where: str) -> list[str]:
-    """The classes in their order: numbers as numbers, names by alphabet; `where` names the first file."""
+    """The classes in their order: numbers as numbers, names by alphabet; `where` names the file, or counts them."""
     numbers = all(re.fullmatch("0|[1-9][0-9]*", label) for label in labels)
     found = sorted(labels, key=int if numbers else None)
     if len(found) == 1:
         raise InputError(f"All rows of {where} have the label {found[0]}; a classifier needs two classes or more.")
-    alike = Counter(label.casefold() for label in found)
-    if odd := [label for label in found if alike[label.casefold()] > 1]:
-        raise InputError(f"The labels {' and '.join(odd[:2])} of {where} differ in capitals alone; write them alike.")
+    for label in found:
+        if len(alike := [other for other in found if other.casefold() == label.casefold()]) > 1:
+            raise InputError(f"The labels {' and '.join(alike)} of {where} differ in capitals alone; write them alike.")
     return found
 
 
