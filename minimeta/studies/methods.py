@@ -191,7 +191,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """A name for files: of more languages than a file's name has room for, the first ones and a hash of them all."""
+        """A name for files: of languages that it has no room for, the first ones and a hash of them all."""
         target, given = f"to {self.target}" if self.target else "", "+".join(self.auxiliaries) or "none"
         if len(given) > _LONGEST:
             first, more = self.auxiliaries[:6], len(self.auxiliaries) - 6
