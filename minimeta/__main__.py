@@ -140,6 +140,7 @@ def _study(
     what = f"{options.scale} scale, {world.shared['data']}" + (f", {words(world.set)}" if world.own else "")
     what += f", tree of {own.name}" if own is not None else ""
     print(f"{what}, targets {', '.join(targets)}, seeds 0 to {options.seeds - 1}")
+    world.tested()  # what is wrong with the rows is said before anything about the encoder
     for line in (*world.corpus.notes, *([f"Classes matched {world.matched}"] if world.matched else [])):
         print(line)
 
