@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError, some
+from ..files import PACKED
 from . import languages
 from .parts import ENDINGS, SPLIT_WORDS, Part, is_name, of_files, of_hub, tables_at
 from .readers import Row, Source, questions, text_in, together
@@ -42,7 +43,7 @@ class Own:
 
 def there(task: str, path: Path) -> bool:
     """Are there own rows at a path, or may it be a name on the hub? Raises InputError for a file of another kind."""
-    if path.is_file() and not path.name.endswith((*ENDINGS[task], ".zip", ".gz", ".tgz")):
+    if path.is_file() and not path.name.lower().endswith((*ENDINGS[task], *PACKED)):
         raise InputError(
             f"{path} is neither an archive nor a table that can be read; expected a file that ends in "
             f"{', '.join(ENDINGS[task])}, or a directory of them."
@@ -94,7 +95,13 @@ def _questions(parts: Sequence[Part]) -> tuple[list[Row], tuple[str, ...]]:
         for row in questions(source, part.path.name, code, split):
             rows.append(row | {"genre": ""})
             _once(rows[-1], seen, f"{part.name} has the id")
-    return together(rows, "passage_id"), ()
+    return together(_sorted(rows), "passage_id"), ()
+
+
+def _sorted(rows: Iterable[Row]) -> list[Row]:
+    """Rows in an order of their content, so that no number depends on which row or file comes first."""
+    names = ("language", "split", "pair", "genre", "premise", "hypothesis", "label")
+    return sorted(rows, key=lambda row: [row.get(name) or "" for name in names])
 
 
 def _once(row: Row, seen: set[tuple[str, str]], where: str) -> None:
@@ -131,8 +138,12 @@ def _pairs(parts: Sequence[Part], names: dict[str, str]) -> tuple[list[Row], tup
         for number, row in enumerate(table.rows, 1):
             said = {name: row.get(called[name]) for name in has}
             where = f"Row {number} of {part.name}"
-            rows.append(_row(said | fixed, fixed, where, theirs, len(rows)))
-            _once(rows[-1], seen, f"{where} has the pair")
+            rows.append(_row(said | fixed, fixed, where, theirs))
+            if "pair" in has:
+                _once(rows[-1], seen, f"{where} has the pair")
+    rows = _sorted(rows)
+    for number, row in enumerate(rows):
+        row["pair"] = row["pair"] or f"{row['split']}/{row['language']}/{number}"
     where = parts[0].name if len(parts) == 1 else f"the {len(parts)} files"
     names_of = classes or _classes({row["label"] for row in rows}, where)
     for row in rows:
@@ -165,12 +176,12 @@ def _said(part: Part, name: str) -> str:
     )
 
 
-def _row(said: Row, fixed: Row, where: str, classes: Sequence[str] | None, number: int) -> Row:
-    """A row by our names; its label is still a name."""
+def _row(said: Row, fixed: Row, where: str, classes: Sequence[str] | None) -> Row:
+    """A row by our names; its label is still a name, and its pair "" where there is no such column."""
     texts = {name: _text(said[name], name, where) for name in ("text", "text2") if name in said}
     code = said["language"] if "language" in fixed else _language(said["language"], where)
     split = said["split"] if "split" in fixed else _split(said["split"], where)
-    pair = _name(said["pair"], "pair", where) if "pair" in said else f"{code}/{number}"
+    pair = f"{split}/{_name(said['pair'], 'pair', where)}" if "pair" in said else ""
     premise = _name(said["premise_id"], "premise_id", where) if "premise_id" in said else f"{code}/{texts['text']}"
     return {
         "language": code,
@@ -179,7 +190,7 @@ def _row(said: Row, fixed: Row, where: str, classes: Sequence[str] | None, numbe
         "premise": texts["text"],
         **({"hypothesis": texts["text2"]} if "text2" in texts else {}),
         "label": _label(said["label"], where, classes),
-        "pair": f"{split}/{pair}",
+        "pair": pair,
         "premise_id": f"{split}/{premise}",
     }
 

@@ -63,6 +63,11 @@ def of_files(path: Path, files: Sequence[Path]) -> list[Part]:
     card = path / "README.md"
     if path.is_dir() and card.is_file() and b"configs:" in card.read_bytes() and (said := _of_card(path)):
         return said
+    seen: dict[Path, Path] = {}
+    for file in files:
+        for name in {file.resolve(), file.with_suffix("")}:
+            if (other := seen.setdefault(name, file)) != file:
+                raise InputError(f"{other} and {file} may be the same rows; leave one out, or give it another name.")
     # Directories above the one that was named say nothing: where files are kept may be called like a language.
     return [_part(file, file.relative_to(path).parts[:-1]) for file in files]
 
@@ -181,7 +186,7 @@ ENDINGS = {"nli": tuple(_READERS), "qa": (".json",)}
 
 def is_name(path: Path) -> bool:
     """May this be the name of a data set on the hub: `owner/name` or `name`, and nothing on this disk?"""
-    packed = path.name.endswith((".zip", ".gz", ".tgz", *ENDINGS["nli"], *ENDINGS["qa"]))
+    packed = path.name.lower().endswith((".zip", ".gz", ".tgz", *ENDINGS["nli"], *ENDINGS["qa"]))
     return bool(re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", str(path))) and not packed and not path.exists()
 
 
