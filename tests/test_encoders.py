@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import logging
 import shutil
 import warnings
 
@@ -381,6 +382,16 @@ def test_a_missing_classifier_is_drawn_from_the_seed_with_a_warning(tmp_path, co
     assert torch.equal(logits[0], logits[1])
     assert far(logits[0], logits[2]) > 1e-3
     assert capfd.readouterr() == ("", "")  # our warning is all that is said
+
+
+def test_what_others_log_is_kept_quiet_for_a_while(capfd):
+    names = ("huggingface_hub.utils._http", "transformers.modeling_utils")
+    levels = [logging.getLogger(name).getEffectiveLevel() for name in names]
+    with encoders.quiet():
+        for name in names:
+            logging.getLogger(name).warning("Retrying in 8s")
+    assert capfd.readouterr() == ("", "")
+    assert [logging.getLogger(name).getEffectiveLevel() for name in names] == levels
 
 
 # The tokenizer

@@ -397,6 +397,8 @@ def test_numbers_are_matched_by_number_where_that_is_safe(tmp_path):
 def test_names_that_cannot_be_matched(tmp_path, told, said):
     directory = small_world.write_encoder(tmp_path / "encoder", labels=("no", "yes"))
     assert encoders.nli(directory, classes=("yes", "no")).matched == "by name: yes, no"
+    blank = small_world.write_encoder(tmp_path / "blank", labels=(" No", "yes "))
+    assert encoders.nli(blank, classes=("yes", "no")).matched == "by name: yes, no"
     path = directory / "config.json"
     config = json.loads(path.read_text()) | {"id2label": told}
     path.write_text(json.dumps({name: value for name, value in config.items() if name != "label2id"}))

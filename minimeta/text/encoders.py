@@ -178,16 +178,19 @@ def load(name: str, classes: Sequence[str], attention: str = "eager", seed: int 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Transformers without its bars and its tables, which it writes beside what we say; its errors are still raised."""
+    """Transformers and the hub's client without bars, tables and tries; what they raise is said by us."""
+    from huggingface_hub import logging as hub
     from transformers.utils import logging
 
-    bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    bars, levels = logging.is_progress_bar_enabled(), {each: each.get_verbosity() for each in (logging, hub)}
     logging.disable_progress_bar()
-    logging.set_verbosity_error()
+    for each in levels:
+        each.set_verbosity_error()
     try:
         yield
     finally:
-        logging.set_verbosity(level)
+        for each, level in levels.items():
+            each.set_verbosity(level)
         if bars:
             logging.enable_progress_bar()
 
@@ -244,7 +247,7 @@ def match(config: Any, name: str, classes: Sequence[str], seed: int = 0) -> tupl
     lacking = [number for number in range(len(classes)) if number not in config.id2label]
     if lacking:
         raise InputError(f"{name} has no class {lacking[0]} in its id2label; mend it in its config.json.")
-    names = [str(config.id2label[number]).lower() for number in range(len(classes))]
+    names = [str(config.id2label[number]).strip().lower() for number in range(len(classes))]
     wanted = [each.lower() for each in classes]
     numbers = [str(number) for number in range(len(classes))]
     if wanted == numbers and names == [f"label_{number}" for number in numbers]:
@@ -255,7 +258,7 @@ def match(config: Any, name: str, classes: Sequence[str], seed: int = 0) -> tupl
             f"{name} calls its classes {some(names, 10)}; expected {some(list(classes), 10)}: write them as id2label "
             f"into its config.json, in the order that it was trained with{unknown}."
         )
-    told = {str(label).lower(): number for label, number in (config.label2id or {}).items()}
+    told = {str(label).strip().lower(): number for label, number in (config.label2id or {}).items()}
     if any(told.get(label, number) != number for number, label in enumerate(names)):
         raise InputError(
             f"{name} has an id2label that contradicts its label2id; mend the wrong one in its config.json."
@@ -277,7 +280,8 @@ def _config(name: str) -> Any:
     if local and not (path / "config.json").is_file():
         raise InputError(f"There is no encoder in {name}: expected a directory with config.json and weights.")
     try:
-        config = AutoConfig.from_pretrained(expanded(name))
+        with quiet():
+            config = AutoConfig.from_pretrained(expanded(name))
     except Exception as error:  # readers of configurations raise what they like
         raise _not_loaded(name, error) from None
     if config.model_type not in ARCHITECTURES:
