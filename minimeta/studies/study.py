@@ -138,10 +138,11 @@ def _lay_out(
                 continue  # they say where the tree, and the levels that are in the settings of each run, are from
             place = key in ("corpus", "data", "encoder")
             if found.get(key) != value and not (place and (before or _same_place(found[key], value))):
-                then, now = (own.words(said) if key == "set" else said for said in (found.get(key), value))
+                # Settings are said in full, since the last ones may be those that differ.
+                said = [own.words(one) or "none" if key == "set" else _short(one) for one in (found.get(key), value)]
                 what = "own settings" if key == "set" else key
                 raise InputError(
-                    f"{folder} holds a study with the {what} {_short(then)}, not {_short(now)}; use another folder."
+                    f"{folder} holds a study with the {what} {said[0]}, not {said[1]}; use another folder."
                 )
         if before and (odd := identity.changes(before, made_of)):
             raise InputError(
