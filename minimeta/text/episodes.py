@@ -234,7 +234,8 @@ def _enough(
         each = f"{least} of each class" if len(rows) > 1 else f"{least} rows"
         raise InputError(
             f"{task} has too few {split} rows: {needed} examples per episode need {each}, there are "
-            f"{min(map(len, rows))}. Use fewer shots or queries."
+            f"{min(map(len, rows))}. Use fewer shots or queries, and for a target fewer target_shots or a smaller "
+            "tune_batch."
         )
     return rows
 
