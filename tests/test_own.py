@@ -474,6 +474,16 @@ def test_questions_that_cannot_be_used(tmp_path):
     path.write_text(json.dumps(told | {"data": told["data"][:1]}))
     complaint(lambda: read(tmp_path, task="qa"), "test0-0", "does not stand at 1", "mend it there")
     complaint(lambda: read(tmp_path, [("text", "context")], "qa"), "SQuAD's layout", "--columns")
+    for place, said in (
+        ("xquad.es.json", "says no split"),
+        ("test.json", "says no language"),
+        ("es/hi.json", "es or hi"),
+    ):
+        path = tmp_path / "other" / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}")
+        assert "column" not in complaint(lambda: read(tmp_path / "other", task="qa"), place, said, "yor/test.json")
+        path.unlink()
 
 
 # From a card, and from the hub

@@ -164,12 +164,16 @@ def _said(part: Part, name: str) -> str:
     found = getattr(part, name)
     if len(found) == 1:
         return found[0]
-    example = "yor/test.tsv" if name == "split" else "yor/test.tsv or test-yor.tsv"
+    of_questions = part.path.suffix == ".json"  # which have no columns
+    example = "yor/test.json" if of_questions else "yor/test.tsv" if name == "split" else "yor/test.tsv or test-yor.tsv"
     if found:
+        column = "" if of_questions else f"a column {name}, or "
         raise InputError(
-            f"The path of {part.name} may say the {name} {' or '.join(found)}; give it a column {name}, or a path that "
-            f"says one, as {example} does."
+            f"The path of {part.name} may say the {name} {' or '.join(found)}; give it {column}a path that says one, "
+            f"as {example} does."
         )
+    if of_questions:
+        raise InputError(f"The path of {part.name} says no {name}; name the file as in {example}.")
     raise InputError(
         f"{part.name} has no column {name}, and its path says none; name the column with --columns {name}=NAME, or the "
         f"file as in {example}."
