@@ -149,6 +149,12 @@ def check_cell(
             "name methods that have them, with x-maml or xla-maml among them."
         )
     there = set(columns(corpus)["language"])
+    support = METHODS[cell.method].support
+    if support and support.fixed and support.fixed not in there:
+        raise InputError(
+            f"{METHODS[cell.method].title} takes its support rows in {support.fixed}, and the corpus has none; give it "
+            "such rows, or leave the method out."
+        )
     if lacking := [code for code in cell.languages if code not in there]:
         raise InputError(
             f"{METHODS[cell.method].title} would be trained on {some(lacking)}, and the corpus has no rows in it; name "
