@@ -131,14 +131,14 @@ def _pairs(parts: Sequence[Part], names: dict[str, str]) -> tuple[list[Row], tup
             raise _lacking(parts[0], more[0], called[more[0]], (), part.name)
         given |= dict.fromkeys(has - {"language", "split"} - given.keys(), part.name)
         fixed = {name: _said(part, name) for name in ("language", "split") if name not in has}
-        theirs = table.classes.get(called["label"])
-        if place and theirs != classes:
+        named = table.classes.get(called["label"])
+        if place and named != classes:
             raise InputError(f"{part.name} has other classes than {parts[0].name}; give all files the same ones.")
-        classes = theirs
+        classes = named
         for number, row in enumerate(table.rows, 1):
-            said = {name: row.get(called[name]) for name in has}
+            said = {name: _named(row.get(called[name]), table.classes.get(called[name])) for name in has}
             where = f"Row {number} of {part.name}"
-            rows.append(_row(said | fixed, fixed, where, theirs))
+            rows.append(_row(said | fixed, fixed, where, named))
             if "pair" in has:
                 _once(rows[-1], seen, f"{where} has the pair")
     rows = _sorted(rows)
@@ -149,6 +149,11 @@ def _pairs(parts: Sequence[Part], names: dict[str, str]) -> tuple[list[Row], tup
     for row in rows:
         row["label"] = names_of.index(row["label"])
     return together(rows, "premise_id"), tuple(names_of)
+
+
+def _named(value: Any, names: Sequence[str] | None) -> Any:
+    """A value, or where a column has names for its numbers, the name of a number that has one."""
+    return names[value] if names and isinstance(value, int) and 0 <= value < len(names) else value
 
 
 def _lacking(part: Part, name: str, theirs: str, there: Sequence[str], other: str | None) -> InputError:
@@ -229,8 +234,8 @@ def _split(value: Any, where: str) -> str:
 
 
 def _label(value: Any, where: str, classes: Sequence[str] | None) -> str:
-    if classes is not None and isinstance(value, int) and 0 <= value < len(classes):
-        return classes[value]
+    if classes is not None and isinstance(value, str) and value in classes:
+        return value
     label = _name(value, "label", where)
     if label == "-1" or (classes is not None and label not in classes):
         known = f"; the labels are {some(list(classes))}" if classes is not None else ", which stands for none"
