@@ -117,7 +117,8 @@ def card(name: str, record: Mapping[str, Any], shared: Mapping[str, Any], single
         f"({method.source}), seed {record['seed']}, {settings['scale']} scale. These are the meta-parameters ω, before "
         "any adaptation to a target language.",
         "",
-        f"- Auxiliary languages: {', '.join(cell.auxiliaries)}; their tasks are by {cell.tasks[:-1]}.",
+        f"- Auxiliary languages: {', '.join(cell.auxiliaries)}; a task is a language"
+        f"{', and a genre where rows have one' * cell.by_genre}.",
     ]
     others = [code for code in cell.languages if code not in cell.auxiliaries]
     lines += [f"- Its support rows are in {', '.join(others)}."] * bool(others)
