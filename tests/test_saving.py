@@ -196,6 +196,18 @@ def test_another_model_is_not_written_over(kept, tmp_path):
     assert not (tmp_path / "other").exists()
 
 
+def test_a_model_with_a_damaged_record_is_made_again_once_it_is_removed(kept, tmp_path):
+    folder, world, _ = kept
+    folder = shutil.copytree(folder, tmp_path / "copy")
+    model = folder / "models" / RUN.name
+    (model / "made.json").write_text("{")
+    again = partial(study.run, [RUN], folder, world, save=folder / "models")
+    complaint(again, f"{model}/made.json is damaged; remove {model}")
+    shutil.rmtree(model)
+    again()
+    assert json.loads((model / "made.json").read_text())["results"]
+
+
 def test_a_model_that_cannot_be_written_leaves_nothing_and_the_same_command_goes_on(kept, tmp_path, monkeypatch):
     folder, world, _ = kept
 
@@ -258,6 +270,8 @@ def test_a_card_says_where_a_score_is_not_that_of_the_model_as_it_is(kept):
     record = record_of(folder) | {"method": "fixed-treemaml", "by_genre": True}
     said = models.card("a-model", record, world.shared)
     assert "a copy of the model after inner steps on training tasks" in said
-    assert "Zero-shot is the model as it is here" in models.card("a-model", record_of(folder), world.shared)
+    assert "a task is a language, and a genre where rows have one." in said
+    other = models.card("a-model", record_of(folder), world.shared)
+    assert "Zero-shot is the model as it is here" in other and "a task is a language." in other
     in_bf16 = record | {"settings": record["settings"] | {"bf16": True}}
     assert "bfloat16" in models.card("a-model", in_bf16, world.shared)

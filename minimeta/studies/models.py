@@ -52,7 +52,12 @@ def lacking(kept: Path, made: Mapping[str, Mapping[str, Any]]) -> set[str]:
         path = kept / name
         if not path.exists():
             names.add(name)
-        elif not (path / "made.json").is_file() or read_json(path / "made.json").get("made_of") != own:
+            continue
+        try:
+            found = read_json(path / "made.json") if (path / "made.json").is_file() else {}
+        except InputError:
+            raise InputError(f"{path}/made.json is damaged; remove {path}, and the model is made again.") from None
+        if found.get("made_of") != own:
             raise InputError(
                 f"{path} is there and is not the model of this run; name another directory for the models."
             )
