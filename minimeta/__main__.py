@@ -140,6 +140,7 @@ def _study(
     what = f"{options.scale} scale, {world.shared['data']}" + (f", {words(world.set)}" if world.own else "")
     what += f", tree of {own.name}" if own is not None else ""
     print(f"{what}, targets {', '.join(targets)}, seeds 0 to {options.seeds - 1}")
+    world.tested()  # what is wrong with the rows is said before anything about the encoder
     for line in (*world.corpus.notes, *([f"Classes matched {world.matched}"] if world.matched else [])):
         print(line)
 
@@ -215,20 +216,22 @@ def _warn_of_rates(world: World, runs: Sequence[Run], targets: Sequence[str]) ->
 
 def _choose_rates(options: argparse.Namespace) -> None:
     """Do what is missing of a search for rates, show and write what it found."""
-    from .studies import rates, study
+    from .studies import grids, rates, study
     from .text.metrics import METRICS
 
     targets, folder = options.target or [], Path(options.out)
     seeds = range(_seeds(options))
-    asked = rates.search(options.methods, options.on, options.inner, options.outer, seeds, targets, options.aux)
-    world = _world(options, options.task, options.data, options.encoder)
+    world, own, known = _places(options, [*options.on, *targets])
+    asked = rates.search(options.methods, options.on, options.inner, options.outer, seeds, targets, options.aux, known)
+    if own is not None:
+        world = world.following(own, grids.in_own_tree(asked.runs), options.tree_by)
     parts = {
         f"{pair.name} runs": (runs, folder / pair.name, rates.world_with(world, pair))
         for pair, runs in asked.studies.items()
         if runs
     }
     count, metric = sum(len(runs) for runs, *_ in parts.values()), METRICS[options.task][0].title
-    where = f"{options.scale} scale, {world.shared['data']}"
+    where = f"{options.scale} scale, {world.shared['data']}" + (f", tree of {own.name}" if own is not None else "")
     print(f"{where}, {count} runs with {len(parts)} pairs of rates, scored on held-out rows of {', '.join(options.on)}")
 
     def show(complete: bool) -> None:

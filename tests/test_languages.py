@@ -3,6 +3,7 @@
 import unicodedata
 
 import pytest
+import small_world
 
 from minimeta.errors import InputError
 from minimeta.text.languages import FAMILIES, PHYLOGENY, all_but, check, language
@@ -116,3 +117,8 @@ def test_all_but_stays_within_the_tree():
     assert all_but("tr") == all_but()
     assert all_but("de", tree=FAMILIES) == tuple(code for code in XNLI if code != "de")
     assert all_but(*XNLI, tree=FAMILIES) == ()
+
+
+def test_a_code_that_is_not_in_its_usual_form_is_told_what_that_is():
+    for odd, usual in (("yor_Latn", "yor-Latn"), ("DE", "de"), (" zh-hant", "zh-Hant")):
+        small_world.complaint(lambda odd=odd: check([odd]), f"Unknown language {odd!r}", f"in its usual form, {usual}.")

@@ -144,9 +144,10 @@ def check(codes: Iterable[str], there: Sequence[str] | None = None, where: str =
     codes = (codes,) if isinstance(codes, str) else tuple(codes)
     for code in codes:
         if not is_language(code):
-            raise InputError(
-                f"Unknown language {code!r}; expected a BCP 47 tag or an ISO 639-3 code, such as de, yor or zh-Hant."
-            )
+            expected = "such as de, yor or zh-Hant"
+            if isinstance(code, str) and (written := usual(code)):
+                expected = f"in its usual form, {written}"
+            raise InputError(f"Unknown language {code!r}; expected a BCP 47 tag or an ISO 639-3 code, {expected}.")
     if there is not None and (lacking := [code for code in codes if code not in there]):
         raise InputError(f"{where} has no {some(lacking)}; it has {', '.join(there)}.")
     return codes
