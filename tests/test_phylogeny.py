@@ -139,6 +139,15 @@ def test_a_posterior_sample_is_refused_soon(written):
         ("'Haitian Creole'", "ht"),
         ("Haitian_Creole", "ht"),
         ("yor", "yo"),
+        ("tgl", "tl"),  # of what Unicode calls Filipino
+        ("Tagalog", "tl"),
+        ("taga1270", "tl"),
+        ("tw", "twi"),
+        ("khk", "mn"),
+        ("mong1331", "mn"),  # Glottolog has a place for this macrolanguage
+        ("als", "sq"),
+        ("lvs", "lv"),
+        ("uzbe1247", "uz"),
         ("'German [stan1295][deu]-l-'", "de"),
         ("'Something else [stan1295]'", "de"),
         ("'Yoruba [yoru1245][yor]-l-'", "yo"),
@@ -153,7 +162,17 @@ def test_a_language_is_found_by_code_or_name(written, label, code, inner):
 
 
 @pytest.mark.parametrize(
-    ("label", "code"), [("ar", "arz"), ("De", "de"), ("Germanic", "de"), ("0.95", "de"), ("es", "en")]
+    ("label", "code"),
+    [
+        ("ar", "arz"),
+        ("fil", "tl"),
+        ("fat", "ak"),
+        ("fa", "prs"),
+        ("De", "de"),
+        ("Germanic", "de"),
+        ("0.95", "de"),
+        ("es", "en"),
+    ],
 )
 def test_what_is_another_language_is_not_taken_for_it(written, label, code):
     assert load(written(f"(({label},x)y,other);")).has([code]) == ()

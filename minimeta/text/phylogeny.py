@@ -31,7 +31,7 @@ from ..errors import InputError, some
 from ..linkage import average_linkage
 from ..trees import TaskTree
 from . import nexus
-from .languages import check, language
+from .languages import alpha3, check, glottocode_of, language
 
 KINDS = ("genetic", "geographic", "syntactic", "phonological", "featural", "inventory")
 """What URIEL+ compares languages by and ships data for: `featural` is all features of structure and sound together."""
@@ -308,12 +308,12 @@ def _ways_to_say(code: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The codes of a language, and its names as `_word` has them, in the order in which they count."""
     import langcodes
 
-    known, base = language(code), langcodes.Language.get(code).language or code
-    short = langcodes.standardize_tag(base, macro=True)
+    known, base = language(code), langcodes.Language.get(code, normalize=False).language or code
     codes = [code, base]
-    if known.iso639_3 and language(short).iso639_3 == known.iso639_3:  # arb is what ar stands for; arz is not
-        codes.append(short)
-    codes += [known.iso639_3, langcodes.Language.get(base).to_alpha3(), known.glottocode]
+    for short in (langcodes.standardize_tag(base), langcodes.standardize_tag(base, macro=True)):
+        if known.iso639_3 and language(short).iso639_3 == known.iso639_3:  # arb is what ar stands for; arz is not
+            codes.append(short)
+    codes += [known.iso639_3, alpha3(base), known.glottocode, glottocode_of(alpha3(base))]
     lineage = _lineages().get(known.glottocode, ("",))
     words = [known.name, language(base).name, lineage[-1]]
     return tuple(filter(None, codes)), tuple(filter(None, map(_word, words)))
