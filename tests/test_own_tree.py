@@ -220,3 +220,26 @@ def test_what_a_tree_would_pool(call, tmp_path):
     assert status == 2 and "yo" in wrong and len(wrong.splitlines()) == 1
     status, _, wrong = call("tree", file, "--levels", "7")
     assert status == 2 and "7" in wrong
+
+
+def test_the_order_of_languages_is_no_matter_to_what_is_printed(call):
+    """Where distances tie, the first pair joins first: a run has the languages in one order, and so has this."""
+    codes = "en es el bg ru tr vi th zh sw".split()
+    first, other = (call("tree", "uriel:genetic", "--languages", *given) for given in (codes, [*codes[::-1], "en"]))
+    assert first == other and first[0] == 0 and "10 languages" in first[1]
+
+
+@pytest.mark.parametrize(
+    ("given", "parts"),
+    [
+        (["--out", "missing/tree.html"], ["no directory missing", "tree.html"]),
+        (["--out", "."], [". is a directory"]),
+        (["--languages", "de", "fr", "zh", "--levels", "4"], ["fr, de, zh", "2 edges deep", "--levels"]),
+    ],
+)
+def test_a_tree_that_cannot_be_shown(call, tmp_path, monkeypatch, given, parts):
+    monkeypatch.chdir(tmp_path)
+    status, said, wrong = call("tree", "own.nwk", *given)
+    assert status == 2 and not said and len(wrong.splitlines()) == 1
+    assert all(part in wrong for part in parts), wrong
+    assert [path.name for path in tmp_path.iterdir()] == ["own.nwk"]
