@@ -197,6 +197,8 @@ def test_a_study_along_its_own_tree(call, tmp_path):
     [
         (["--tree", "there-is-none.nwk"], ["there-is-none.nwk"]),
         (["--tree-names", "names.csv"], ["--tree"]),
+        (["--tree", "uriel:genetic", "--tree-names", "own.nwk"], ["uriel:genetic", "leave out --tree-names"]),
+        (["--tree", "gradients", "--tree-names", "own.nwk"], ["gradients", "leave out --tree-names"]),
         (["--tree", "own.nwk", "--aux", "fr", "tr"], ["tr", "own.nwk"]),
         (["--tree", "own.nwk", "--set", "inner_steps=9"], ["9", "inner_steps"]),
     ],
