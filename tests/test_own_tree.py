@@ -131,7 +131,8 @@ def test_a_tree_that_is_not_as_deep_as_there_are_inner_steps(world, own):
 
 
 def test_runs_that_no_own_tree_is_for():
-    complaint(lambda: grids.in_own_tree([Run(Cell("maml", ("fr",), True), 0, ("de",))]), "fixed-treemaml")
+    for left in ([Run(Cell("maml", ("fr",), True), 0, ("de",))], []):
+        complaint(lambda left=left: grids.in_own_tree(left), "fixed-treemaml", "targets that have a place")
     runs = [Run(Cell(name, ("fr", "en"), True), 0, ("de",)) for name in ("maml", "random-tree")]
     assert grids.in_own_tree(runs) == ("en", "fr", "de")
 
@@ -186,7 +187,10 @@ def test_a_study_along_its_own_tree(call, tmp_path):
     assert {tuple(record["auxiliaries"]) for record in records} == {("en", "fr", "es", "th", "zh")}
 
     status, _, wrong = call(*asked)  # another tree, or none, is another study
-    assert status == 2 and "tree" in wrong and "another folder" in wrong
+    assert status == 2 and "tree" in wrong and "another folder" in wrong and ";;" not in wrong
+    (tmp_path / "own.nwk").write_text(OWN.replace("World", "World2"))  # what sets it apart comes late
+    status, _, wrong = call(*asked, "--tree", tmp_path / "own.nwk")
+    assert status == 2 and "a study with another tree" in wrong
     (tmp_path / "own.nwk").write_text(OWN.replace("(zh,th)Asian", "(zh,(th,en2))Asian"))
     status, _, wrong = call(*asked, "--tree", tmp_path / "own.nwk")
     assert status == 0, wrong  # the same tree of these languages

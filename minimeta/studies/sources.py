@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 
+from ..errors import InputError
 from ..inner import trainable
 from ..linkage import cosine_linkage
 from ..sketch import task_gradients

@@ -139,9 +139,9 @@ def _lay_out(
             if found.get(key) != value and not (place and (before or _same_place(found[key], value))):
                 then, now = (own.words(said) if key == "set" else said for said in (found.get(key), value))
                 what = "own settings" if key == "set" else key
-                raise InputError(
-                    f"{folder} holds a study with the {what} {_short(then)}, not {_short(now)}; use another folder."
-                )
+                then, now = _short(then), _short(now)
+                odd = f"the {what} {then}, not {now}" if then != now else f"another {what}"
+                raise InputError(f"{folder} holds a study with {odd}; use another folder.")
         if before and (odd := identity.changes(before, made_of)):
             raise InputError(
                 f"{folder} holds a study of other content: {' and '.join(odd)} ({named['encoder']}, {named['data']}) "
@@ -160,7 +160,7 @@ def _lay_out(
 
 def _short(value: Any) -> str:
     """A value in an error, cut where it is long, as a tree is; "none" for nothing."""
-    text = str(value)
+    text = str(value).removesuffix(";")  # of a tree
     return "none" if value in (None, "") else text if len(text) < 60 else f"{text[:60]} …"
 
 
