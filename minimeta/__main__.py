@@ -215,13 +215,15 @@ def _warn_of_rates(world: World, runs: Sequence[Run], targets: Sequence[str]) ->
 
 def _choose_rates(options: argparse.Namespace) -> None:
     """Do what is missing of a search for rates, show and write what it found."""
-    from .studies import rates, study
+    from .studies import grids, rates, study
     from .text.metrics import METRICS
 
     targets, folder = options.target or [], Path(options.out)
     seeds = range(_seeds(options))
-    asked = rates.search(options.methods, options.on, options.inner, options.outer, seeds, targets, options.aux)
-    world = _world(options, options.task, options.data, options.encoder)
+    world, own, known = _places(options, [*options.on, *targets])
+    asked = rates.search(options.methods, options.on, options.inner, options.outer, seeds, targets, options.aux, known)
+    if own is not None:
+        world = world.following(own, grids.in_own_tree(asked.runs), options.tree_by)
     parts = {
         f"{pair.name} runs": (runs, folder / pair.name, rates.world_with(world, pair))
         for pair, runs in asked.studies.items()

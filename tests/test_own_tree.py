@@ -166,7 +166,8 @@ def call(data, encoder, tmp_path, capfd, monkeypatch):
     (tmp_path / "own.nwk").write_text(OWN)
 
     def run(*arguments):
-        named = ["--data", data, "--encoder", encoder, "--seeds", 1] if arguments[0] in ("run", "study") else []
+        given = ["--data", data, "--encoder", encoder, "--seeds", 1]
+        named = given if arguments[0] in ("run", "study", "choose-rates") else []
         return cli.main([*map(str, arguments), *map(str, named)]), *capfd.readouterr()
 
     return run
@@ -194,6 +195,18 @@ def test_a_study_along_its_own_tree(call, tmp_path):
     (tmp_path / "own.nwk").write_text(OWN.replace("(zh,th)Asian", "(zh,(th,en2))Asian"))
     status, _, wrong = call(*asked, "--tree", tmp_path / "own.nwk")
     assert status == 0, wrong  # the same tree of these languages
+
+
+def test_rates_are_chosen_along_the_own_tree(call, tmp_path):
+    asked = ("choose-rates", "fixed-treemaml", "--inner", 0.02, "--outer", 1e-3, "--out", tmp_path / "rates")
+    status, _, wrong = call(*asked, "--on", "fr", "--target", "de", "--tree", tmp_path / "own.nwk")
+    assert status == 0, wrong
+    (told,) = (json.loads(path.read_text("utf-8")) for path in tmp_path.glob("rates/*/study.json"))
+    assert set(TaskTree.from_newick(told["tree"]).leaves) == {"en", "fr", "es", "zh", "th"}  # not the target
+    (record,) = (json.loads(path.read_text("utf-8")) for path in tmp_path.glob("rates/*/cells/*.json"))
+    assert set(record["auxiliaries"]) == {"en", "es", "zh", "th"} and record["settings"]["tree"]
+    status, _, wrong = call(*asked, "--on", "ru", "--target", "de", "--tree", tmp_path / "own.nwk")
+    assert status == 2 and "no place for ru" in wrong
 
 
 @pytest.mark.parametrize(
