@@ -110,6 +110,10 @@ def _own_tree(options: argparse.Namespace, world: World) -> Source | None:
     if options.tree is None:
         if options.tree_names:
             raise InputError("--tree-names maps the nodes of a tree to languages; name the tree itself with --tree.")
+        if options.tree_by == "length":
+            raise InputError(
+                "--tree-by length is for dated trees, and Figure 2 of TreeMAML is none; name one with --tree."
+            )
         return None
     from .studies.sources import source
 

@@ -214,6 +214,9 @@ def test_rates_are_chosen_along_the_own_tree(call, tmp_path):
     [
         (["--tree", "there-is-none.nwk"], ["there-is-none.nwk"]),
         (["--tree-names", "names.csv"], ["--tree"]),
+        (["--tree-by", "length"], ["--tree-by", "with --tree"]),
+        (["--tree", ""], ["--tree", "the path is empty"]),
+        (["--tree=~/own.nwk", "--aux", "fr", "tr"], ["own.nwk has no place for tr"]),
         (["--tree", "uriel:genetic", "--tree-names", "own.nwk"], ["uriel:genetic", "leave out --tree-names"]),
         (["--tree", "gradients", "--tree-names", "own.nwk"], ["gradients", "leave out --tree-names"]),
         (["--tree", "own.nwk", "--aux", "fr", "tr"], ["tr", "own.nwk"]),
@@ -222,6 +225,7 @@ def test_rates_are_chosen_along_the_own_tree(call, tmp_path):
 )
 def test_a_tree_that_cannot_be_followed(call, tmp_path, monkeypatch, given, parts):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
     status, _, wrong = call("run", "fixed-treemaml", "--target", "de", "--out", tmp_path / "out", *given)
     assert status == 2 and len(wrong.splitlines()) == 1, wrong
     assert all(part in wrong for part in parts), wrong
