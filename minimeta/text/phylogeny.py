@@ -37,7 +37,7 @@ KINDS = ("genetic", "geographic", "syntactic", "phonological", "featural", "inve
 """What URIEL+ compares languages by and ships data for: `featural` is all features of structure and sound together."""
 
 _GLOTTOCODE = re.compile(r"[a-z0-9]{4}\d{4}")
-_GLOTTOLOG_LABEL = re.compile(rf"(.*?)\s*\[({_GLOTTOCODE.pattern})\](?:\[([a-z]{{3}})\])?(?:-l-)?")
+_GLOTTOLOG_LABEL = re.compile(rf"(.*?)\[({_GLOTTOCODE.pattern})\](?:\[([a-z]{{3}})\])?(?:-l-)?")
 
 
 class Phylogeny:
