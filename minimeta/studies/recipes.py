@@ -130,8 +130,18 @@ def sampler_for(cell: Cell, corpus: Dataset, settings: Settings, seed: int, targ
     )
 
 
-def check_cell(cell: Cell, targets: Sequence[str], corpus: Dataset, settings: Settings, split: str = "test") -> None:
-    """Raise InputError, before any training, if the corpus or the tree cannot give what the cell needs."""
+def check_cell(
+    cell: Cell,
+    targets: Sequence[str],
+    corpus: Dataset,
+    settings: Settings,
+    split: str = "test",
+    kinds: Sequence[str] = tuple(KINDS),
+) -> None:
+    """Raise InputError, before any training, if corpus, tree or settings cannot give what the cell and its `kinds` of
+    tests need.
+    """
+    kinds = [kind for kind in cell.kinds if kind in kinds]
     if task_of(corpus) == "qa" and cell.by_genre:
         raise InputError(
             f"{METHODS[cell.method].title} would have tasks by genre, and question answering has tasks by language; "
@@ -144,9 +154,15 @@ def check_cell(cell: Cell, targets: Sequence[str], corpus: Dataset, settings: Se
             f"auxiliary languages that it has with --aux: {', '.join(ordered(there))}."
         )
     for target in targets:
-        target_episodes(corpus, target, settings.target_shots if "few-shot" in cell.kinds else 0, split=split)
-        if "fine-tuned" in cell.kinds:
+        target_episodes(corpus, target, settings.target_shots if "few-shot" in kinds else 0, split=split)
+        if "fine-tuned" in kinds:
             sampler(corpus, target, shots=0, queries=settings.tune_batch)
+    shots, wanted = settings.shots, settings.target_shots
+    if METHODS[cell.method].pools and "few-shot" in kinds and shots != wanted:
+        raise InputError(
+            f"{METHODS[cell.method].title} is tested with training tasks beside the target, all with as many shots, "
+            f"not {shots} and {wanted}; set shots and target_shots to one number."
+        )
     if METHODS[cell.method].trains:
         tasks = (*sampler_for(cell, corpus, settings, 0, targets)(0).tasks, *targets)
         if METHODS[cell.method].tree:  # it says which task has no place

@@ -113,8 +113,8 @@ def remove_empty(folder: str | Path) -> None:
 
 def _check(runs: Sequence[Run], world: World) -> dict[str, Any]:
     """Check every run before the first one is trained; returns what they are made of."""
-    for cell, targets in dict.fromkeys((each.cell, each.targets) for each in runs):
-        recipes.check_cell(cell, targets, world.rows(), world.settings(cell), world.split)
+    for cell, targets, kinds in dict.fromkeys((each.cell, each.targets, each.kinds) for each in runs):
+        recipes.check_cell(cell, targets, world.rows(), world.settings(cell), world.split, kinds)
     languages = {code for each in runs for code in each.languages}
     for how in {(settings.adapt, settings.max_length) for settings in (world.settings(each.cell) for each in runs)}:
         made_of = identity.made_of(world.features(*how), languages)
@@ -140,7 +140,7 @@ def _lay_out(
                 then, now = (own.words(said) if key == "set" else said for said in (found.get(key), value))
                 what = "own settings" if key == "set" else key
                 then, now = _short(then), _short(now)
-                odd = f"the {what} {then}, not {now}" if then != now else f"another {what}"
+                odd = f"the {what} {then}, not {now}" if then != now or key != "tree" else "another tree"
                 raise InputError(f"{folder} holds a study with {odd}; use another folder.")
         if before and (odd := identity.changes(before, made_of)):
             raise InputError(
