@@ -110,6 +110,10 @@ def _own_tree(options: argparse.Namespace, world: World) -> Source | None:
     if options.tree is None:
         if options.tree_names:
             raise InputError("--tree-names maps the nodes of a tree to languages; name the tree itself with --tree.")
+        if options.tree_by == "length":
+            raise InputError(
+                "--tree-by length is for dated trees, and Figure 2 of TreeMAML is none; name one with --tree."
+            )
         return None
     from .studies.sources import source
 
@@ -328,8 +332,11 @@ def _show(options: argparse.Namespace, folder: Path) -> None:
 
 
 def _results(options: argparse.Namespace) -> None:
+    from .files import to_write
     from .studies import comparisons, report
 
+    if options.csv:
+        to_write(f"{options.csv}.csv")
     found = comparisons.load(options.folder)
     print(report.study_text(found))
     if options.csv and found.records:
@@ -344,27 +351,31 @@ def _results(options: argparse.Namespace) -> None:
 
 def _tree(options: argparse.Namespace) -> None:
     """Print, and draw, what Fixed TreeMAML pools at each step along a tree of languages."""
+    from .files import to_write, whole_file
     from .studies import sources
-    from .text.languages import XNLI
+    from .text.languages import XNLI, ordered
 
+    page = options.out and to_write(options.out)
     found = sources.source(options.tree, options.tree_names)
-    languages = options.languages or found.has(XNLI)
+    languages = ordered(options.languages) or found.has(XNLI)  # the order of a run: ties of distances depend on it
     if not languages:
         raise InputError(f"{options.tree} has none of XNLI's languages; name those that it has with --languages.")
     tree = found.of(languages)
-    levels = tree.levels(options.levels, options.tree_by)
+    try:
+        levels = tree.levels(options.levels, options.tree_by)
+    except InputError as error:
+        raise InputError(f"Cut down to {', '.join(languages)}: {error} --levels says how many.") from None
     print(f"{found.name}, {len(languages)} languages\n")
     print(sources.drawn(tree))
     print()
     for line in sources.pooled(levels, options.levels):
         print(line)
-    if options.out:
-        from .files import whole_file
+    if page:
         from .show.treeplots import language_tree
 
-        with whole_file(Path(options.out)) as unfinished:
+        with whole_file(page) as unfinished:
             language_tree(levels, f"{found.name}, {options.levels} levels").write_html(unfinished)
-        print(f"\nWritten to {options.out}")
+        print(f"\nWritten to {page}")
 
 
 def _new_folder(out: Path) -> Path:

@@ -492,6 +492,10 @@ def test_checking_a_cell_finds_what_training_would(corpus):
     complaint(lambda: recipes.check_cell(cell, ["el"], corpus, numbers), "no test rows")
     complaint(lambda: recipes.check_cell(cell, ["de"], corpus, replace(numbers, target_shots=90)), "too few")
     complaint(lambda: recipes.check_cell(cell, ["de"], corpus, replace(numbers, queries=900)), "too few")
+    odd = replace(numbers, shots=2, target_shots=1)
+    complaint(lambda: recipes.check_cell(cell, ["de"], corpus, odd), "2 and 1", "shots and target_shots")
+    recipes.check_cell(cell, ["de"], corpus, odd, kinds=["zero-shot"])
+    recipes.check_cell(replace(cell, method="maml"), ["de"], corpus, odd)
     complaint(lambda: recipes.check_cell(replace(cell, auxiliaries=("tr",)), ["de"], corpus, numbers), "no place")
 
 

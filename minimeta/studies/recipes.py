@@ -138,7 +138,7 @@ def check_cell(
     split: str = "test",
     kinds: Sequence[str] = tuple(KINDS),
 ) -> None:
-    """Raise InputError, before any training, if corpus or tree cannot give what the cell and its tests need.
+    """Raise InputError, before any training, if corpus, tree or settings cannot give what the cell and its tests need.
 
     Its tests are those of its kinds that are in `kinds`.
     """
@@ -171,6 +171,12 @@ def check_cell(
             target_episodes(corpus, target, settings.target_shots, split=split)
         if "fine-tuned" in asked:
             sampler(corpus, target, shots=0, queries=settings.tune_batch)
+    shots, wanted = settings.shots, settings.target_shots
+    if METHODS[cell.method].pools and "few-shot" in asked and shots != wanted:
+        raise InputError(
+            f"{METHODS[cell.method].title} is tested with training tasks beside the target, all with as many shots, "
+            f"not {shots} and {wanted}; set shots and target_shots to one number."
+        )
     if METHODS[cell.method].trains:
         tasks = (*sampler_for(cell, corpus, settings, 0, targets)(0).tasks, *targets)
         if METHODS[cell.method].tree:  # it says which task has no place

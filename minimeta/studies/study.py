@@ -141,9 +141,8 @@ def _lay_out(
                 # Settings are said in full, since the last ones may be those that differ.
                 said = [own.words(one) or "none" if key == "set" else _short(one) for one in (found.get(key), value)]
                 what = "own settings" if key == "set" else key
-                raise InputError(
-                    f"{folder} holds a study with the {what} {said[0]}, not {said[1]}; use another folder."
-                )
+                odd = f"the {what} {said[0]}, not {said[1]}" if said[0] != said[1] else f"another {what}"
+                raise InputError(f"{folder} holds a study with {odd}; use another folder.")
         if before and (odd := identity.changes(before, made_of)):
             raise InputError(
                 f"{folder} holds a study of other content: {' and '.join(odd)} ({named['encoder']}, {named['data']}) "
@@ -162,7 +161,7 @@ def _lay_out(
 
 def _short(value: Any) -> str:
     """A value in an error, cut where it is long, as a tree is; "none" for nothing."""
-    text = str(value)
+    text = str(value).removesuffix(";")  # of a tree
     return "none" if value in (None, "") else text if len(text) < 60 else f"{text[:60]} …"
 
 
