@@ -79,10 +79,12 @@ def write(folder: Path, worlds: dict[str, World]) -> None:
         for control in (*CONTROLS, "random-tree", *(["fixed-treemaml"] if name != "Figure 2" else [])):
             for kind in ("zero-shot", "few-shot"):
                 for target, each in gains(base, own, of(base, control), kind, metric_of("nli")).items():
-                    score = [r["results"][target][kind]["accuracy"] for r in own if target in r["results"]]
+                    those = TARGETS if target == "all" else (target,)  # as many rows each
+                    tests = [r["results"][code][kind] for r in own for code in those if code in r["results"]]
+                    score = [test["accuracy"] for test in tests]
                     lines.append(
                         {"tree": name, "languages": len(LANGUAGES), **shape, "target": target, "kind": kind}
-                        | {"accuracy": sum(score) / len(score) if score else None, "control": control}
+                        | {"accuracy": sum(score) / len(score), "control": control}
                         | {"gain": each.gain, "low": each.low, "high": each.high}
                         | {"seeds": each.seeds, "rows": each.rows, "outer_steps": settings[0]["outer_steps"]}
                     )
@@ -91,7 +93,13 @@ def write(folder: Path, worlds: dict[str, World]) -> None:
 
 
 def of(results: Results, method: str) -> list[dict]:
-    return [record for record in results.records if record["method"] == method]
+    """The records of a method, those of one seed as one: they differ by the target that was left out."""
+    found: dict[int, dict] = {}
+    for record in results.records:
+        if record["method"] == method:
+            whole = found.setdefault(record["seed"], record | {"results": {}})
+            whole["results"] |= record["results"]
+    return list(found.values())
 
 
 if __name__ == "__main__":
