@@ -110,6 +110,10 @@ def _own_tree(options: argparse.Namespace, world: World) -> Source | None:
     if options.tree is None:
         if options.tree_names:
             raise InputError("--tree-names maps the nodes of a tree to languages; name the tree itself with --tree.")
+        if options.tree_by == "length":
+            raise InputError(
+                "--tree-by length is for dated trees, and Figure 2 of TreeMAML is none; name one with --tree."
+            )
         return None
     from .studies.sources import source
 
@@ -140,6 +144,7 @@ def _study(
     what = f"{options.scale} scale, {world.shared['data']}" + (f", {words(world.set)}" if world.own else "")
     what += f", tree of {own.name}" if own is not None else ""
     print(f"{what}, targets {', '.join(targets)}, seeds 0 to {options.seeds - 1}")
+    world.tested()  # what is wrong with the rows is said before anything about the encoder
     for line in (*world.corpus.notes, *([f"Classes matched {world.matched}"] if world.matched else [])):
         print(line)
 
@@ -215,20 +220,22 @@ def _warn_of_rates(world: World, runs: Sequence[Run], targets: Sequence[str]) ->
 
 def _choose_rates(options: argparse.Namespace) -> None:
     """Do what is missing of a search for rates, show and write what it found."""
-    from .studies import rates, study
+    from .studies import grids, rates, study
     from .text.metrics import METRICS
 
     targets, folder = options.target or [], Path(options.out)
     seeds = range(_seeds(options))
-    asked = rates.search(options.methods, options.on, options.inner, options.outer, seeds, targets, options.aux)
-    world = _world(options, options.task, options.data, options.encoder)
+    world, own, known = _places(options, [*options.on, *targets])
+    asked = rates.search(options.methods, options.on, options.inner, options.outer, seeds, targets, options.aux, known)
+    if own is not None:
+        world = world.following(own, grids.in_own_tree(asked.runs), options.tree_by)
     parts = {
         f"{pair.name} runs": (runs, folder / pair.name, rates.world_with(world, pair))
         for pair, runs in asked.studies.items()
         if runs
     }
     count, metric = sum(len(runs) for runs, *_ in parts.values()), METRICS[options.task][0].title
-    where = f"{options.scale} scale, {world.shared['data']}"
+    where = f"{options.scale} scale, {world.shared['data']}" + (f", tree of {own.name}" if own is not None else "")
     print(f"{where}, {count} runs with {len(parts)} pairs of rates, scored on held-out rows of {', '.join(options.on)}")
 
     def show(complete: bool) -> None:
@@ -325,8 +332,11 @@ def _show(options: argparse.Namespace, folder: Path) -> None:
 
 
 def _results(options: argparse.Namespace) -> None:
+    from .files import to_write
     from .studies import comparisons, report
 
+    if options.csv:
+        to_write(f"{options.csv}.csv")
     found = comparisons.load(options.folder)
     print(report.study_text(found))
     if options.csv and found.records:
@@ -341,27 +351,31 @@ def _results(options: argparse.Namespace) -> None:
 
 def _tree(options: argparse.Namespace) -> None:
     """Print, and draw, what Fixed TreeMAML pools at each step along a tree of languages."""
+    from .files import to_write, whole_file
     from .studies import sources
-    from .text.languages import XNLI
+    from .text.languages import XNLI, ordered
 
+    page = options.out and to_write(options.out)
     found = sources.source(options.tree, options.tree_names)
-    languages = options.languages or found.has(XNLI)
+    languages = ordered(options.languages) or found.has(XNLI)  # the order of a run: ties of distances depend on it
     if not languages:
         raise InputError(f"{options.tree} has none of XNLI's languages; name those that it has with --languages.")
     tree = found.of(languages)
-    levels = tree.levels(options.levels, options.tree_by)
+    try:
+        levels = tree.levels(options.levels, options.tree_by)
+    except InputError as error:
+        raise InputError(f"Cut down to {', '.join(languages)}: {error} --levels says how many.") from None
     print(f"{found.name}, {len(languages)} languages\n")
     print(sources.drawn(tree))
     print()
     for line in sources.pooled(levels, options.levels):
         print(line)
-    if options.out:
-        from .files import whole_file
+    if page:
         from .show.treeplots import language_tree
 
-        with whole_file(Path(options.out)) as unfinished:
+        with whole_file(page) as unfinished:
             language_tree(levels, f"{found.name}, {options.levels} levels").write_html(unfinished)
-        print(f"\nWritten to {options.out}")
+        print(f"\nWritten to {page}")
 
 
 def _new_folder(out: Path) -> Path:

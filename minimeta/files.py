@@ -35,6 +35,16 @@ def expanded(path: str | Path) -> str:
         raise InputError(f"There is no home directory {Path(path).parts[0]}; write {path} out in full.") from None
 
 
+def to_write(path: str | Path) -> Path:
+    """The file that is to be written; raises InputError if it is a directory, or if there is none to put it in."""
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path} is a directory; name a file to write.")
+    if not path.parent.is_dir():
+        raise InputError(f"There is no directory {path.parent} to write {path.name} to; make it first.")
+    return path
+
+
 PACKED = (".zip", ".tar.gz", ".tgz")
 """How the names of archives end."""
 

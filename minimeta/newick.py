@@ -11,8 +11,12 @@ from .errors import InputError
 
 Node = TypeVar("Node")
 
-# A quote at the start of a name quotes it, whether ' or "; further on, as in O'odham, it is a character like others.
-_TOKEN = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|[(),:;]|[^\s(),:;'"\[\]][^\s(),:;\[\]]*""")
+# A quote at the start of a name quotes it, whether ' or ", up to one where a name can end; in O'odham, and in 'Are'are,
+# it is a character like others.
+_ENDS = r"(?=[\s(),:;\[\]]|$)"
+_QUOTED = re.compile(rf"""(?:'(?:[^']|'')*'|"(?:[^"]|"")*"){_ENDS}""")
+_BARE = rf"""[^\s(),:;'"\[\]][^\s(),:;\[\]]*|'[^\s(),:;'"\[\]]+'[^\s(),:;'\[\]]+{_ENDS}"""
+_TOKEN = re.compile(rf"{_QUOTED.pattern}|[(),:;]|{_BARE}")
 # What needs no quotes: every sign left out here is one that dendropy, ete4, Bio.Phylo, scikit-bio, treeswift or newick
 # refuses or changes in a bare name, and so is a number as the name of an inner node, which they take for its support.
 _PLAIN = re.compile(r"""[^\s(),:;='"\[\]{}\\_\ufeff]+""")
@@ -63,7 +67,7 @@ def read(text: str, node: Callable[[str, tuple[Any, ...], float | None], Node]) 
             token = next(reader)
         name, length = "", None
         if token not in "(),:;":
-            name = token[1:-1].replace(2 * token[0], token[0]) if token[0] in "'\"" else token
+            name = token[1:-1].replace(2 * token[0], token[0]) if _QUOTED.fullmatch(token) else token
             token = next(reader)
         if token == ":":
             number, token = next(reader), next(reader, "")  # the number may be missing and this be the last ';'
@@ -110,7 +114,8 @@ def _tokens(text: str) -> list[str]:
     while place < len(text):
         match = _TOKEN.match(text, place)
         if not match:
-            open_ones = {"'": "a quote that never ends", '"': "a quote that never ends", "[": "a '[' without its ']'"}
+            quote = "a quote that never ends, or one inside a name that is not doubled"
+            open_ones = {"'": quote, '"': quote, "[": "a '[' without its ']'"}
             found = open_ones.get(text[place], f"unexpected {text[place]!r}")
             raise _wrong(text, f"{found} (character {place + 1})")
         tokens.append(match[0])

@@ -77,7 +77,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
     drawn = _command(names, "tree", "what Fixed TreeMAML would pool along a tree of languages, step by step")
     words = "a file in Newick or NEXUS, or uriel:KIND (genetic, syntactic, phonological, geographic)"
-    drawn.add_argument("tree", metavar="FILE", help=words)
+    drawn.add_argument("tree", type=_path, metavar="FILE", help=words)
     words = "cut it down to these (default: those of XNLI's that have a place in it)"
     drawn.add_argument("--languages", default=[], help=words, **_LANGUAGES)
     drawn.add_argument("--levels", type=int, default=4, metavar="K", help="inner steps (default: 4)")
@@ -166,7 +166,7 @@ def _shared(parser: argparse.ArgumentParser, tables: bool = False) -> None:
     if not tables:
         words = "a tree of languages for Fixed TreeMAML and its random control: a file in Newick or NEXUS, or "
         words += "uriel:KIND (see 'python -m minimeta tree'; default: Figure 2 of TreeMAML)"
-        add("--tree", metavar="FILE", help=words)
+        add("--tree", type=_path, metavar="FILE", help=words)
         _tree(parser)
     words = "settings of your own for all methods, inner_steps=8 outer_rate=3e-4 for two; their names are the fields "
     words += "of minimeta.studies.recipes.Settings; where one may be none, write all"

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import logging
 import shutil
 import warnings
 
@@ -369,7 +370,7 @@ def test_a_trained_classifier_gives_no_warning(directory):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_missing_classifier_is_drawn_from_the_seed_with_a_warning(tmp_path, corpus, kind):
+def test_a_missing_classifier_is_drawn_from_the_seed_with_a_warning(tmp_path, corpus, kind, capfd):
     directory = small_world.write_encoder(tmp_path / kind, kind, classifier=False)
     logits = []
     for seed in (0, 0, 1):
@@ -380,6 +381,17 @@ def test_a_missing_classifier_is_drawn_from_the_seed_with_a_warning(tmp_path, co
     assert logits[0].shape == (3, 3)
     assert torch.equal(logits[0], logits[1])
     assert far(logits[0], logits[2]) > 1e-3
+    assert capfd.readouterr() == ("", "")  # our warning is all that is said
+
+
+def test_what_others_log_is_kept_quiet_for_a_while(capfd):
+    names = ("huggingface_hub.utils._http", "transformers.modeling_utils")
+    levels = [logging.getLogger(name).getEffectiveLevel() for name in names]
+    with encoders.quiet():
+        for name in names:
+            logging.getLogger(name).warning("Retrying in 8s")
+    assert capfd.readouterr() == ("", "")
+    assert [logging.getLogger(name).getEffectiveLevel() for name in names] == levels
 
 
 # The tokenizer
@@ -581,7 +593,8 @@ def test_more_layers_than_the_config_says(directories, tmp_path):
 
 
 def test_another_size_than_the_config_says(directories, tmp_path):
-    complaint(rewrite_config(directories["bert"], tmp_path / "e", intermediate_size=48))
+    directory = rewrite_config(directories["bert"], tmp_path / "e", intermediate_size=48)
+    complaint(directory, "weights of another size than its config.json says", "layer.0.intermediate.dense")
 
 
 @pytest.mark.parametrize("labels", [("no", "yes"), ("a", "b", "c", "d")])

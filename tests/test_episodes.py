@@ -294,6 +294,12 @@ def test_too_few_examples(corpus, options):
     complaint(lambda: sampler(corpus, ["fr"], **options), "too few dev rows", "Use fewer")
 
 
+def test_a_language_without_rows_of_a_class(corpus):
+    without = corpus.filter(lambda row: row["language"] != "fr" or row["label"] != 1)
+    for call in (lambda: sampler(without, ["fr"], shots=1), lambda: target_episodes(without, "fr", 1)):
+        assert "fewer" not in complaint(call, "no dev rows of one of the 3 classes", "give it some, or leave it out")
+
+
 def test_too_few_examples_for_the_targets_shots(corpus):
     complaint(lambda: target_episodes(corpus, "de", 60), "de/", "too few dev rows")
 

@@ -3,6 +3,7 @@
 import unicodedata
 
 import pytest
+import small_world
 
 from minimeta.errors import InputError
 from minimeta.text.languages import FAMILIES, PHYLOGENY, all_but, check, language
@@ -47,6 +48,15 @@ def test_own_names_are_written_in_their_script():
         ("ar", "Arabic", "Arabic", "Semitic", "arb", "stan1318"),  # a macrolanguage, and the language it stands for
         ("arz", "Egyptian Arabic", "Arabic", "Semitic", "arz", "egyp1253"),
         ("sw", "Swahili", "Latin", "Bantu", "swh", "swah1253"),
+        ("tl", "Filipino", "Latin", "Austronesian", "tgl", "taga1270"),  # Unicode's name, but Tagalog's place
+        ("fil", "Filipino", "Latin", "Austronesian", "fil", "fili1244"),
+        ("ak", "Akan", "Latin", "Atlantic-Congo", "aka", "akan1250"),
+        ("tw", "Twi", "Latin", "Atlantic-Congo", "twi", "twii1234"),
+        ("mn", "Mongolian", "Cyrillic", "Mongolic-Khitan", "khk", "halh1238"),
+        ("uz", "Uzbek", "Latin", "Turkic", "uzn", "nort2690"),
+        ("sq", "Albanian", "Latin", "Indo-European", "als", "tosk1239"),
+        ("prs", "Persian (Afghanistan)", "Arabic", "Indo-European", "prs", "dari1249"),
+        ("mo", "Romanian", "Latin", "Romance", "ron", "roma1327"),
         ("qaa", "Unknown language [qaa]", "Latin", "", "", ""),  # for private use
     ],
 )
@@ -116,3 +126,8 @@ def test_all_but_stays_within_the_tree():
     assert all_but("tr") == all_but()
     assert all_but("de", tree=FAMILIES) == tuple(code for code in XNLI if code != "de")
     assert all_but(*XNLI, tree=FAMILIES) == ()
+
+
+def test_a_code_that_is_not_in_its_usual_form_is_told_what_that_is():
+    for odd, usual in (("yor_Latn", "yor-Latn"), ("DE", "de"), (" zh-hant", "zh-Hant")):
+        small_world.complaint(lambda odd=odd: check([odd]), f"Unknown language {odd!r}", f"in its usual form, {usual}.")

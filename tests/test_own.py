@@ -1,6 +1,7 @@
 """A user's own corpus: each kind of file gives the same rows, values stay what they are, and one line for bad input."""
 
 import csv
+import gzip
 import json
 import os
 import shlex
@@ -92,7 +93,7 @@ def refused(tmp_path):
 
 @pytest.fixture(scope="module")
 def expected():
-    return [
+    rows = [
         {
             "language": row["language"],
             "genre": "",
@@ -104,6 +105,7 @@ def expected():
         }
         for row in rows_in()
     ]
+    return sorted(rows, key=lambda row: (row["language"], row["pair"]))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -125,10 +127,8 @@ def test_a_file_for_each_language_and_split_gives_the_same_rows(tmp_path, kind, 
             write(tmp_path / "names" / "deep" / f"{name}-{code}.{kind}", without(chosen, "language", "split"))
     (tmp_path / "folders" / "notes.txt").write_text("not a table")
     (tmp_path / "folders" / "yor" / f"._test.{kind}").write_text("not a table")
-    place = {"dev": 0, "test": 1}
     for folder in ("folders", "names"):
-        found = without(read(tmp_path / folder).to_list(), "premise_id")
-        assert sorted(found, key=lambda row: (LANGUAGES.index(row["language"]), place[row["split"]])) == expected
+        assert without(read(tmp_path / folder).to_list(), "premise_id") == expected
 
 
 def test_bom_crlf_and_blank_lines_are_no_rows(tmp_path, expected):
@@ -137,6 +137,27 @@ def test_bom_crlf_and_blank_lines_are_no_rows(tmp_path, expected):
         text = path.read_text("utf-8").replace("\n", "\r\n").replace("\r\n", "\r\n\r\n", 3) + "\r\n"
         path.write_bytes(b"\xef\xbb\xbf" + text.encode())
         assert without(read(path).to_list(), "premise_id") == expected, kind
+
+
+@pytest.mark.parametrize("names", [(), ("pair",), ("text2", "pair")])
+def test_the_order_of_rows_and_files_changes_nothing(tmp_path, names):
+    rows = without(rows_in(), *names)
+    expected = read(write(tmp_path / "own.csv", rows)).to_list()
+    assert len({row["pair"] for row in expected}) == (len(expected) if names else 18)
+    assert read(write(tmp_path / "turned.csv", rows[::-1])).to_list() == expected
+    for place, code in enumerate(LANGUAGES):
+        chosen = [row for row in rows if row["language"] == code]
+        write(tmp_path / "one" / f"{place}.csv", chosen)
+        write(tmp_path / "other" / f"{9 - place}.csv", chosen)
+    assert read(tmp_path / "one").to_list() == read(tmp_path / "other").to_list() == expected
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_text_may_be_as_long_as_a_book(tmp_path, kind):
+    rows, limit = rows_in(), csv.field_size_limit()
+    rows[0]["text"] = "word " * 100_000 + "end"
+    assert rows[0]["text"] in read(write(tmp_path / f"own.{kind}", rows))["premise"][:]
+    assert csv.field_size_limit() == limit
 
 
 def test_columns_may_have_other_names(tmp_path, expected):
@@ -166,16 +187,19 @@ def test_labels_that_are_numbers_are_classes_in_their_order(tmp_path, kind):
     rows = [row | {"label": n % 12} for n, row in enumerate(without(rows_in(dev=24), "pair"))]
     corpus = read(write(tmp_path / f"own.{kind}", rows))
     assert corpora.classes_of(corpus) == tuple(map(str, range(12)))
-    assert corpus["label"][:] == [n % 12 for n in range(len(rows))]
+    told = {(row["language"], row["text2"], row["text"].strip()): row["label"] for row in rows}
+    assert all(told[row["language"], row["hypothesis"], row["premise"].strip()] == row["label"] for row in corpus)
 
 
-def test_names_of_classes_come_from_a_parquet_that_has_them(tmp_path):
+def test_names_of_numbers_come_from_a_parquet_that_has_them(tmp_path, expected):
     names = ("same", "different")  # not by alphabet
     features = Features(dict.fromkeys(rows_in()[0], Value("string")) | {"label": ClassLabel(names=names)})
+    features |= {"language": ClassLabel(names=LANGUAGES), "split": ClassLabel(names=["test", "dev"])}
     Dataset.from_list(rows_in(), features=features).to_parquet(tmp_path / "own.parquet")
     corpus = read(tmp_path / "own.parquet")
     assert corpora.classes_of(corpus) == names
-    assert [names[label] for label in corpus["label"]] == [row["label"] for row in rows_in()]
+    assert without(corpus.to_list(), "label", "premise_id") == without(expected, "label")
+    assert [names[label] for label in corpus["label"]] == [("different", "same")[row["label"]] for row in expected]
 
 
 # Splits
@@ -262,6 +286,20 @@ def test_a_language_without_dev_rows_is_refused_when_it_is_asked_for(tmp_path):
     complaint(lambda: sampler(corpus, ["yor", "ibo"]), "no dev rows for ibo", "hau, swh, yor")
     complaint(lambda: target_episodes(corpus, "ibo", 3), "no dev rows for ibo")
     complaint(lambda: corpora.nli(path, ["ibo"]), "dev split", "has no ibo")
+
+
+def test_a_target_without_dev_rows_has_zero_shot_tests_alone(tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(torch, "set_num_threads", lambda count: None)
+    rows = [row for row in rows_in(dev=40) if (row["language"], row["split"]) != ("ibo", "dev")]
+    data = write(tmp_path / "own.csv", rows)
+    encoder = small_world.write_encoder(tmp_path / "encoder", labels=("same", "different"))
+    given = ["study", "transfer", "x-maml", "--aux", "yor", "--target", "ibo", "--data", data, "--encoder", encoder]
+    given += ["--set", "outer_steps=1", "--seeds", "1", "--out", tmp_path / "study"]
+    assert cli.main([*map(str, given)]) == 2
+    said = capfd.readouterr().err
+    assert "no dev rows in ibo" in said and "--kinds zero-shot" in said and len(said.splitlines()) == 1
+    assert not (tmp_path / "study").exists()
+    assert cli.main([*map(str, given), "--kinds", "zero-shot"]) == 0
 
 
 # Single texts
@@ -361,6 +399,8 @@ def test_numbers_are_matched_by_number_where_that_is_safe(tmp_path):
 def test_names_that_cannot_be_matched(tmp_path, told, said):
     directory = small_world.write_encoder(tmp_path / "encoder", labels=("no", "yes"))
     assert encoders.nli(directory, classes=("yes", "no")).matched == "by name: yes, no"
+    blank = small_world.write_encoder(tmp_path / "blank", labels=(" No", "yes "))
+    assert encoders.nli(blank, classes=("yes", "no")).matched == "by name: yes, no"
     path = directory / "config.json"
     config = json.loads(path.read_text()) | {"id2label": told}
     path.write_text(json.dumps({name: value for name, value in config.items() if name != "label2id"}))
@@ -437,6 +477,16 @@ def test_questions_that_cannot_be_used(tmp_path):
     path.write_text(json.dumps(told | {"data": told["data"][:1]}))
     complaint(lambda: read(tmp_path, task="qa"), "test0-0", "does not stand at 1", "mend it there")
     complaint(lambda: read(tmp_path, [("text", "context")], "qa"), "SQuAD's layout", "--columns")
+    for place, said in (
+        ("xquad.es.json", "says no split"),
+        ("test.json", "says no language"),
+        ("es/hi.json", "es or hi"),
+    ):
+        path = tmp_path / "other" / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}")
+        assert "column" not in complaint(lambda: read(tmp_path / "other", task="qa"), place, said, "yor/test.json")
+        path.unlink()
 
 
 # From a card, and from the hub
@@ -459,6 +509,16 @@ def write_card(folder, kind="csv"):
 def test_a_card_says_which_language_a_file_is_in(tmp_path, kind, expected):
     found = without(read(write_card(tmp_path, kind)).to_list(), "premise_id")
     assert found == expected
+
+
+def test_a_readme_without_configurations_says_nothing(tmp_path, expected, capfd, caplog):
+    for code in LANGUAGES:
+        write(tmp_path / f"{code}.csv", [row for row in rows_in() if row["language"] == code])
+    (tmp_path / ".DS_Store").write_bytes(b"\0\0\0\1Bud1")
+    for content in (b"# Rows of mine\n", b"---\nlicense: mit\n---\nRows of mine\n", b"\xff\xfe"):
+        (tmp_path / "README.md").write_bytes(content)
+        assert sorted(read(tmp_path)["premise"]) == sorted(row["premise"] for row in expected)
+    assert capfd.readouterr() == ("", "") and not caplog.records
 
 
 def test_a_card_that_names_what_is_not_there(tmp_path):
@@ -628,7 +688,7 @@ def test_columns_that_are_named_wrongly(refused, tmp_path, capfd):
         ({"text2": " \u3000"}, "nothing in the column text2"),
         ({"text": 7}, "has 7 where a text should be"),
         ({"text": "a\ud83d"}, r"half a character, '\ud83d'"),
-        ({"label": -1}, "the label -1, which stands for none"),
+        ({"label": -1}, "the label -1, which stands for none: give it one (if it is a class, call it by a name)"),
         ({"label": None}, "nothing in the column label"),
         ({"pair": "000"}, "the pair '000' a second time in yor, dev"),
         ({"pair": ["a"]}, "['a'] where a text"),
@@ -706,12 +766,30 @@ def test_a_directory_that_was_not_named_says_nothing(tmp_path):
         ("train/yor_Latn.csv", "yor-Latn", "train"),
         ("test_zh-Hant-TW.csv", "zh-Hant-TW", "test"),
         ("YOR_2k.TEST.csv", "yor", "test"),
+        ("TEST_YOR.CSV", "yor", "test"),
     ],
 )
 def test_what_a_path_says(tmp_path, place, language, split):
-    path = write((tmp_path / place).with_suffix(".csv"), rows_in())
+    path = write((tmp_path / place).with_suffix(".csv"), rows_in()).rename(tmp_path / place)
+    assert own.there("nli", path)
     (part,) = parts.of_files(tmp_path, [path])
     assert (part.language, part.split) == ((language,), (split,))
+
+
+def test_labels_that_differ_in_capitals_are_named_themselves_and_files_are_counted(tmp_path):
+    for code, labels in (("yor", ("Ask", "Tell")), ("hau", ("Ask", "tell"))):
+        write(tmp_path / f"{code}.csv", rows_in((code,), labels=labels))
+    complaint(lambda: read(tmp_path), "The labels Tell and tell of the 2 files differ in capitals alone")
+
+
+def test_the_same_rows_in_two_files(tmp_path):
+    path = write(tmp_path / "a" / "yor.csv", without(rows_in(("yor",)), "pair"))
+    (tmp_path / "b" / "link.csv").parent.mkdir()
+    (tmp_path / "b" / "link.csv").symlink_to(path)
+    complaint(lambda: read(tmp_path), "yor.csv and", "link.csv may be the same rows", "leave one out")
+    (tmp_path / "b" / "link.csv").unlink()
+    write(tmp_path / "a" / "yor.jsonl", rows_in(("yor",)))
+    complaint(lambda: read(tmp_path), "yor.csv and", "yor.jsonl may be the same rows", "another name")
 
 
 def test_files_that_do_not_go_together(tmp_path):
@@ -738,6 +816,16 @@ def test_labels_that_the_encoder_does_not_have(tmp_path, capfd):
     assert not (tmp_path / "out").exists()
 
 
+def test_what_is_wrong_with_the_rows_is_said_before_the_encoder(tmp_path, capfd):
+    encoder = small_world.write_encoder(tmp_path / "encoder", labels=("no", "yes"))
+    given = ["run", "joint", "--target", "yor", "--aux", "hau", "--encoder", encoder, "--out", tmp_path / "out"]
+    (tmp_path / "own.csv.gz").write_bytes(gzip.compress(b"language,split,text,label\nyor,dev,a,b\n"))
+    for data, said in (("none", "There is no"), ("own.csv.gz", "own.csv.gz")):
+        assert cli.main([*map(str, [*given, "--data", tmp_path / data])]) == 2
+        told = capfd.readouterr().err
+        assert len(told.splitlines()) == 1 and said in told and "classes" not in told
+
+
 def test_what_is_no_path_and_no_name(tmp_path):
     for path in (tmp_path / "none", tmp_path / "none.csv", "a/b/c", "none.csv"):
         complaint(lambda path=path: corpora.nli(path), f"There is no {path}", "XNLI-1.0.zip")
@@ -749,7 +837,8 @@ def test_the_page_on_own_corpora_is_right(tmp_path):
     assert all(f"| `{name}` |" in page for name in own.COLUMNS)
     (tmp_path / "mine.csv").write_text(page.split("```csv\n")[1].split("```")[0], "utf-8")
     corpus = read(tmp_path / "mine.csv")
-    assert corpora.classes_of(corpus) == ("different", "same") and corpus["language"][:] == ["yor", "hau"] * 2
+    assert corpora.classes_of(corpus) == ("different", "same")
+    assert sorted(corpus["language"]) == ["hau"] * 2 + ["yor"] * 2
     assert all(parts.languages.usual(code) == code for code in ("all", "new"))
     for line in page.replace(" \\\n", " ").splitlines():
         if line.startswith("python -m minimeta "):
@@ -771,6 +860,7 @@ def test_real_xnli_as_a_table_of_ones_own(tmp_path):
     assert mine.classes == tuple(sorted(corpora.LABELS))
     found = mine.rows(tmp_path, splits="dev").to_pandas()
     official = corpora.CORPORA["XNLI"].rows(archive, splits="dev").to_pandas()
+    official = official.sort_values(["language", "pair"], ignore_index=True)
     same = ["language", "genre", "split", "premise", "hypothesis", "pair"]
     assert found[same].equals(official[same])
     assert [mine.classes[label] for label in found["label"]] == [corpora.LABELS[label] for label in official["label"]]

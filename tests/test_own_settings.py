@@ -152,7 +152,14 @@ def test_a_study_goes_on_with_the_same_own_settings_alone(tmp_path, capsys):
     assert (record["settings"]["inner_steps"], len(record["outer_losses"])) == (1, 1)
     assert cli.main(words) == 0
     capsys.readouterr()
-    for other, said in ((["shots=5"], "inner_steps=1 outer_steps=1 shots=5"), (["outer_steps=2"], "two values")):
+    for other, said in (
+        (["shots=5"], "inner_steps=1 outer_steps=1 shots=5"),
+        (
+            ["shots=5", "queries=5", "target_shots=5", "tune_batch=5", "weight_decay=0.5"],
+            "tune_batch=5 weight_decay=0.5;",
+        ),
+        (["outer_steps=2"], "two values"),
+    ):
         assert cli.main([*words, "--set", *other]) == 2
         assert said in capsys.readouterr().err
     assert cli.main([word for word in words if "=" not in word and word != "--set"]) == 2

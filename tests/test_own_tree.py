@@ -131,7 +131,8 @@ def test_a_tree_that_is_not_as_deep_as_there_are_inner_steps(world, own):
 
 
 def test_runs_that_no_own_tree_is_for():
-    complaint(lambda: grids.in_own_tree([Run(Cell("maml", ("fr",), True), 0, ("de",))]), "fixed-treemaml")
+    for left in ([Run(Cell("maml", ("fr",), True), 0, ("de",))], []):
+        complaint(lambda left=left: grids.in_own_tree(left), "fixed-treemaml", "targets that have a place")
     runs = [Run(Cell(name, ("fr", "en"), True), 0, ("de",)) for name in ("maml", "random-tree")]
     assert grids.in_own_tree(runs) == ("en", "fr", "de")
 
@@ -165,7 +166,8 @@ def call(data, encoder, tmp_path, capfd, monkeypatch):
     (tmp_path / "own.nwk").write_text(OWN)
 
     def run(*arguments):
-        named = ["--data", data, "--encoder", encoder, "--seeds", 1] if arguments[0] in ("run", "study") else []
+        given = ["--data", data, "--encoder", encoder, "--seeds", 1]
+        named = given if arguments[0] in ("run", "study", "choose-rates") else []
         return cli.main([*map(str, arguments), *map(str, named)]), *capfd.readouterr()
 
     return run
@@ -186,10 +188,25 @@ def test_a_study_along_its_own_tree(call, tmp_path):
     assert {tuple(record["auxiliaries"]) for record in records} == {("en", "fr", "es", "th", "zh")}
 
     status, _, wrong = call(*asked)  # another tree, or none, is another study
-    assert status == 2 and "tree" in wrong and "another folder" in wrong
+    assert status == 2 and "tree" in wrong and "another folder" in wrong and ";;" not in wrong
+    (tmp_path / "own.nwk").write_text(OWN.replace("World", "World2"))  # what sets it apart comes late
+    status, _, wrong = call(*asked, "--tree", tmp_path / "own.nwk")
+    assert status == 2 and "a study with another tree" in wrong
     (tmp_path / "own.nwk").write_text(OWN.replace("(zh,th)Asian", "(zh,(th,en2))Asian"))
     status, _, wrong = call(*asked, "--tree", tmp_path / "own.nwk")
     assert status == 0, wrong  # the same tree of these languages
+
+
+def test_rates_are_chosen_along_the_own_tree(call, tmp_path):
+    asked = ("choose-rates", "fixed-treemaml", "--inner", 0.02, "--outer", 1e-3, "--out", tmp_path / "rates")
+    status, _, wrong = call(*asked, "--on", "fr", "--target", "de", "--tree", tmp_path / "own.nwk")
+    assert status == 0, wrong
+    (told,) = (json.loads(path.read_text("utf-8")) for path in tmp_path.glob("rates/*/study.json"))
+    assert set(TaskTree.from_newick(told["tree"]).leaves) == {"en", "fr", "es", "zh", "th"}  # not the target
+    (record,) = (json.loads(path.read_text("utf-8")) for path in tmp_path.glob("rates/*/cells/*.json"))
+    assert set(record["auxiliaries"]) == {"en", "es", "zh", "th"} and record["settings"]["tree"]
+    status, _, wrong = call(*asked, "--on", "ru", "--target", "de", "--tree", tmp_path / "own.nwk")
+    assert status == 2 and "no place for ru" in wrong
 
 
 @pytest.mark.parametrize(
@@ -197,12 +214,18 @@ def test_a_study_along_its_own_tree(call, tmp_path):
     [
         (["--tree", "there-is-none.nwk"], ["there-is-none.nwk"]),
         (["--tree-names", "names.csv"], ["--tree"]),
+        (["--tree-by", "length"], ["--tree-by", "with --tree"]),
+        (["--tree", ""], ["--tree", "the path is empty"]),
+        (["--tree=~/own.nwk", "--aux", "fr", "tr"], ["own.nwk has no place for tr"]),
+        (["--tree", "uriel:genetic", "--tree-names", "own.nwk"], ["uriel:genetic", "leave out --tree-names"]),
+        (["--tree", "gradients", "--tree-names", "own.nwk"], ["gradients", "leave out --tree-names"]),
         (["--tree", "own.nwk", "--aux", "fr", "tr"], ["tr", "own.nwk"]),
         (["--tree", "own.nwk", "--set", "inner_steps=9"], ["9", "inner_steps"]),
     ],
 )
 def test_a_tree_that_cannot_be_followed(call, tmp_path, monkeypatch, given, parts):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
     status, _, wrong = call("run", "fixed-treemaml", "--target", "de", "--out", tmp_path / "out", *given)
     assert status == 2 and len(wrong.splitlines()) == 1, wrong
     assert all(part in wrong for part in parts), wrong
@@ -269,3 +292,26 @@ def test_four_languages_two_classes_and_a_tree_of_ones_own(tmp_path, capfd, monk
 
 def records_in(folder):
     return [json.loads(path.read_text("utf-8")) for path in folder.glob("*/cells/*.json")]
+
+
+def test_the_order_of_languages_is_no_matter_to_what_is_printed(call):
+    """Where distances tie, the first pair joins first: a run has the languages in one order, and so has this."""
+    codes = "en es el bg ru tr vi th zh sw".split()
+    first, other = (call("tree", "uriel:genetic", "--languages", *given) for given in (codes, [*codes[::-1], "en"]))
+    assert first == other and first[0] == 0 and "10 languages" in first[1]
+
+
+@pytest.mark.parametrize(
+    ("given", "parts"),
+    [
+        (["--out", "missing/tree.html"], ["no directory missing", "tree.html"]),
+        (["--out", "."], [". is a directory"]),
+        (["--languages", "de", "fr", "zh", "--levels", "4"], ["fr, de, zh", "2 edges deep", "--levels"]),
+    ],
+)
+def test_a_tree_that_cannot_be_shown(call, tmp_path, monkeypatch, given, parts):
+    monkeypatch.chdir(tmp_path)
+    status, said, wrong = call("tree", "own.nwk", *given)
+    assert status == 2 and not said and len(wrong.splitlines()) == 1
+    assert all(part in wrong for part in parts), wrong
+    assert [path.name for path in tmp_path.iterdir()] == ["own.nwk"]

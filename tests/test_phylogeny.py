@@ -139,6 +139,15 @@ def test_a_posterior_sample_is_refused_soon(written):
         ("'Haitian Creole'", "ht"),
         ("Haitian_Creole", "ht"),
         ("yor", "yo"),
+        ("tgl", "tl"),  # of what Unicode calls Filipino
+        ("Tagalog", "tl"),
+        ("taga1270", "tl"),
+        ("tw", "twi"),
+        ("khk", "mn"),
+        ("mong1331", "mn"),  # Glottolog has a place for this macrolanguage
+        ("als", "sq"),
+        ("lvs", "lv"),
+        ("uzbe1247", "uz"),
         ("'German [stan1295][deu]-l-'", "de"),
         ("'Something else [stan1295]'", "de"),
         ("'Yoruba [yoru1245][yor]-l-'", "yo"),
@@ -153,7 +162,17 @@ def test_a_language_is_found_by_code_or_name(written, label, code, inner):
 
 
 @pytest.mark.parametrize(
-    ("label", "code"), [("ar", "arz"), ("De", "de"), ("Germanic", "de"), ("0.95", "de"), ("es", "en")]
+    ("label", "code"),
+    [
+        ("ar", "arz"),
+        ("fil", "tl"),
+        ("fat", "ak"),
+        ("fa", "prs"),
+        ("De", "de"),
+        ("Germanic", "de"),
+        ("0.95", "de"),
+        ("es", "en"),
+    ],
 )
 def test_what_is_another_language_is_not_taken_for_it(written, label, code):
     assert load(written(f"(({label},x)y,other);")).has([code]) == ()
@@ -176,6 +195,8 @@ def test_codes_come_before_glottocodes_and_names(written):
         ("names.csv", 'taxon,glottocode,xd_ids\nGer_1,stan1295,"x, y"\nGreek_ML,,\nEng,en,,\n,,\n\n'),
         ("names.csv", "Ger_1,deu\r\nEng,eng\r\n"),
         ("names.tsv", "node\tlanguage\nGer 1\tde\nEng\ten\tmore"),
+        ("names.csv", "taxon;glottocode\nGer_1;stan1295\nEng;stan1293\n"),
+        ("names.csv", "Ger_1,DE\rEng,en\r"),
         ("names.txt", "\ufeffGer_1,de\nEng,stan1293\nElsewhere,fr\n"),
     ],
 )
@@ -222,6 +243,9 @@ def test_of_nodes_with_one_name_above_each_other_the_lowest_is_the_language(writ
         ("((x,beij1234)y,fr);", None, ["zh", "fr"], ["no place for zh", "such as beij1234,zh."]),  # a dialect
         ("((Hanyu,x),fr);", "Hanyu,beij1234", ["zh", "fr"], ["no place for zh", "such as Hanyu,zh."]),
         ("(en,fr);", "Germann,de\n", ["de", "fr"], ["for de (the file of names says 'Germann', which is no node)"]),
+        ("(a,b,fr);", "de,a\nen,b\n", ["de", "en"], ["none of", "(the file of names says 'de', which is no node)"]),
+        ("(a,b,fr);", "a,German\n", ["de", "fr"], ["for de (the file of names says 'German', which is no code)"]),
+        ("('Arabic, Standard',fr);", "x,yy\n", ["ar", "fr"], ["no place for ar", "Arabic, Standard,ar"]),
         ("(German,fr,de,de);", None, ["de", "fr"], ["de may be 'de' and 'de'", "that is meant"]),
         ("(a,b,fr);", "a,de\nb,deu\n", ["de"], ["de may be 'a' and 'b', says the file of names"]),
         ("(zh,fr);", None, ["zh-Hans", "zh-Hant", "fr"], ["zh-Hans and zh-Hant are one node, 'zh'"]),
@@ -249,6 +273,8 @@ def test_languages_without_a_clear_place_are_one_sentence(written, tree, names, 
         ("(a,b);".encode("utf-16"), None, ["no text in UTF-8"]),
         ("(a,b);", "a\nb\n", ["names.csv is no file of names", "two columns"]),
         ("(a,b);", "", ["names.csv is no file of names"]),
+        ("(a,b);", 'a,de\n"b,en\n', ["names.csv is no file of names", "unexpected end"]),  # a quote that never ends
+        ("(a,b);", "a,de\n" + 140_000 * "b", ["names.csv is no file of names", "limit"]),
         ("(a,b);", "a,de\na,en\n", ["maps 'a' to de and to en"]),
     ],
 )

@@ -228,6 +228,24 @@ def test_a_command_that_cannot_be_done_leaves_nothing(words, parts, tmp_path, ca
     assert not (tmp_path / "out").exists()
 
 
+def test_a_search_takes_the_languages_and_the_tree_that_other_commands_take(tmp_path, capsys):
+    lines = ["language,split,text,label"]
+    for code in ("yor", "hau", "ibo", "swh"):
+        lines += [f"{code},{'dev' if n < 40 else 'test'},{small_world.word('en', n)},{'ab'[n % 2]}" for n in range(50)]
+    (tmp_path / "own.csv").write_text("\n".join(lines))
+    (tmp_path / "own.nwk").write_text("((yor,ibo)Volta,hau,swh);")
+    encoder = small_world.write_encoder(tmp_path / "encoder", labels=("a", "b"))
+    words = ["choose-rates", "--on", "yor", "--data", str(tmp_path / "own.csv"), "--encoder", str(encoder)]
+    words += ["--inner", "0.02", "--outer", "1e-3", "--seeds", "1", "--set", "outer_steps=1", "shots=2", "queries=2"]
+    words += ["inner_steps=3", "target_shots=2", "--out", str(tmp_path / "out")]
+    assert cli.main([*words, "maml", "--tree", str(tmp_path / "own.nwk")]) == 2
+    assert "None of the methods follows the tree" in capsys.readouterr().err
+    assert cli.main([*words, "fixed-treemaml", "--tree", str(tmp_path / "own.nwk")]) == 0, capsys.readouterr().err
+    (path,) = (tmp_path / "out").glob("*/cells/*.json")
+    record = json.loads(path.read_text())
+    assert set(record["auxiliaries"]) == {"hau", "ibo", "swh"} and "Volta" in record["settings"]["tree"]
+
+
 def test_question_answering_has_rates_to_choose(tmp_path):
     folder = tmp_path / "qa"
     given = (str(small_world.write_mlqa(folder)), str(small_world.write_encoder(folder / "bert", spans=True)), "qa")

@@ -492,7 +492,20 @@ def test_checking_a_cell_finds_what_training_would(corpus):
     complaint(lambda: recipes.check_cell(cell, ["el"], corpus, numbers), "no test rows")
     complaint(lambda: recipes.check_cell(cell, ["de"], corpus, replace(numbers, target_shots=90)), "too few")
     complaint(lambda: recipes.check_cell(cell, ["de"], corpus, replace(numbers, queries=900)), "too few")
+    odd = replace(numbers, shots=2, target_shots=1)
+    complaint(lambda: recipes.check_cell(cell, ["de"], corpus, odd), "2 and 1", "shots and target_shots")
+    recipes.check_cell(cell, ["de"], corpus, odd, kinds=["zero-shot"])
+    recipes.check_cell(replace(cell, method="maml"), ["de"], corpus, odd)
     complaint(lambda: recipes.check_cell(replace(cell, auxiliaries=("tr",)), ["de"], corpus, numbers), "no place")
+
+
+def test_a_method_whose_support_is_in_english_needs_english(corpus):
+    without, numbers = corpus.filter(lambda row: row["language"] != "en"), recipes.SCALES["toy"]["languages"]
+    (cell,) = cells(["xla-maml"], ["de"], ["fr"])
+    said = complaint(
+        lambda: recipes.check_cell(cell, ["de"], without, numbers), "XLA-MAML takes its support rows in en"
+    )
+    assert "leave the method out" in said and "--aux" not in said
 
 
 def test_a_target_outside_the_tree(corpus, features):

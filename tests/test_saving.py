@@ -146,6 +146,28 @@ def test_only_trained_learners_are_kept_and_a_card_says_what_they_are(kept):
     assert made["results"]["th"]["zero-shot"] == {"accuracy": accuracy, "n": 24}
 
 
+@pytest.mark.parametrize("single", [False, True])
+def test_the_example_of_a_card_runs(single, tmp_path, monkeypatch):
+    texts = ["text"] if single else ["text", "text2"]
+    lines = ["\t".join(["language", "split", *texts, "label"])]
+    for number in range(40):
+        said = [small_world.word("en", number + place) for place in range(len(texts))]
+        place = ["fr", "dev"] if number < 30 else ["de", "test"]
+        lines.append("\t".join([*place, *said, "ab"[number % 2]]))
+    (tmp_path / "own.tsv").write_text("\n".join(lines))
+    encoder = small_world.write_encoder(tmp_path / "encoder", labels=("b", "a"))
+    world = World("small", str(tmp_path / "own.tsv"), str(encoder), own={"outer_steps": 1, "shots": 2, "queries": 2})
+    each = Run(Cell("joint", ("fr",), False), 0, ("de",), ("zero-shot",))
+    study.run([each], tmp_path / "study", world, save=tmp_path / "kept")
+    card = (tmp_path / "kept" / each.name / "README.md").read_text()
+    example = card.split("```python\n")[1].split("```")[0]
+    assert ("text_pair" in example) is not single
+    monkeypatch.chdir(tmp_path / "kept")
+    exec(example.replace("\nclassify(", "\nanswer = classify("), found := {})
+    answer = found["answer"][0] if isinstance(found["answer"], list) else found["answer"]
+    assert answer["label"] in ("a", "b") and 0 < answer["score"] < 1
+
+
 def test_a_run_without_its_model_is_done_again_with_the_same_numbers(kept, tmp_path):
     folder, world, runs = kept
     folder = shutil.copytree(folder, tmp_path / "copy")
@@ -172,6 +194,18 @@ def test_another_model_is_not_written_over(kept, tmp_path):
     complaint(partial(study.run, runs, tmp_path / "other", world, save=tmp_path / "file"), "file", "no directory")
     complaint(partial(study.run, runs, tmp_path / "other", world, save=tmp_path / "file" / "a"), "no directory")
     assert not (tmp_path / "other").exists()
+
+
+def test_a_model_with_a_damaged_record_is_made_again_once_it_is_removed(kept, tmp_path):
+    folder, world, _ = kept
+    folder = shutil.copytree(folder, tmp_path / "copy")
+    model = folder / "models" / RUN.name
+    (model / "made.json").write_text("{")
+    again = partial(study.run, [RUN], folder, world, save=folder / "models")
+    complaint(again, f"{model}/made.json is damaged; remove {model}")
+    shutil.rmtree(model)
+    again()
+    assert json.loads((model / "made.json").read_text())["results"]
 
 
 def test_a_model_that_cannot_be_written_leaves_nothing_and_the_same_command_goes_on(kept, tmp_path, monkeypatch):
@@ -236,6 +270,8 @@ def test_a_card_says_where_a_score_is_not_that_of_the_model_as_it_is(kept):
     record = record_of(folder) | {"method": "fixed-treemaml", "by_genre": True}
     said = models.card("a-model", record, world.shared)
     assert "a copy of the model after inner steps on training tasks" in said
-    assert "Zero-shot is the model as it is here" in models.card("a-model", record_of(folder), world.shared)
+    assert "a task is a language, and a genre where rows have one." in said
+    other = models.card("a-model", record_of(folder), world.shared)
+    assert "Zero-shot is the model as it is here" in other and "a task is a language." in other
     in_bf16 = record | {"settings": record["settings"] | {"bf16": True}}
     assert "bfloat16" in models.card("a-model", in_bf16, world.shared)

@@ -94,6 +94,17 @@ def test_leave_one_out_leaves_each_target_out():
             assert run.cell.auxiliaries == tuple(code for code in XNLI if code not in (target, "tr", "ar", "sw"))
 
 
+def test_the_names_of_files_have_room_for_many_languages():
+    codes = [f"a{first}{second}" for first in "abcdefghijkl" for second in "bcdefghijklmnopqr"]
+    named = [
+        Run(Cell("xla-maml-few-shot", tuple(part), False, "zh-Hans-CN", True, True), 100, ("de",)).name
+        for part in (codes, codes[:-1], codes[:20], codes[::-1])
+    ]
+    assert len(set(named)) == 4 and max(map(len, named)) < 200
+    assert all(code in named[2] for code in codes[:20]) and "-more-" not in named[2]
+    assert f"+{len(codes) - 6}-more-" in named[0]
+
+
 def test_transfer_scores_on_all_that_was_not_seen():
     methods = ["baseline", "joint", "x-maml", "xla-maml", "xla-maml-pair", "xla-maml-few-shot"]
     runs = grids.transfer(methods, ["hi", "en", ("bg", "de")], list(XNLI), [0])

@@ -83,7 +83,10 @@ def in_own_tree(runs: Iterable[Run]) -> tuple[str, ...]:
     found = {code for run in runs if METHODS[run.cell.method].own_tree for code in run.languages}
     if not found:
         able = [name for name, method in METHODS.items() if method.own_tree]
-        raise InputError(f"None of the methods follows the tree of --tree; {' and '.join(able)} do.")
+        raise InputError(
+            f"No run is left that follows the tree of --tree; name {' or '.join(able)}, and targets that have a place "
+            "in it."
+        )
     return ordered(found)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -183,6 +184,10 @@ def check_kinds(kinds: Iterable[str]) -> None:
             raise InputError(f"Unknown kind of test {kind!r}; the kinds are {', '.join(KINDS)}.")
 
 
+_LONGEST = 120
+"""Characters of a file's name for languages: systems allow 255 for all of it, and a file that is written has more."""
+
+
 @dataclass(frozen=True)
 class Cell:
     """One thing to train: a method on auxiliary languages, with tasks by genre or by language.
@@ -200,9 +205,12 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """A short name for files and tables."""
-        target = f"to {self.target}" if self.target else ""
-        parts = (self.method, "+".join(self.auxiliaries) or "none", self.tasks, target, self.drawn)
+        """A name for files: of languages that it has no room for, the first ones and a hash of them all."""
+        target, given = f"to {self.target}" if self.target else "", "+".join(self.auxiliaries) or "none"
+        if len(given) > _LONGEST:
+            first, more = self.auxiliaries[:6], len(self.auxiliaries) - 6
+            given = f"{'+'.join(first)}+{more}-more-{hashlib.sha256(given.encode()).hexdigest()[:10]}"
+        parts = (self.method, given, self.tasks, target, self.drawn)
         return " ".join(filter(None, parts))
 
     @property

@@ -24,7 +24,7 @@ _CALLS = {
     "nli": """from transformers import pipeline
 
 classify = pipeline("text-classification", "{name}")
-classify({{"text": "the first text", "text_pair": "the second one"}}, truncation=True)""",
+classify({asked}, truncation=True)""",
     "qa": """from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
 model = AutoModelForQuestionAnswering.from_pretrained("{name}")
@@ -52,7 +52,12 @@ def lacking(kept: Path, made: Mapping[str, Mapping[str, Any]]) -> set[str]:
         path = kept / name
         if not path.exists():
             names.add(name)
-        elif not (path / "made.json").is_file() or read_json(path / "made.json").get("made_of") != own:
+            continue
+        try:
+            found = read_json(path / "made.json") if (path / "made.json").is_file() else {}
+        except InputError:
+            raise InputError(f"{path}/made.json is damaged; remove {path}, and the model is made again.") from None
+        if found.get("made_of") != own:
             raise InputError(
                 f"{path} is there and is not the model of this run; name another directory for the models."
             )
@@ -77,10 +82,12 @@ def keep(
     record: Mapping[str, Any],
     shared: Mapping[str, Any],
     made: Mapping[str, Any],
+    single: bool = False,
 ) -> None:
     """Write the learner of a run as the directory `path`, whole or not at all; `record` is that of `recipes.run`.
 
-    `shared` is what the study's folder says of all its runs, `made` what `made_of` says of this one.
+    `shared` is what the study's folder says of all its runs, `made` what `made_of` says of this one. `single`: a
+    classifier reads single texts, not pairs.
     """
     task = shared["task"]
     scores = {
@@ -91,11 +98,12 @@ def keep(
         for target, kinds in record["results"].items()
     }
     told = {name: record[name] for name in ("encoder", "versions")} | {"data": shared["data"], "results": scores}
-    saving.save(learner, encoder, path, card(path.name, record, shared), {"made_of": made} | told)
+    saving.save(learner, encoder, path, card(path.name, record, shared, single), {"made_of": made} | told)
 
 
-def card(name: str, record: Mapping[str, Any], shared: Mapping[str, Any]) -> str:
+def card(name: str, record: Mapping[str, Any], shared: Mapping[str, Any], single: bool = False) -> str:
     """The model card of a run: method, languages, settings, scores, and how to load it. `name` is its directory's."""
+    asked = '"the text"' if single else '{"text": "the first text", "text_pair": "the second one"}'
     cell, task = cell_of(dict(record)), shared["task"]
     method, metrics = METHODS[cell.method], METRICS[task]
     data, encoder = (Path(each).name for each in (shared["data"], record["encoder"]))
@@ -114,13 +122,14 @@ def card(name: str, record: Mapping[str, Any], shared: Mapping[str, Any]) -> str
         f"({method.source}), seed {record['seed']}, {settings['scale']} scale. These are the meta-parameters ω, before "
         "any adaptation to a target language.",
         "",
-        f"- Auxiliary languages: {', '.join(cell.auxiliaries)}; their tasks are by {cell.tasks[:-1]}.",
+        f"- Auxiliary languages: {', '.join(cell.auxiliaries)}; a task is a language"
+        f"{', and a genre where rows have one' * cell.by_genre}.",
     ]
     others = [code for code in cell.languages if code not in cell.auxiliaries]
     lines += [f"- Its support rows are in {', '.join(others)}."] * bool(others)
     if settings["bf16"]:
         lines += ["- Trained and scored with products in bfloat16; in float32 single answers may differ."]
-    lines += ["", "## Use", "", "```python", _CALLS[task].format(name=name), "```", ""]
+    lines += ["", "## Use", "", "```python", _CALLS[task].format(name=name, asked=asked), "```", ""]
     longer = "`truncation` cuts where that was done" if task == "nli" else "longer passages were read in windows"
     lines += [f"It was trained and scored on at most {settings['max_length']} tokens at a time; {longer}."]
     lines[-1] += (

@@ -19,7 +19,7 @@ import numpy as np
 from ..errors import InputError
 from ..files import expanded, whole_file
 from ..text.corpora import TASKS
-from ..text.languages import check
+from ..text.languages import PHYLOGENY, check
 from ..text.metrics import METRICS, Metric
 from . import own
 from .comparisons import Results, cell_of, counted, load
@@ -83,8 +83,11 @@ def search(
     seeds: Iterable[int],
     targets: Sequence[str] = (),
     auxiliaries: Sequence[str] = (),
+    known: Sequence[str] = PHYLOGENY.leaves,
 ) -> Search:
     """What to run to choose rates for these methods on the languages `on`; no row of the `targets` is looked at.
+
+    Without `auxiliaries` they are taken from the languages that are `known`, see `methods.cells`.
 
     The Baseline is not trained and has no outer rate; without inner steps in training, an inner rate matters in
     few-shot tests alone. Fine-tuning is a test of methods that have no other one. Raises InputError for languages that
@@ -97,7 +100,7 @@ def search(
                 f"Rates cannot be chosen on {both[0]}, which is {what}; choose them on languages that are neither."
             )
     runs, seeds = [], list(seeds)
-    for cell in cells(methods, (*on, *targets), auxiliaries):
+    for cell in cells(methods, (*on, *targets), auxiliaries, known):
         kinds = tuple(kind for kind in cell.kinds if kind != "fine-tuned") or cell.kinds
         own_on = on if cell.target is None else (cell.target,)
         run = Run(cell, 0, own_on, kinds)

@@ -130,23 +130,53 @@ def sampler_for(cell: Cell, corpus: Dataset, settings: Settings, seed: int, targ
     )
 
 
-def check_cell(cell: Cell, targets: Sequence[str], corpus: Dataset, settings: Settings, split: str = "test") -> None:
-    """Raise InputError, before any training, if the corpus or the tree cannot give what the cell needs."""
+def check_cell(
+    cell: Cell,
+    targets: Sequence[str],
+    corpus: Dataset,
+    settings: Settings,
+    split: str = "test",
+    kinds: Sequence[str] = tuple(KINDS),
+) -> None:
+    """Raise InputError, before any training, if corpus, tree or settings cannot give what the cell and its tests need.
+
+    Its tests are those of its kinds that are in `kinds`.
+    """
+    asked = [kind for kind in cell.kinds if kind in kinds]
     if task_of(corpus) == "qa" and cell.by_genre:
         raise InputError(
             f"{METHODS[cell.method].title} would have tasks by genre, and question answering has tasks by language; "
             "name methods that have them, with x-maml or xla-maml among them."
         )
     there = set(columns(corpus)["language"])
+    support = METHODS[cell.method].support
+    if support and support.fixed and support.fixed not in there:
+        raise InputError(
+            f"{METHODS[cell.method].title} takes its support rows in {support.fixed}, and the corpus has none; give it "
+            "such rows, or leave the method out."
+        )
     if lacking := [code for code in cell.languages if code not in there]:
         raise InputError(
             f"{METHODS[cell.method].title} would be trained on {some(lacking)}, and the corpus has no rows in it; name "
             f"auxiliary languages that it has with --aux: {', '.join(ordered(there))}."
         )
     for target in targets:
-        target_episodes(corpus, target, settings.target_shots if "few-shot" in cell.kinds else 0, split=split)
-        if "fine-tuned" in cell.kinds:
+        target_episodes(corpus, target, 0, split=split)
+        if (adapted := [kind for kind in asked if kind != "zero-shot"]) and not rows_of(corpus, target, "dev"):
+            raise InputError(
+                f"There are no dev rows in {target}, which {' and '.join(adapted)} tests adapt to; give it some, or "
+                "make it a study of zero-shot tests (--kinds zero-shot)."
+            )
+        if "few-shot" in asked:
+            target_episodes(corpus, target, settings.target_shots, split=split)
+        if "fine-tuned" in asked:
             sampler(corpus, target, shots=0, queries=settings.tune_batch)
+    shots, wanted = settings.shots, settings.target_shots
+    if METHODS[cell.method].pools and "few-shot" in asked and shots != wanted:
+        raise InputError(
+            f"{METHODS[cell.method].title} is tested with training tasks beside the target, all with as many shots, "
+            f"not {shots} and {wanted}; set shots and target_shots to one number."
+        )
     if METHODS[cell.method].trains:
         tasks = (*sampler_for(cell, corpus, settings, 0, targets)(0).tasks, *targets)
         if METHODS[cell.method].tree:  # it says which task has no place

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 
+from ..errors import InputError
 from ..inner import trainable
 from ..linkage import cosine_linkage
 from ..sketch import task_gradients
@@ -39,8 +40,11 @@ class Source:
 def source(name: str, names: str | None = None, features: Callable[[], Features] | None = None) -> Source:
     """The tree of a file (`names`: a table of its nodes' languages), of `uriel:KIND`, or of `gradients` on `features`.
 
-    Raises InputError for a file that cannot be used, and for a kind of distance that there is not.
+    Raises InputError for a file that cannot be used, for a kind of distance that there is not, and for `names` without
+    a file.
     """
+    if names and (name == GRADIENTS or name.startswith(URIEL)):
+        raise InputError(f"A file of names is for the nodes of a file, and {name} is none; leave out --tree-names.")
     if name.startswith(URIEL):
         kind = name.removeprefix(URIEL)
         phylogeny.check_kind(kind)

@@ -20,6 +20,7 @@ from ..errors import InputError, first_line, some
 from ..files import expanded, write_json
 from ..inner import Learner
 from ..text import identity
+from ..text.corpora import texts_of
 from ..threads import processors
 from . import devices, jobs, models, own, recipes
 from .checkpoints import FREE
@@ -113,8 +114,8 @@ def remove_empty(folder: str | Path) -> None:
 
 def _check(runs: Sequence[Run], world: World) -> dict[str, Any]:
     """Check every run before the first one is trained; returns what they are made of."""
-    for cell, targets in dict.fromkeys((each.cell, each.targets) for each in runs):
-        recipes.check_cell(cell, targets, world.rows(), world.settings(cell), world.split)
+    for cell, targets, kinds in dict.fromkeys((each.cell, each.targets, each.kinds) for each in runs):
+        recipes.check_cell(cell, targets, world.rows(), world.settings(cell), world.split, kinds)
     languages = {code for each in runs for code in each.languages}
     for how in {(settings.adapt, settings.max_length) for settings in (world.settings(each.cell) for each in runs)}:
         made_of = identity.made_of(world.features(*how), languages)
@@ -137,11 +138,11 @@ def _lay_out(
                 continue  # they say where the tree, and the levels that are in the settings of each run, are from
             place = key in ("corpus", "data", "encoder")
             if found.get(key) != value and not (place and (before or _same_place(found[key], value))):
-                then, now = (own.words(said) if key == "set" else said for said in (found.get(key), value))
+                # Settings are said in full, since the last ones may be those that differ.
+                said = [own.words(one) or "none" if key == "set" else _short(one) for one in (found.get(key), value)]
                 what = "own settings" if key == "set" else key
-                raise InputError(
-                    f"{folder} holds a study with the {what} {_short(then)}, not {_short(now)}; use another folder."
-                )
+                odd = f"the {what} {said[0]}, not {said[1]}" if said[0] != said[1] else f"another {what}"
+                raise InputError(f"{folder} holds a study with {odd}; use another folder.")
         if before and (odd := identity.changes(before, made_of)):
             raise InputError(
                 f"{folder} holds a study of other content: {' and '.join(odd)} ({named['encoder']}, {named['data']}) "
@@ -160,7 +161,7 @@ def _lay_out(
 
 def _short(value: Any) -> str:
     """A value in an error, cut where it is long, as a tree is; "none" for nothing."""
-    text = str(value)
+    text = str(value).removesuffix(";")  # of a tree
     return "none" if value in (None, "") else text if len(text) < 60 else f"{text[:60]} …"
 
 
@@ -244,7 +245,8 @@ def _one(
         def keep(learner: Learner, record: dict[str, Any]) -> None:
             if kept and METHODS[each.cell.method].trains:
                 made = models.made_of(each.cell, each.seed, settings, made_of)
-                models.keep(kept / each.name, learner, features.encoder, record | told, named, made)
+                single = texts_of(features.corpus) == ["premise"]
+                models.keep(kept / each.name, learner, features.encoder, record | told, named, made, single)
 
         what = (each.cell, each.targets, features, settings, each.seed, each.kinds, unfinished, world.split, keep)
         record = recipes.run(*what) | told

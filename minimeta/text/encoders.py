@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -117,37 +118,38 @@ def load(name: str, classes: Sequence[str], attention: str = "eager", seed: int 
     warning.
     """
     import transformers
-    from transformers.utils import logging
 
     kind = _KINDS[bool(classes)]
     last, title = ("classifier", TASKS["nli"].title) if classes else ("qa_outputs", TASKS["qa"].title)
     path = expanded(name)
-    bars = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
     try:
-        config = _config(name)
-        rows, matched = match(config, name, classes, seed)
-        torch.manual_seed(seed)
-        model, report = getattr(transformers, f"AutoModel{kind}").from_pretrained(
-            path,
-            dtype=torch.float32,
-            attn_implementation=attention,
-            output_loading_info=True,
-            **({} if rows else {"num_labels": len(classes) or 2}),
-        )
-        tokenizer = _tokenizer(path, name)
+        with quiet():  # what its report of the weights would say is said below
+            config = _config(name)
+            rows, matched = match(config, name, classes, seed)
+            torch.manual_seed(seed)
+            model, report = getattr(transformers, f"AutoModel{kind}").from_pretrained(
+                path,
+                dtype=torch.float32,
+                attn_implementation=attention,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
+                **({} if rows else {"num_labels": len(classes) or 2}),
+            )
+            tokenizer = _tokenizer(path, name)
         if config.type_vocab_size == 1:  # the model does not tell the two texts apart
             tokenizer.model_input_names = [each for each in tokenizer.model_input_names if each != "token_type_ids"]
     except InputError:
         raise
     except Exception as error:  # readers of configurations, weights and tokenizers raise what they like
         raise _not_loaded(name, error) from None
-    finally:
-        if bars:
-            logging.enable_progress_bar()
     if len(tokenizer) > config.vocab_size:
         raise InputError(
             f"The tokenizer of {name} has {len(tokenizer)} tokens, its model {config.vocab_size}; they do not belong "
+            "together."
+        )
+    if odd := sorted(key for key, *_ in report["mismatched_keys"]):
+        raise InputError(
+            f"{name} has weights of another size than its config.json says, {odd[0]} for one; they do not belong "
             "together."
         )
     missing = sorted(report["missing_keys"])
@@ -172,6 +174,25 @@ def load(name: str, classes: Sequence[str], attention: str = "eager", seed: int 
             classifier.weight.copy_(classifier.weight[rows])
             classifier.bias.copy_(classifier.bias[rows])
     return model, tokenizer, matched
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Transformers and the hub's client without bars, tables and tries; what they raise is said by us."""
+    from huggingface_hub import logging as hub
+    from transformers.utils import logging
+
+    bars, levels = logging.is_progress_bar_enabled(), {each: each.get_verbosity() for each in (logging, hub)}
+    logging.disable_progress_bar()
+    for each in levels:
+        each.set_verbosity_error()
+    try:
+        yield
+    finally:
+        for each, level in levels.items():
+            each.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
 
 
 def _tokenizer(path: str, name: str) -> Any:
@@ -226,7 +247,7 @@ def match(config: Any, name: str, classes: Sequence[str], seed: int = 0) -> tupl
     lacking = [number for number in range(len(classes)) if number not in config.id2label]
     if lacking:
         raise InputError(f"{name} has no class {lacking[0]} in its id2label; mend it in its config.json.")
-    names = [str(config.id2label[number]).lower() for number in range(len(classes))]
+    names = [str(config.id2label[number]).strip().lower() for number in range(len(classes))]
     wanted = [each.lower() for each in classes]
     numbers = [str(number) for number in range(len(classes))]
     if wanted == numbers and names == [f"label_{number}" for number in numbers]:
@@ -237,7 +258,7 @@ def match(config: Any, name: str, classes: Sequence[str], seed: int = 0) -> tupl
             f"{name} calls its classes {some(names, 10)}; expected {some(list(classes), 10)}: write them as id2label "
             f"into its config.json, in the order that it was trained with{unknown}."
         )
-    told = {str(label).lower(): number for label, number in (config.label2id or {}).items()}
+    told = {str(label).strip().lower(): number for label, number in (config.label2id or {}).items()}
     if any(told.get(label, number) != number for number, label in enumerate(names)):
         raise InputError(
             f"{name} has an id2label that contradicts its label2id; mend the wrong one in its config.json."
@@ -259,7 +280,8 @@ def _config(name: str) -> Any:
     if local and not (path / "config.json").is_file():
         raise InputError(f"There is no encoder in {name}: expected a directory with config.json and weights.")
     try:
-        config = AutoConfig.from_pretrained(expanded(name))
+        with quiet():
+            config = AutoConfig.from_pretrained(expanded(name))
     except Exception as error:  # readers of configurations raise what they like
         raise _not_loaded(name, error) from None
     if config.model_type not in ARCHITECTURES:

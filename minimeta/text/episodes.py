@@ -225,11 +225,17 @@ def _enough(
     if rows is None:
         raise InputError(f"The corpus has no {split} rows for {task}.")
     least = -(-needed // len(rows))
+    if len(rows) > 1 and not min(map(len, rows)):
+        raise InputError(
+            f"{task} has no {split} rows of one of the {len(rows)} classes (rows that are held out do not count), and "
+            "examples are drawn from each; give it some, or leave it out."
+        )
     if min(map(len, rows)) < least:
         each = f"{least} of each class" if len(rows) > 1 else f"{least} rows"
         raise InputError(
             f"{task} has too few {split} rows: {needed} examples per episode need {each}, there are "
-            f"{min(map(len, rows))}. Use fewer shots or queries."
+            f"{min(map(len, rows))}. Use fewer shots or queries, and for a target fewer target_shots or a smaller "
+            "tune_batch."
         )
     return rows
 

@@ -75,16 +75,14 @@ def language(code: str) -> Language:
     check([code])
     tag = langcodes.Language.get(code)
     script = langcodes.Language.make(script=_plain(tag.maximize().script or "")).script_name()
-    glottocodes, lineages = _glottolog()
-    own, plain = tag.language or "", langcodes.standardize_tag(tag.language or "und", macro=True)
-    three = own if own in glottocodes else _individual().get(plain, "")
-    glottocode = glottocodes.get(three, "")
+    plain, three = langcodes.standardize_tag(tag.language or "und", macro=True), _three(code)
+    glottocode = glottocode_of(three)
     return Language(
         code,
         tag.display_name(),
         tag.autonym(),
         script,
-        _BRANCHES.get(plain) or _branch(lineages.get(glottocode, ())),
+        _BRANCHES.get(plain) or _branch(_glottolog()[1].get(glottocode, ())),
         three,
         glottocode,
     )
@@ -112,12 +110,41 @@ def _glottolog() -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:
     return glottocodes, lineages
 
 
-@lru_cache(maxsize=1)
-def _individual() -> dict[str, str]:
-    """The ISO 639-3 code of the language that a shorter code, or a macrolanguage's, stands for: `zh`: `cmn`."""
+def _three(code: str) -> str:
+    """The ISO 639-3 code of the one language that a code stands for, as far as Glottolog has it; else ""."""
     import langcodes
 
-    return {langcodes.standardize_tag(code, macro=True): code for code in _glottolog()[0]}
+    known = langcodes.Language.get(code, normalize=False).language or "und"  # tl is Tagalog, for Unicode Filipino
+    usual = langcodes.standardize_tag(known)
+    ways = [_individual().get(usual, ""), alpha3(known), alpha3(usual)]
+    return next(filter(glottocode_of, ways), "")
+
+
+def alpha3(code: str) -> str:
+    """The ISO 639-3 code of a language's code, also of a macrolanguage's (`zho` for `zh`); "" where there is none."""
+    import langcodes
+
+    try:
+        return langcodes.Language.get(code, normalize=False).to_alpha3()
+    except LookupError:
+        return ""
+
+
+def glottocode_of(three: str) -> str:
+    """The glottocode of an ISO 639-3 code, a macrolanguage's own too where Glottolog has it; else ""."""
+    return _glottolog()[0].get(three, "")
+
+
+@lru_cache(maxsize=1)
+def _individual() -> dict[str, str]:
+    """The ISO 639-3 code of the one language that a macrolanguage stands for in Unicode's eyes: `zh`: `cmn`."""
+    import langcodes
+
+    found: dict[str, list[str]] = {}
+    for code in _glottolog()[0]:
+        if (above := langcodes.standardize_tag(code, macro=True)) != langcodes.standardize_tag(code):
+            found.setdefault(above, []).append(code)
+    return {above: codes[0] for above, codes in found.items() if len(codes) == 1}  # Akan is Fante and Twi
 
 
 def is_language(code: object) -> bool:
@@ -144,9 +171,10 @@ def check(codes: Iterable[str], there: Sequence[str] | None = None, where: str =
     codes = (codes,) if isinstance(codes, str) else tuple(codes)
     for code in codes:
         if not is_language(code):
-            raise InputError(
-                f"Unknown language {code!r}; expected a BCP 47 tag or an ISO 639-3 code, such as de, yor or zh-Hant."
-            )
+            expected = "such as de, yor or zh-Hant"
+            if isinstance(code, str) and (written := usual(code)):
+                expected = f"in its usual form, {written}"
+            raise InputError(f"Unknown language {code!r}; expected a BCP 47 tag or an ISO 639-3 code, {expected}.")
     if there is not None and (lacking := [code for code in codes if code not in there]):
         raise InputError(f"{where} has no {some(lacking)}; it has {', '.join(there)}.")
     return codes

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError, some
+from ..files import PACKED
 from . import languages
 from .parts import ENDINGS, SPLIT_WORDS, Part, is_name, of_files, of_hub, tables_at
 from .readers import Row, Source, questions, text_in, together
@@ -42,7 +43,7 @@ class Own:
 
 def there(task: str, path: Path) -> bool:
     """Are there own rows at a path, or may it be a name on the hub? Raises InputError for a file of another kind."""
-    if path.is_file() and not path.name.endswith((*ENDINGS[task], ".zip", ".gz", ".tgz")):
+    if path.is_file() and not path.name.lower().endswith((*ENDINGS[task], *PACKED)):
         raise InputError(
             f"{path} is neither an archive nor a table that can be read; expected a file that ends in "
             f"{', '.join(ENDINGS[task])}, or a directory of them."
@@ -94,7 +95,13 @@ def _questions(parts: Sequence[Part]) -> tuple[list[Row], tuple[str, ...]]:
         for row in questions(source, part.path.name, code, split):
             rows.append(row | {"genre": ""})
             _once(rows[-1], seen, f"{part.name} has the id")
-    return together(rows, "passage_id"), ()
+    return together(_sorted(rows), "passage_id"), ()
+
+
+def _sorted(rows: Iterable[Row]) -> list[Row]:
+    """Rows in an order of their content, so that no number depends on which row or file comes first."""
+    names = ("language", "split", "pair", "genre", "premise", "hypothesis", "label")
+    return sorted(rows, key=lambda row: [row.get(name) or "" for name in names])
 
 
 def _once(row: Row, seen: set[tuple[str, str]], where: str) -> None:
@@ -124,19 +131,29 @@ def _pairs(parts: Sequence[Part], names: dict[str, str]) -> tuple[list[Row], tup
             raise _lacking(parts[0], more[0], called[more[0]], (), part.name)
         given |= dict.fromkeys(has - {"language", "split"} - given.keys(), part.name)
         fixed = {name: _said(part, name) for name in ("language", "split") if name not in has}
-        theirs = table.classes.get(called["label"])
-        if place and theirs != classes:
+        named = table.classes.get(called["label"])
+        if place and named != classes:
             raise InputError(f"{part.name} has other classes than {parts[0].name}; give all files the same ones.")
-        classes = theirs
+        classes = named
         for number, row in enumerate(table.rows, 1):
-            said = {name: row.get(called[name]) for name in has}
+            said = {name: _named(row.get(called[name]), table.classes.get(called[name])) for name in has}
             where = f"Row {number} of {part.name}"
-            rows.append(_row(said | fixed, fixed, where, theirs, len(rows)))
-            _once(rows[-1], seen, f"{where} has the pair")
-    names_of = classes or _classes({row["label"] for row in rows}, parts[0].name)
+            rows.append(_row(said | fixed, fixed, where, named))
+            if "pair" in has:
+                _once(rows[-1], seen, f"{where} has the pair")
+    rows = _sorted(rows)
+    for number, row in enumerate(rows):
+        row["pair"] = row["pair"] or f"{row['split']}/{row['language']}/{number}"
+    where = parts[0].name if len(parts) == 1 else f"the {len(parts)} files"
+    names_of = classes or _classes({row["label"] for row in rows}, where)
     for row in rows:
         row["label"] = names_of.index(row["label"])
     return together(rows, "premise_id"), tuple(names_of)
+
+
+def _named(value: Any, names: Sequence[str] | None) -> Any:
+    """A value, or where a column has names for its numbers, the name of a number that has one."""
+    return names[value] if names and isinstance(value, int) and 0 <= value < len(names) else value
 
 
 def _lacking(part: Part, name: str, theirs: str, there: Sequence[str], other: str | None) -> InputError:
@@ -152,24 +169,28 @@ def _said(part: Part, name: str) -> str:
     found = getattr(part, name)
     if len(found) == 1:
         return found[0]
-    example = "yor/test.tsv" if name == "split" else "yor/test.tsv or test-yor.tsv"
+    of_questions = part.path.suffix == ".json"  # which have no columns
+    example = "yor/test.json" if of_questions else "yor/test.tsv" if name == "split" else "yor/test.tsv or test-yor.tsv"
     if found:
+        column = "" if of_questions else f"a column {name}, or "
         raise InputError(
-            f"The path of {part.name} may say the {name} {' or '.join(found)}; give it a column {name}, or a path that "
-            f"says one, as {example} does."
+            f"The path of {part.name} may say the {name} {' or '.join(found)}; give it {column}a path that says one, "
+            f"as {example} does."
         )
+    if of_questions:
+        raise InputError(f"The path of {part.name} says no {name}; name the file as in {example}.")
     raise InputError(
         f"{part.name} has no column {name}, and its path says none; name the column with --columns {name}=NAME, or the "
         f"file as in {example}."
     )
 
 
-def _row(said: Row, fixed: Row, where: str, classes: Sequence[str] | None, number: int) -> Row:
-    """A row by our names; its label is still a name."""
+def _row(said: Row, fixed: Row, where: str, classes: Sequence[str] | None) -> Row:
+    """A row by our names; its label is still a name, and its pair "" where there is no such column."""
     texts = {name: _text(said[name], name, where) for name in ("text", "text2") if name in said}
     code = said["language"] if "language" in fixed else _language(said["language"], where)
     split = said["split"] if "split" in fixed else _split(said["split"], where)
-    pair = _name(said["pair"], "pair", where) if "pair" in said else f"{code}/{number}"
+    pair = f"{split}/{_name(said['pair'], 'pair', where)}" if "pair" in said else ""
     premise = _name(said["premise_id"], "premise_id", where) if "premise_id" in said else f"{code}/{texts['text']}"
     return {
         "language": code,
@@ -178,7 +199,7 @@ def _row(said: Row, fixed: Row, where: str, classes: Sequence[str] | None, numbe
         "premise": texts["text"],
         **({"hypothesis": texts["text2"]} if "text2" in texts else {}),
         "label": _label(said["label"], where, classes),
-        "pair": f"{split}/{pair}",
+        "pair": pair,
         "premise_id": f"{split}/{premise}",
     }
 
@@ -213,24 +234,25 @@ def _split(value: Any, where: str) -> str:
 
 
 def _label(value: Any, where: str, classes: Sequence[str] | None) -> str:
-    if classes is not None and isinstance(value, int) and 0 <= value < len(classes):
-        return classes[value]
+    if classes is not None and isinstance(value, str) and value in classes:
+        return value
     label = _name(value, "label", where)
     if label == "-1" or (classes is not None and label not in classes):
         known = f"; the labels are {some(list(classes))}" if classes is not None else ", which stands for none"
-        raise InputError(f"{where} has the label {label}{known}: give it one, or leave the row out.")
+        named = " (if it is a class, call it by a name)" if classes is None else ""
+        raise InputError(f"{where} has the label {label}{known}: give it one{named}, or leave the row out.")
     return label
 
 
 def _classes(labels: set[str], where: str) -> list[str]:
-    """The classes in their order: numbers as numbers, names by alphabet; `where` names the first file."""
+    """The classes in their order: numbers as numbers, names by alphabet; `where` names the file, or counts them."""
     numbers = all(re.fullmatch("0|[1-9][0-9]*", label) for label in labels)
     found = sorted(labels, key=int if numbers else None)
     if len(found) == 1:
         raise InputError(f"All rows of {where} have the label {found[0]}; a classifier needs two classes or more.")
-    alike = Counter(label.casefold() for label in found)
-    if odd := [label for label in found if alike[label.casefold()] > 1]:
-        raise InputError(f"The labels {' and '.join(odd[:2])} of {where} differ in capitals alone; write them alike.")
+    for label in found:
+        if len(alike := [other for other in found if other.casefold() == label.casefold()]) > 1:
+            raise InputError(f"The labels {' and '.join(alike)} of {where} differ in capitals alone; write them alike.")
     return found
 
 

@@ -21,6 +21,10 @@ SPLIT_WORDS = {"train": "train", "dev": "dev", "validation": "dev", "valid": "de
 """What splits are called, and what they are."""
 
 
+_LONGEST = 2**31 - 1
+"""Characters of a text; the module csv stops at 131 072, a short book, if nobody says otherwise."""
+
+
 @dataclass(frozen=True)
 class Table:
     """The columns of a table, its rows by them, and the names of classes that a column has as numbers."""
@@ -56,8 +60,14 @@ def tables_at(task: str, path: Path) -> list[Path]:
 
 def of_files(path: Path, files: Sequence[Path]) -> list[Part]:
     """The parts of a file or a directory; a README.md there may say what is in which (`configs`)."""
-    if path.is_dir() and (path / "README.md").is_file() and (said := _of_card(path)):
+    card = path / "README.md"
+    if path.is_dir() and card.is_file() and b"configs:" in card.read_bytes() and (said := _of_card(path)):
         return said
+    seen: dict[Path, Path] = {}
+    for file in files:
+        for name in {file.resolve(), file.with_suffix("")}:
+            if (other := seen.setdefault(name, file)) != file:
+                raise InputError(f"{other} and {file} may be the same rows; leave one out, or give it another name.")
     # Directories above the one that was named say nothing: where files are kept may be called like a language.
     return [_part(file, file.relative_to(path).parts[:-1]) for file in files]
 
@@ -109,6 +119,7 @@ def _no_table(path: Path) -> Table:
 
 def _separated(path: Path, **manner: Any) -> Table:
     """A CSV or TSV with a header; rows without anything in them are none."""
+    limit = csv.field_size_limit(_LONGEST)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             lines = [line for line in csv.reader(file, strict=True, **manner) if any(map(str.strip, line))]
@@ -116,6 +127,8 @@ def _separated(path: Path, **manner: Any) -> Table:
         raise InputError(f"{path} is not in UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8.") from None
     except csv.Error as error:
         raise InputError(f"{path} cannot be read ({error}); mind its quotes, or write it as TSV or JSONL.") from None
+    finally:
+        csv.field_size_limit(limit)
     header, *rows = lines or [[]]
     if twice := sorted({name for name in header if header.count(name) > 1}):
         raise InputError(f"{path} has the column {twice[0]!r} twice; give each column a name of its own.")
@@ -173,7 +186,7 @@ ENDINGS = {"nli": tuple(_READERS), "qa": (".json",)}
 
 def is_name(path: Path) -> bool:
     """May this be the name of a data set on the hub: `owner/name` or `name`, and nothing on this disk?"""
-    packed = path.name.endswith((".zip", ".gz", ".tgz", *ENDINGS["nli"], *ENDINGS["qa"]))
+    packed = path.name.lower().endswith((".zip", ".gz", ".tgz", *ENDINGS["nli"], *ENDINGS["qa"]))
     return bool(re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", str(path))) and not packed and not path.exists()
 
 

@@ -31,12 +31,13 @@ from ..errors import InputError, some
 from ..linkage import average_linkage
 from ..trees import TaskTree
 from . import nexus
-from .languages import check, language
+from .languages import alpha3, check, glottocode_of, is_language, language, usual
 
 KINDS = ("genetic", "geographic", "syntactic", "phonological", "featural", "inventory")
 """What URIEL+ compares languages by and ships data for: `featural` is all features of structure and sound together."""
 
-_GLOTTOLOG_LABEL = re.compile(r"(.*?)\s*\[([a-z0-9]{4}\d{4})\](?:\[([a-z]{3})\])?(?:-l-)?")
+_GLOTTOCODE = re.compile(r"[a-z0-9]{4}\d{4}")
+_GLOTTOLOG_LABEL = re.compile(rf"(.*?)\[({_GLOTTOCODE.pattern})\](?:\[([a-z]{{3}})\])?(?:-l-)?")
 
 
 class Phylogeny:
@@ -124,7 +125,10 @@ class Phylogeny:
                 lines.setdefault(self._nodes[place].name, code)  # a node cannot be two languages
         such = f"such as {some([f'{node},{code}' for node, code in lines.items()])}" if lines else "node,language"
         absent = [self._absent[way] for code in lacking for way in _ways_to_say(code)[0] if way in self._absent]
+        absent += [] if self._mapped else [*self._absent.values()]
+        strange = [code for code in self._mapped.values() if not (is_language(code) or _GLOTTOCODE.fullmatch(code))]
         told = f" (the file of names says {absent[0]!r}, which is no node)" if absent else ""
+        told = told or (f" (the file of names says {strange[0]!r}, which is no code)" if strange else "")
         return InputError(
             f"{self.source} has {'none of the languages' if everything else 'no place for'} {some(lacking, 20)}{told}; "
             f"leave out what it lacks, or map nodes of the tree to languages with a file of names, in lines {such}."
@@ -133,7 +137,8 @@ class Phylogeny:
     def _near(self, code: str) -> list[int]:
         """Nodes that may stand for a language: with its name and more, its nearest ancestors, then its dialects."""
         word, glottocode = _word(language(code).name), language(code).glottocode
-        named = [place for other, there in self._words.items() if other.startswith(f"{word} ") for place in there]
+        more = (f"{word} ", f"{word},")  # Swahili (Congo); Arabic, Standard
+        named = [place for other, there in self._words.items() if other.startswith(more) for place in there]
         coded = [*self._codes.items(), *((code, [place]) for place, code in self._mapped.items())]
         lineages, ancestors = _lineages(), _ancestors(glottocode)
         own = lineages.get(glottocode, ("",))
@@ -174,12 +179,23 @@ def load(path: str | Path, names: str | Path | None = None, which: str | None = 
     if names is None:
         return Phylogeny(path.name, tree, made_by)
     text, sha256 = _text(Path(names))
-    sign = "\t" if "\t" in text.partition("\n")[0] else ","
-    rows = [[cell.strip() for cell in row] for row in csv.reader(io.StringIO(text), delimiter=sign)]
+    made_by |= {"names": Path(names).name, "names_sha256": sha256}
+    return Phylogeny(path.name, tree, made_by, _pairs(names, text))
+
+
+def _pairs(names: str | Path, text: str) -> list[tuple[str, str]]:
+    """The pairs of a node and a code in a file of names."""
+    file = io.StringIO(text, newline=None)  # Unix, Windows and old Mac files alike
+    first, expected = file.readline(), "expected CSV or TSV of two columns, a node and its language"
+    sign = next((sign for sign in "\t,;" if sign in first), ",")
+    file.seek(0)
+    try:
+        rows = [[cell.strip() for cell in row] for row in csv.reader(file, delimiter=sign, strict=True)]
+    except csv.Error as error:
+        raise InputError(f"{names} is no file of names ({error}); {expected}.") from None
     if max(map(len, rows), default=0) < 2:
-        raise InputError(f"{names} is no file of names; expected CSV or TSV of two columns, a node and its language.")
-    pairs = [(row[0], row[1]) for row in rows if len(row) > 1 and row[0] and row[1]]
-    return Phylogeny(path.name, tree, made_by | {"names": Path(names).name, "names_sha256": sha256}, pairs)
+        raise InputError(f"{names} is no file of names; {expected}.")
+    return [(row[0], usual(row[1]) or row[1]) for row in rows if len(row) > 1 and row[0] and row[1]]
 
 
 def check_kind(kind: str) -> None:
@@ -308,12 +324,12 @@ def _ways_to_say(code: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The codes of a language, and its names as `_word` has them, in the order in which they count."""
     import langcodes
 
-    known, base = language(code), langcodes.Language.get(code).language or code
-    short = langcodes.standardize_tag(base, macro=True)
+    known, base = language(code), langcodes.Language.get(code, normalize=False).language or code
     codes = [code, base]
-    if known.iso639_3 and language(short).iso639_3 == known.iso639_3:  # arb is what ar stands for; arz is not
-        codes.append(short)
-    codes += [known.iso639_3, langcodes.Language.get(base).to_alpha3(), known.glottocode]
+    for short in (langcodes.standardize_tag(base), langcodes.standardize_tag(base, macro=True)):
+        if known.iso639_3 and language(short).iso639_3 == known.iso639_3:  # arb is what ar stands for; arz is not
+            codes.append(short)
+    codes += [known.iso639_3, alpha3(base), known.glottocode, glottocode_of(alpha3(base))]
     lineage = _lineages().get(known.glottocode, ("",))
     words = [known.name, language(base).name, lineage[-1]]
     return tuple(filter(None, codes)), tuple(filter(None, map(_word, words)))

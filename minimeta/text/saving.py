@@ -13,6 +13,7 @@ from torch import Tensor
 from ..errors import InputError, first_line
 from ..files import whole_directory, write_json
 from ..inner import Learner
+from .encoders import quiet
 from .features import Encoder
 
 
@@ -24,7 +25,6 @@ def save(learner: Learner, encoder: Encoder, out: str | Path, card: str, made: d
     `made` its made.json, which is the record of how it was made. Raises InputError if it cannot be written.
     """
     import transformers
-    from transformers.utils import logging
 
     state = weights(learner, encoder)
     config = copy.deepcopy(_config(learner))
@@ -37,10 +37,8 @@ def save(learner: Learner, encoder: Encoder, out: str | Path, card: str, made: d
     model.load_state_dict(state, assign=True)
     tokenizer = copy.deepcopy(encoder.tokenizer)
     tokenizer.model_max_length = encoder.max_length
-    bars = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
     try:
-        with whole_directory(Path(out)) as unfinished:
+        with quiet(), whole_directory(Path(out)) as unfinished:
             model.save_pretrained(unfinished)
             tokenizer.save_pretrained(unfinished)
             (unfinished / "README.md").write_text(card, encoding="utf-8")
@@ -49,9 +47,6 @@ def save(learner: Learner, encoder: Encoder, out: str | Path, card: str, made: d
         raise InputError(
             f"The model {out} could not be written ({first_line(error)}); see to it, then start again."
         ) from None
-    finally:
-        if bars:
-            logging.enable_progress_bar()
 
 
 def weights(learner: Learner, encoder: Encoder) -> dict[str, Tensor]:
