@@ -52,7 +52,7 @@ def test_older_episodes_count_less(fading, steps):
     for _ in range(steps):
         gradients = rng.standard_normal((3, 8))
         gradients /= np.linalg.norm(gradients, axis=1, keepdims=True)
-        _, vectors = memory.look(list("abc"), gradients)
+        memory.look(list("abc"), gradients)
         memory.remember()
         cosines.append(of(centred(gradients)))
     counts = fading ** np.arange(steps)[::-1]
