@@ -143,6 +143,8 @@ def _study(
     _warn_of_rates(world, runs, targets)
     what = f"{options.scale} scale, {world.shared['data']}" + (f", {words(world.set)}" if world.own else "")
     what += f", tree of {own.name}" if own is not None else ""
+    if own is not None and own.name == "gradients":
+        print("This tree has read labelled dev rows of the targets too: no zero-shot score of it is one.")
     print(f"{what}, targets {', '.join(targets)}, seeds 0 to {options.seeds - 1}")
     world.tested()  # what is wrong with the rows is said before anything about the encoder
     for line in (*world.corpus.notes, *([f"Classes matched {world.matched}"] if world.matched else [])):
@@ -365,7 +367,10 @@ def _tree(options: argparse.Namespace) -> None:
         levels = tree.levels(options.levels, options.tree_by)
     except InputError as error:
         raise InputError(f"Cut down to {', '.join(languages)}: {error} --levels says how many.") from None
-    print(f"{found.name}, {len(languages)} languages\n")
+    print(f"{found.name}, {len(languages)} languages")
+    if lacking := [code for code in XNLI if not options.languages and code not in languages]:
+        print(f"Without a place in it: {', '.join(lacking)}")
+    print()
     print(sources.drawn(tree))
     print()
     for line in sources.pooled(levels, options.levels):

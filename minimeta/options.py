@@ -35,7 +35,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     words = "keep each trained model there, as a Hugging Face directory of the run's name"
     run.add_argument("--save", type=_path, metavar="DIR", help=words)
     _methods(run, "languages to score")
-    words = "auxiliary languages (default: all others that corpus and tree share)"
+    words = "auxiliary languages (default: all others that corpus and tree share; X-MAML and XLA-MAML take one, hi, "
+    words += "de or the first, the bi-pair two)"
     run.add_argument("--aux", default=[], help=words, **_LANGUAGES)
     _shared(run)
 
@@ -58,7 +59,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     _methods(rates, "languages that the rates are for: no row of theirs is looked at", required=False)
     words = "languages to choose on, which are neither auxiliary nor target"
     rates.add_argument("--on", required=True, help=words, **_LANGUAGES)
-    rates.add_argument("--aux", default=[], help="auxiliary languages", **_LANGUAGES)
+    rates.add_argument("--aux", default=[], help="auxiliary languages (default: as for run)", **_LANGUAGES)
     for which in ("inner", "outer"):
         words = f"{which} rates to try"
         rates.add_argument(f"--{which}", type=float, nargs="+", required=True, metavar="RATE", help=words)
@@ -76,7 +77,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     _shared(again, tables=True)
 
     drawn = _command(names, "tree", "what Fixed TreeMAML would pool along a tree of languages, step by step")
-    words = "a file in Newick or NEXUS, or uriel:KIND (genetic, syntactic, phonological, geographic)"
+    words = "a file in Newick or NEXUS, or uriel:KIND (genetic, geographic, syntactic, phonological, featural, "
+    words += "inventory)"
     drawn.add_argument("tree", type=_path, metavar="FILE", help=words)
     words = "cut it down to these (default: those of XNLI's that have a place in it)"
     drawn.add_argument("--languages", default=[], help=words, **_LANGUAGES)
@@ -93,23 +95,26 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     tiny.add_argument("--out", type=_path, required=True, metavar="DIR", help="a new directory for the encoder")
     tiny.add_argument("--seed", type=int, default=0)
 
-    tuned = _command(names, "finetune", "fine-tune an encoder on English (stage two)")
+    words = "fine-tune an encoder on labelled rows, in English unless you name others (stage two)"
+    tuned = _command(names, "finetune", words)
     tuned.add_argument("task", choices=list(TASKS))
     tuned.add_argument("--out", type=_path, required=True, metavar="DIR", help="a new directory for the classifier")
     tuned.add_argument("--encoder", type=_path, help="a Hugging Face directory or name (default: the tiny encoder)")
     there = ", ".join(f"for {task} {archives(task, STAGE_TWO)}" for task in TASKS)
-    words = f"a directory with the archive ({there}; default: the mini world's English), or rows of your own"
+    words = f"the archive ({there}; default: the mini world's English), a directory that holds it, or rows of your own"
     tuned.add_argument("--data", type=_path, help=words)
     tuned.add_argument("--columns", **_COLUMNS)
     words = "of a corpus of your own, the languages to train on (default: en, where it has that)"
     tuned.add_argument("--languages", help=words, **_LANGUAGES)
     tuned.add_argument("--split", default="train", help="the rows to train on (default: train)")
     tuned.add_argument("--rows", type=int, metavar="N", help="train on N of them, drawn from the seed")
-    tuned.add_argument("--epochs", type=float, help="passes over the rows (default: the paper's, 3 or 2)")
-    tuned.add_argument("--rate", type=float, help="AdamW's rate (default: the paper's, 2e-5 or 3e-5)")
+    words = "passes over the rows (default: the paper's, 3 for nli, 2 for qa; mini world: 2)"
+    tuned.add_argument("--epochs", type=float, help=words)
+    words = "AdamW's rate (default: the paper's, 2e-5 or 3e-5; mini world: 1e-3)"
+    tuned.add_argument("--rate", type=float, help=words)
     tuned.add_argument("--freeze-embeddings", action="store_true", help="leave the word vectors as they are")
     tuned.add_argument("--bf16", action="store_true", help="compute in bfloat16 where that is safe")
-    tuned.add_argument("--seed", type=int, default=0)
+    tuned.add_argument("--seed", type=int, default=0, help="of the order of rows, and of a new classifier (default: 0)")
     return parser.parse_args(arguments)
 
 
@@ -164,8 +169,8 @@ def _shared(parser: argparse.ArgumentParser, tables: bool = False) -> None:
     words += "encoder)" + "; a table with both tasks needs two, for NLI and for qa" * tables
     add("--encoder", type=_path, help=words, **two)
     if not tables:
-        words = "a tree of languages for Fixed TreeMAML and its random control: a file in Newick or NEXUS, or "
-        words += "uriel:KIND (see 'python -m minimeta tree'; default: Figure 2 of TreeMAML)"
+        words = "a tree of languages for Fixed TreeMAML and its control, the random tree: a file in Newick or NEXUS, "
+        words += "uriel:KIND (see 'python -m minimeta tree'), or gradients (default: Figure 2 of TreeMAML)"
         add("--tree", type=_path, metavar="FILE", help=words)
         _tree(parser)
     words = "settings of your own for all methods, inner_steps=8 outer_rate=3e-4 for two; their names are the fields "

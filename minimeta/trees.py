@@ -220,7 +220,7 @@ class TaskTree:
             cuts = [math.floor(cut + 0.5) for cut in cuts]
             if count > far + 1:
                 raise InputError(
-                    f"The tree is {far:.0f} edges deep, so that {count} levels are more than the {far + 1:.0f} it has; "
+                    f"The tree has {far + 1:.0f} levels at most, by depth, and {count} were asked for; "
                     "take fewer, or a finer tree."
                 )
         # For each leaf its clusters from cut to cut, as (level, position in `nodes`): these are the nodes to make.

@@ -33,7 +33,7 @@ EpisodeBrowser(corpora.nli(languages=("en", "hi", "ur", "de", "bg"), splits=("de
     f"""
 from dataclasses import asdict
 import numpy as np
-from minimeta.studies import comparisons, study
+from minimeta.studies import comparisons, grids
 from minimeta.show.transfer import TransferMap
 from minimeta.text.metrics import metric_of
 

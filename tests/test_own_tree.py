@@ -306,7 +306,7 @@ def test_the_order_of_languages_is_no_matter_to_what_is_printed(call):
     [
         (["--out", "missing/tree.html"], ["no directory missing", "tree.html"]),
         (["--out", "."], [". is a directory"]),
-        (["--languages", "de", "fr", "zh", "--levels", "4"], ["fr, de, zh", "2 edges deep", "--levels"]),
+        (["--languages", "de", "fr", "zh", "--levels", "4"], ["fr, de, zh", "3 levels at most", "--levels"]),
     ],
 )
 def test_a_tree_that_cannot_be_shown(call, tmp_path, monkeypatch, given, parts):

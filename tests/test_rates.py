@@ -239,7 +239,7 @@ def test_a_search_takes_the_languages_and_the_tree_that_other_commands_take(tmp_
     words += ["--inner", "0.02", "--outer", "1e-3", "--seeds", "1", "--set", "outer_steps=1", "shots=2", "queries=2"]
     words += ["inner_steps=3", "target_shots=2", "--out", str(tmp_path / "out")]
     assert cli.main([*words, "maml", "--tree", str(tmp_path / "own.nwk")]) == 2
-    assert "None of the methods follows the tree" in capsys.readouterr().err
+    assert "No run is left that follows the tree" in capsys.readouterr().err
     assert cli.main([*words, "fixed-treemaml", "--tree", str(tmp_path / "own.nwk")]) == 0, capsys.readouterr().err
     (path,) = (tmp_path / "out").glob("*/cells/*.json")
     record = json.loads(path.read_text())

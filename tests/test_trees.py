@@ -637,7 +637,7 @@ def test_times_that_differ_in_their_last_digit_are_the_same():
     ("text", "count", "by", "words"),
     [
         ("(a,b);", 0, "depth", "at least one level, not 0"),
-        ("((a,b),c);", 4, "depth", "2 edges deep, so that 4 levels are more than the 3"),
+        ("((a,b),c);", 4, "depth", "3 levels at most, by depth, and 4 were asked for"),
         ("((a:1,b:1),c:1);", 2, "length", "Some lengths of the tree are missing"),
         ("((a:1,b:-1):1,c:1);", 2, "length", "Some lengths of the tree are negative"),
         ("((a:0,b:0):0,c:0);", 2, "length", "All lengths of the tree are 0"),

@@ -53,6 +53,11 @@ def source(name: str, names: str | None = None, features: Callable[[], Features]
     if name == GRADIENTS and features is not None:
         made_by = f"{ROWS} dev rows of each language, average linkage"
         return Source(name, made_by, lambda languages: of_gradients(features(), languages), tuple)
+    if name == GRADIENTS:
+        raise InputError(
+            "A tree of gradients needs a corpus and an encoder, which run, study and choose-rates have; here, name a "
+            "file or uriel:KIND."
+        )
     found = phylogeny.load(name, names)
     made_by = ", ".join(f"{what} {which}" for what, which in found.made_by.items() if what != "tree")
     return Source(found.source, made_by, found.of, found.has)

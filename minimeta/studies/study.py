@@ -138,8 +138,7 @@ def _lay_out(
                 continue  # they say where the tree, and the levels that are in the settings of each run, are from
             place = key in ("corpus", "data", "encoder")
             if found.get(key) != value and not (place and (before or _same_place(found[key], value))):
-                # Settings are said in full, since the last ones may be those that differ.
-                said = [own.words(one) or "none" if key == "set" else _short(one) for one in (found.get(key), value)]
+                said = [_said(key, one) for one in (found.get(key), value)]
                 what = "own settings" if key == "set" else key
                 odd = f"the {what} {said[0]}, not {said[1]}" if said[0] != said[1] else f"another {what}"
                 raise InputError(f"{folder} holds a study with {odd}; use another folder.")
@@ -159,10 +158,12 @@ def _lay_out(
     return named, made_of
 
 
-def _short(value: Any) -> str:
-    """A value in an error, cut where it is long, as a tree is; "none" for nothing."""
-    text = str(value).removesuffix(";")  # of a tree
-    return "none" if value in (None, "") else text if len(text) < 60 else f"{text[:60]} …"
+def _said(key: str, value: Any) -> str:
+    """An entry of `study.json` in an error: a tree is cut where it is long; "none" is for nothing."""
+    text = own.words(value) if key == "set" else str(value or "")
+    if key == "tree" and len(text) > 60:
+        return f"{text[:60]} …"
+    return text.removesuffix(";") or "none"
 
 
 def _same_place(one: str, other: str) -> bool:
