@@ -4,7 +4,8 @@ A grouping is a function `(step, tasks, parents, gradients) -> labels`: one clus
 with the same label take their step with the mean of their gradients (TreeMAML, eq. 5). Where some are to count for
 more, it returns `Weighted` labels. `parents` are the labels of the step before (all 0 before step 1), and labels must
 refine them: clusters split, they never merge.
-`gradients()` gives a sketch of each task's own gradient at its parent's parameters, for those who ask.
+`gradients()` gives a sketch of each task's own gradient at its parent's parameters, for those who ask. A grouping may
+have a `memory`, which `meta_train` lets remember each episode when its outer step is finished.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .errors import InputError, some
+from .memory import Memory
 from .otd import XI, grow
 from .trees import TaskTree
 
@@ -80,45 +82,64 @@ def random_tree(tree: TaskTree, seed: int) -> Grouping:
     return fixed_tree(tree.rename({leaf: leaves[i] for leaf, i in zip(leaves, shuffled, strict=True)}))
 
 
-def learned_tree(xi: float = XI, depth: int | None = None) -> Grouping:
+def learned_tree(xi: float = XI, depth: int | None = None, memory: Memory | None = None) -> Grouping:
     """Clusters found in the tasks' gradients by online top-down clustering (`otd`): Learned TreeMAML, Algorithm 1.
 
     At every step each parent cluster is divided by one level of clustering, tasks inserted in their order, so that
     a target task, which comes last, is placed into the tree of the others. With `depth`, the first step's gradients
-    make one tree of that depth, and step k pools at its level k as in `fixed_tree`. A task without support data
-    (a zero-shot target) or without any gradient has nothing to be placed by: it stays alone.
+    make one tree of that depth, and step k pools at its level k as in `fixed_tree`. With a `memory` as well, that tree
+    grows from what is remembered of earlier episodes too, and a task without a past is inserted last, by its own
+    gradient; `meta_train` says when an episode is to be remembered. A task without support data (a zero-shot target)
+    or without any gradient has nothing to be placed by: it stays alone. Raises InputError for a memory without depth.
     """
-    kept: dict[str, TaskTree | None] = {}
+    if memory is not None and depth is None:
+        raise InputError("A tree that remembers is one tree for all inner steps; give its depth, the number of steps.")
+    kept: dict[int, list[int]] = {}
 
-    def group(
-        step: int, tasks: Sequence[str], parents: Sequence[int], gradients: Gradients = no_gradients
-    ) -> list[int]:
+    def divided(tasks: Sequence[str], parents: Sequence[int], vectors: np.ndarray) -> list[int]:
         count = len(tasks)
-        if depth is not None and step > 1:
-            if "tree" not in kept:
-                raise InputError(
-                    f"A learned tree of depth {depth} grows from the gradients of inner step 1, and step {step} was "
-                    "asked for first; begin with step 1."
-                )
-            tree = kept["tree"]
-            found = tree.clusters(step) if tree else {}
-            return [found.get(str(i), -1 - i) for i in range(count)]
-        vectors = gradients()
         inside: dict[int, list[int]] = {}
         for i in np.flatnonzero(vectors.any(1)):
             inside.setdefault(parents[i], []).append(i)
         labels = [-1 - i for i in range(count)]
-        trees = {
-            parent: grow(vectors[members], [str(i) for i in members], depth or 2, xi)[0].tree()
-            for parent, members in inside.items()
-        }
-        if depth is not None:
-            kept["tree"] = next(iter(trees.values()), None)
-        for parent, tree in trees.items():
-            for name, cluster in tree.clusters(1 if depth else 2).items():
+        for parent, members in inside.items():
+            tree = grow(vectors[members], [str(i) for i in members], 2, xi)[0].tree()
+            for name, cluster in tree.clusters(2).items():
                 labels[int(name)] = parent * 2 * count + cluster
         return labels
 
+    def grown(tasks: Sequence[str], vectors: np.ndarray) -> dict[int, list[int]]:
+        """The labels at each step along one tree of the tasks that have a gradient."""
+        there = np.flatnonzero(vectors.any(1)).tolist()
+        if memory is None or not there:
+            names, leaf_of = [str(i) for i in there], {i: str(i) for i in there}
+        else:
+            leaf_of = {i: memory.key(tasks[i]) for i in there}
+            names, vectors = memory.look([tasks[i] for i in there], vectors[there])
+            there = list(range(len(names)))
+        tree = grow(vectors[there], names, depth, xi)[0].tree() if names else None
+        clusters = [tree.clusters(step) if tree else {} for step in range(1, depth + 2)]
+        return {
+            step: [found[leaf_of[i]] if i in leaf_of else -1 - i for i in range(len(tasks))]
+            for step, found in enumerate(clusters, 1)
+        }
+
+    def group(
+        step: int, tasks: Sequence[str], parents: Sequence[int], gradients: Gradients = no_gradients
+    ) -> list[int]:
+        if depth is None:
+            return divided(tasks, parents, gradients())
+        if step == 1:
+            kept.clear()
+            kept.update(grown(tasks, gradients()))
+        elif not kept:
+            raise InputError(
+                f"A learned tree of depth {depth} grows from the gradients of inner step 1, and step {step} was "
+                "asked for first; begin with step 1."
+            )
+        return kept[min(step, depth + 1)]
+
+    group.memory = memory
     return group
 
 

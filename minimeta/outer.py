@@ -71,6 +71,7 @@ class meta_train:
         self.learner, self.sampler = learner, sampler
         self.loop = InnerLoop(grouping, steps, inner_rate, first_order, tasks_per_chunk, moves)
         self.outer_steps, self.step = outer_steps, 0
+        self.memory = getattr(grouping, "memory", None)
         self.last: Report | None = None
         self.parameters = list(trainable(learner).values())
         self.optimizer = torch.optim.AdamW(self.parameters, lr=outer_rate, weight_decay=weight_decay)
@@ -101,6 +102,8 @@ class meta_train:
             )
         with _interrupts_after():
             self._update(gradients)
+            if self.memory is not None:
+                self.memory.remember()
             self.last = Report(
                 self.step,
                 loss.item(),

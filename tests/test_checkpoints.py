@@ -17,8 +17,9 @@ from small_world import complaint
 from torch import nn
 
 from minimeta.errors import InputError
-from minimeta.grouping import fixed_tree
+from minimeta.grouping import fixed_tree, learned_tree
 from minimeta.inner import Learner, squared_error
+from minimeta.memory import Memory
 from minimeta.outer import meta_train
 from minimeta.studies import checkpoints
 from minimeta.tasks import balanced_tree, branching_curves
@@ -29,7 +30,7 @@ KILLS = int(os.environ.get("MINIMETA_KILLS", "3"))
 LONG = 100 * KILLS
 
 
-def training(outer_steps=STEPS, width=8, draws=False, sampler=None):
+def training(outer_steps=STEPS, width=8, draws=False, sampler=None, grouping=None):
     """A small meta-training with all that has state: momenta, a schedule and (with `draws`) dropout."""
     torch.manual_seed(0)
     layers = [nn.Linear(1, width), nn.Tanh(), *([nn.Dropout(0.3)] if draws else []), nn.Linear(width, 1)]
@@ -37,7 +38,7 @@ def training(outer_steps=STEPS, width=8, draws=False, sampler=None):
     return meta_train(
         learner,
         sampler or branching_curves(TREE),
-        fixed_tree(TREE),
+        grouping or fixed_tree(TREE),
         2,
         0.05,
         outer_steps,
@@ -86,6 +87,22 @@ def test_a_stopped_training_goes_on_bit_for_bit(tmp_path, stop, error):
     assert again.optimizer.param_groups[0]["lr"] == whole.optimizer.param_groups[0]["lr"] == 0
     moments = [[own["exp_avg"] for own in run.optimizer.state_dict()["state"].values()] for run in (again, whole)]
     assert same(*moments)
+
+
+@pytest.mark.parametrize("stop", [1, 7])
+def test_what_a_tree_remembers_goes_on_bit_for_bit(tmp_path, stop):
+    def remembering():
+        return training(grouping=learned_tree(depth=2, memory=Memory()))
+
+    whole = remembering()
+    losses = checkpoints.train(whole, tmp_path / "whole", {})
+    with pytest.raises(Stop):
+        checkpoints.train(remembering(), tmp_path / "stopped", {}, every=0, progress=until(stop, Stop))
+    again = remembering()
+    assert checkpoints.train(again, tmp_path / "stopped", {}) == losses
+    assert same(state(again), state(whole))
+    kept, expected = again.memory.state_dict(), whole.memory.state_dict()
+    assert kept.pop("names") == expected.pop("names") and all(torch.equal(kept[name], expected[name]) for name in kept)
 
 
 def test_ctrl_c_in_the_middle_of_an_update_writes_a_checkpoint_of_it(tmp_path, monkeypatch):

@@ -1,7 +1,8 @@
 """Checkpoints: a meta-training that was stopped, however it was stopped, goes on bit for bit where it was.
 
 A checkpoint is one file of `torch.save`, read with `weights_only` (no code in it is run): ω, the states of Adam, of the
-scheduler and of the random generators, the outer step, the outer losses so far and what the training was made of.
+scheduler, of the random generators and of a grouping's memory, the outer step, the outer losses so far and what the
+training was made of.
 Episodes need no state: a sampler is a function of the outer step. Dropout and other layers that draw are covered by
 the generators.
 """
@@ -85,6 +86,7 @@ def save(training: meta_train, folder: str | Path, losses: list[float], made_of:
         "scheduler": training.scheduler.state_dict(),
         "random": torch.get_rng_state(),
         "random_cuda": torch.cuda.get_rng_state_all(),
+        "memory": training.memory and training.memory.state_dict(),
     }
     path = Path(folder) / f"step-{training.step:08d}.pt"
     try:
@@ -139,6 +141,8 @@ def resume(training: meta_train, folder: str | Path, made_of: dict[str, Any]) ->
         training.optimizer.load_state_dict(state["optimizer"])
         training.scheduler.load_state_dict(state["scheduler"])
         training.step = state["step"]
+        if training.memory is not None:
+            training.memory.load_state_dict(state["memory"])
         torch.set_rng_state(state["random"])
         for i, own in enumerate(state["random_cuda"][: torch.cuda.device_count()]):
             torch.cuda.set_rng_state(own, i)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from ..errors import InputError
 from ..grouping import Grouping, alone, everyone, fixed_tree, learned_tree, random_tree
 from ..inner import everything
+from ..memory import Memory
 from ..text.languages import FAMILIES, PHYLOGENY, check, ordered
 from ..trees import TaskTree
 
@@ -86,6 +87,11 @@ class Method:
         return own if own is not None and self.own_tree else self.tree and self.tree.leaves
 
 
+def language_of(task: str) -> str:
+    """The language of a task: `de` of `de/fiction`."""
+    return task.split("/")[0]
+
+
 _PLAIN = ("baseline", "joint")
 _CROSSED = (*_PLAIN, "x-maml")
 
@@ -128,6 +134,14 @@ METHODS: dict[str, Method] = {
         grouping=lambda tree, seed: learned_tree(),
         shares="learned",
         controls=(*_PLAIN, "maml", "fixed-treemaml", "random-tree", "everyone"),
+    ),
+    "remembering-treemaml": Method(
+        "Remembering TreeMAML",
+        "TreeMAML, Alg. 1 and 2; a tree that remembers",
+        "learned-treemaml",
+        grouping=lambda tree, seed: learned_tree(depth=4, memory=Memory(key=language_of)),
+        shares="remembered",
+        controls=(*_PLAIN, "maml", "fixed-treemaml", "learned-treemaml", "random-tree", "everyone"),
     ),
     "random-tree": Method(
         "Random tree",

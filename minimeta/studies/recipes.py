@@ -234,15 +234,18 @@ def score(
     settings: Settings,
     seed: int,
     split: str = "test",
+    grouping: Grouping | None = None,
 ) -> dict[str, Any]:
     """Test a trained learner on every row of the target in `split`; `kind` is one of KINDS.
 
     Few-shot, methods that pool take their inner steps with a batch of training tasks beside the target's shots; the
-    others with the target's shots alone, and zero-shot with none. All draws are paired by seed. The result has the
+    others with the target's shots alone, and zero-shot with none; `grouping` is that of the training, which may
+    remember (without it, a new one). All draws are paired by seed. The result has the
     METRICS of the task in percent, the number of rows `n` and what was `predicted` for each, in the order of
     `scored_rows`, as `corpora.Task` says.
     """
     check_kinds([kind])
+    grouping = grouping or grouping_for(cell, settings, seed)
     corpus, pools = features.corpus, METHODS[cell.method].pools and kind != "fine-tuned"
     if kind == "fine-tuned":
         learner = fine_tune(learner, features, target, settings, seed)
@@ -256,7 +259,7 @@ def score(
     results = evaluate(
         learner,
         (encode(episode, features.__getitem__) for episode in episodes),
-        grouping_for(cell, settings, seed),
+        grouping,
         settings.inner_steps if shots or pools else 0,
         settings.inner_rate,
         settings.tasks_per_chunk,
@@ -320,7 +323,7 @@ def run(
     trained, encoding = time.perf_counter(), features.seconds - encoding
     results = {
         target: {
-            kind: score(cell, learner, features, target, kind, settings, seed, split)
+            kind: score(cell, learner, features, target, kind, settings, seed, split, training.loop.grouping)
             for kind in cell.kinds
             if kind in kinds
         }

@@ -5,8 +5,9 @@
 Tasks: branching curves on a 2 × 2 × 2 tree, noise 0.5, K = 4 inner steps, ω with seven weights. The eight tasks come in
 an order of their own in every episode, so that it does not give the tree away. For each number of shots every method
 gets the inner rate (and the learned trees the ξ) with the lowest error at ω = 0, the mean of the family, on episodes of
-other seeds than those scored. The random tree is drawn anew for each seed; *halves first* is the true tree without its
-first step, which the learned trees are free to skip as well. Then ω is meta-trained from a random start and scored on
+other seeds than those scored (the one that remembers has seen as many before as there are outer steps). The random tree
+is drawn anew for each seed; *halves first* is the true tree without its first step, which the learned trees are free to
+skip as well. Then ω is meta-trained from a random start and scored on
 new episodes, once per seed. The error is the mean squared error against the true curve. Intervals are 95 % (Student's
 t over seeds); the ratio to Fixed TreeMAML is paired by seed.
 """
@@ -28,6 +29,7 @@ from bench_sinusoid import machine
 
 from minimeta.grouping import Grouping, alone, everyone, fixed_tree, learned_tree, random_tree
 from minimeta.inner import Learner, adapt, query_losses, squared_error
+from minimeta.memory import Memory
 from minimeta.outer import evaluate, meta_train
 from minimeta.tasks import Episode, FourierRegression, Sampler, balanced_tree, branching_curves
 from minimeta.trees import TaskTree
@@ -51,6 +53,7 @@ METHODS: dict[str, Callable[[int, float], Grouping]] = {
     "Fixed, halves first": lambda seed, xi: halves_first,
     "Learned, per step": lambda seed, xi: learned_tree(xi),
     "Learned, one tree": lambda seed, xi: learned_tree(xi, depth=STEPS),
+    "Learned, remembers": lambda seed, xi: learned_tree(xi, depth=STEPS, memory=Memory()),
     "Random tree": lambda seed, xi: random_tree(TREE, seed),
     "Everyone": lambda seed, xi: everyone(),
 }
@@ -101,11 +104,22 @@ def choose(method: str, shots: int) -> tuple[float, float | None]:
     new = {seed: [curves(shots, seed)(i) for i in range(4)] for seed in CHOOSE}
 
     def error(rate: float, xi: float | None) -> float:
-        found = [evaluate(at_zero(), new[seed], METHODS[method](seed, xi), STEPS, rate) for seed in new]
+        groupings = {seed: used(METHODS[method](seed, xi), shots, seed) for seed in new}
+        found = [evaluate(at_zero(), new[seed], groupings[seed], STEPS, rate) for seed in new]
         return float(np.mean([result.losses.mean().item() for results in found for result in results]))
 
     xis = XIS if method.startswith("Learned") else (None,)
     return min(itertools.product(RATES, xis), key=lambda setting: error(*setting))
+
+
+def used(grouping: Grouping, shots: int, seed: int) -> Grouping:
+    """The grouping, and if it remembers, after as many episodes as meta-training has outer steps."""
+    memory = getattr(grouping, "memory", None)
+    for step in range(OUTER_STEPS if memory else 0):
+        with torch.no_grad():
+            adapt(at_zero(), curves(shots, seed)(100 + step), grouping, 1, 0.3)
+        memory.remember()
+    return grouping
 
 
 def score(method: str, shots: int, rate: float, xi: float | None, seed: int) -> dict[str, float]:
