@@ -40,6 +40,7 @@ from minimeta.inner import Learner, adapt, cross_entropy, query_losses
 from minimeta.reference import adapt_with_higher
 from minimeta.tasks import Batch, Episode
 from minimeta.text import encoders
+from minimeta.text.corpora import LABELS
 from minimeta.text.features import Features
 from minimeta.text.languages import PHYLOGENY
 
@@ -190,7 +191,8 @@ def write_encoder(folder: Path) -> Dataset:
         num_hidden_layers=12,
         num_attention_heads=12,
         intermediate_size=1536,
-        num_labels=3,
+        id2label=dict(enumerate(LABELS)),
+        label2id={label: i for i, label in enumerate(LABELS)},
     )
     logging.disable_progress_bar()
     BertForSequenceClassification(config).save_pretrained(folder)
