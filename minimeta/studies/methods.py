@@ -136,7 +136,7 @@ METHODS: dict[str, Method] = {
         controls=(*_PLAIN, "maml", "fixed-treemaml", "random-tree", "everyone"),
     ),
     "remembering-treemaml": Method(
-        "Remembering TreeMAML",
+        "Learned, memory",
         "TreeMAML, Alg. 1 and 2; a tree that remembers",
         "learned-treemaml",
         grouping=lambda tree, seed: learned_tree(depth=4, memory=Memory(key=language_of)),

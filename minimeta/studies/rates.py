@@ -23,9 +23,9 @@ from ..text.languages import PHYLOGENY, check
 from ..text.metrics import METRICS, Metric
 from . import own
 from .comparisons import Results, cell_of, counted, load
+from .grids import Run
 from .intervals import paired_difference
 from .methods import METHODS, cells
-from .study import Run
 from .world import World
 
 if TYPE_CHECKING:

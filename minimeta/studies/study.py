@@ -160,7 +160,7 @@ def _lay_out(
 
 def _said(key: str, value: Any) -> str:
     """An entry of `study.json` in an error: a tree is cut where it is long; "none" is for nothing."""
-    text = own.words(value) if key == "set" else str(value or "")
+    text = own.words(value) if key == "set" else "" if value is None else str(value)
     if key == "tree" and len(text) > 60:
         return f"{text[:60]} …"
     return text.removesuffix(";") or "none"

@@ -123,7 +123,7 @@ class Phylogeny:
         for code in lacking:
             for place in self._near(code)[:1]:
                 lines.setdefault(self._nodes[place].name, code)  # a node cannot be two languages
-        such = f"such as {some([repr(f'{node},{code}') for node, code in lines.items()])}" if lines else "node,language"
+        such = f"such as {some([f'{node},{code}' for node, code in lines.items()])}" if lines else "node,language"
         absent = [self._absent[way] for code in lacking for way in _ways_to_say(code)[0] if way in self._absent]
         absent += [] if self._mapped else [*self._absent.values()]
         strange = [code for code in self._mapped.values() if not (is_language(code) or _GLOTTOCODE.fullmatch(code))]
