@@ -16,7 +16,9 @@ import hashlib
 import io
 import itertools
 import logging
+import os
 import re
+import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache, lru_cache
@@ -246,9 +248,12 @@ def _angle(one: np.ndarray, other: np.ndarray) -> float:
 
 @lru_cache(maxsize=1)
 def _uriel() -> object:
-    """URIEL+'s database; it unpacks 10 MB beside its own modules when it is first used."""
+    """URIEL+'s database; it unpacks 10 MB beside its own modules when it is first used, one process at a time."""
+    from filelock import FileLock
+
+    lock = FileLock(Path(tempfile.gettempdir()) / f"minimeta-urielplus-{getattr(os, 'getuid', int)()}.lock")
     try:
-        with _quiet():
+        with _quiet(), lock:
             from urielplus.urielplus import URIELPlus
 
             return URIELPlus()
