@@ -117,7 +117,7 @@ def _own_tree(options: argparse.Namespace, world: World) -> Source | None:
         return None
     from .studies.sources import source
 
-    return source(options.tree, options.tree_names, lambda: world.features("head", 128))
+    return source(options.tree, options.tree_names, lambda: world.located.features("head", 128))
 
 
 def _seeds(options: argparse.Namespace) -> int:
@@ -143,7 +143,7 @@ def _study(
     _warn_of_rates(world, runs, targets)
     what = f"{options.scale} scale, {world.shared['data']}" + (f", {words(world.set)}" if world.own else "")
     what += f", tree of {own.name}" if own is not None else ""
-    if own is not None and own.name == "gradients":
+    if own is not None and own.reads_labels:
         print("This tree has read labelled dev rows of the targets too: no zero-shot score of it is one.")
     print(f"{what}, targets {', '.join(targets)}, seeds 0 to {options.seeds - 1}")
     world.tested()  # what is wrong with the rows is said before anything about the encoder
@@ -212,17 +212,24 @@ def _world(options: argparse.Namespace, task: str, data: str | None, encoder: st
 
 def _warn_of_rates(world: World, runs: Sequence[Run], targets: Sequence[str]) -> None:
     """Say so if rates were chosen on a target."""
-    from .studies.methods import METHODS
+    from .studies.methods import METHODS, small_rates
 
-    chosen_on = {code for run in runs for code in METHODS[run.cell.method].chosen_on}
+    taken = {run.cell.method for run in runs if _rates(world, run) == small_rates(run.cell.method)}
+    chosen_on = {code for name in taken for code in METHODS[name].chosen_on}
     seen = [code for code in targets if code in chosen_on]
     if world.scale == "small" and world.task == "nli" and seen:
         print(f"minimeta: the rates of small scale were chosen on {', '.join(seen)}; choose others to be fair to it.")
 
 
+def _rates(world: World, run: Run) -> tuple[float, float]:
+    settings = world.settings(run.cell)
+    return settings.inner_rate, settings.outer_rate
+
+
 def _choose_rates(options: argparse.Namespace) -> None:
     """Do what is missing of a search for rates, show and write what it found."""
     from .studies import grids, rates, study
+    from .studies.own import words
     from .text.metrics import METRICS
 
     targets, folder = options.target or [], Path(options.out)
@@ -237,7 +244,8 @@ def _choose_rates(options: argparse.Namespace) -> None:
         if runs
     }
     count, metric = sum(len(runs) for runs, *_ in parts.values()), METRICS[options.task][0].title
-    where = f"{options.scale} scale, {world.shared['data']}" + (f", tree of {own.name}" if own is not None else "")
+    where = f"{options.scale} scale, {world.shared['data']}" + (f", {words(world.set)}" if world.own else "")
+    where += f", tree of {own.name}" if own is not None else ""
     print(f"{where}, {count} runs with {len(parts)} pairs of rates, scored on held-out rows of {', '.join(options.on)}")
 
     def show(complete: bool) -> None:

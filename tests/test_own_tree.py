@@ -147,6 +147,27 @@ def test_typologists_and_gradients_are_sources_as_well(world):
     assert set(found.leaves) == {"de", "fr", "zh", "th"} and found == tree.of(["de", "fr", "zh", "th"])
 
 
+def test_languages_without_a_distance_have_no_place_in_a_tree_of_distances():
+    codes = ["de", "en", "ar", "ur", "fr"]  # no phonology of Standard Arabic and Urdu is known
+    found = source("uriel:phonological")
+    assert found.has(codes) == ("de", "en", "fr") and set(found.of(found.has(codes)).leaves) == {"de", "en", "fr"}
+    complaint(lambda: found.of(codes), "ar", "ur")
+
+
+def test_features_do_not_depend_on_the_tree(world, own):
+    features = world.features("head", 128)
+    assert world.following(own, ["de", "en", "fr", "zh"], "depth").features("head", 128) is features
+
+
+def test_rates_of_ones_own_were_not_chosen_on_a_target(world, capsys):
+    runs = [Run(Cell("maml", ("fr",), True), 0, ("ru",))]
+    there = World("small", world.data, world.encoder)
+    cli._warn_of_rates(there, runs, ["ru"])
+    assert "were chosen on ru" in capsys.readouterr().out
+    cli._warn_of_rates(World("small", world.data, world.encoder, own={"inner_rate": 0.5}), runs, ["ru"])
+    assert not capsys.readouterr().out
+
+
 def test_a_tree_in_lines():
     tree = TaskTree.from_newick("((a,b)ab,c,(d,(e,f)));")
     assert pooled(tree, 3) == ["step 1: a b c d e f", "step 2: a b | c | d e f", "step 3: a | b | c | d | e f"]

@@ -14,7 +14,6 @@ from ..sketch import task_gradients
 from ..text import phylogeny
 from ..text.episodes import encode, sampler
 from ..text.features import Features
-from ..text.languages import language
 from ..trees import TaskTree
 
 URIEL, GRADIENTS = "uriel:", "gradients"
@@ -28,13 +27,15 @@ ROWS = 30
 class Source:
     """A tree of languages: `of(languages)` is the tree of these, `has(languages)` those that have a place in it.
 
-    `name` says where it is from, `made_by` exactly: hashes of files, versions of packages.
+    `name` says where it is from, `made_by` exactly: hashes of files, versions of packages. `reads_labels` of all
+    languages, also of the targets.
     """
 
     name: str
     made_by: str
     of: Callable[[Sequence[str]], TaskTree]
     has: Callable[[Sequence[str]], tuple[str, ...]]
+    reads_labels: bool = False
 
 
 def source(name: str, names: str | None = None, features: Callable[[], Features] | None = None) -> Source:
@@ -49,10 +50,10 @@ def source(name: str, names: str | None = None, features: Callable[[], Features]
         kind = name.removeprefix(URIEL)
         phylogeny.check_kind(kind)
         made_by = f"urielplus {version('urielplus')}, average linkage"
-        return Source(name, made_by, partial(phylogeny.uriel, kind=kind), _known)
+        return Source(name, made_by, partial(phylogeny.uriel, kind=kind), partial(phylogeny.in_uriel, kind=kind))
     if name == GRADIENTS and features is not None:
         made_by = f"{ROWS} dev rows of each language, average linkage"
-        return Source(name, made_by, lambda languages: of_gradients(features(), languages), tuple)
+        return Source(name, made_by, lambda languages: of_gradients(features(), languages), tuple, reads_labels=True)
     if name == GRADIENTS:
         raise InputError(
             "A tree of gradients needs a corpus and an encoder, which run, study and choose-rates have; here, name a "
@@ -61,10 +62,6 @@ def source(name: str, names: str | None = None, features: Callable[[], Features]
     found = phylogeny.load(name, names)
     made_by = ", ".join(f"{what} {which}" for what, which in found.made_by.items() if what != "tree")
     return Source(found.source, made_by, found.of, found.has)
-
-
-def _known(languages: Sequence[str]) -> tuple[str, ...]:
-    return tuple(code for code in languages if language(code).glottocode)
 
 
 def of_gradients(features: Features, languages: Sequence[str], rows: int = ROWS, seed: int = 0) -> TaskTree:

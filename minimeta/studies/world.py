@@ -178,9 +178,9 @@ class World:
 
     def features(self, adapt: str, max_length: int) -> Features:
         """The rows as batches, kept from run to run unless a file has changed: trunk features are costly."""
-        plain = replace(
-            self, own=(), first_order=False, tasks_per_chunk=None, split="test"
-        )  # what rows as batches depend on
+        of_runs = {"own": (), "first_order": False, "tasks_per_chunk": None, "split": "test"}
+        of_runs |= {"tree": None, "tree_by": "depth", "tree_from": ""}
+        plain = replace(self, **of_runs)  # rows as batches do not depend on these
         return _features(plain, adapt, max_length, _stamp(self.encoder or self._tiny), self._data_stamp())
 
     @property

@@ -106,7 +106,7 @@ def _of_card(path: Path) -> list[Part]:
             f"{path / 'README.md'} names configurations that cannot be read ({first_line(error)}); mend or remove it."
         ) from None
     return [
-        _part(Path(file), (Path(file).parent.name,), languages.usual(name), SPLIT_WORDS.get(split))
+        _part(Path(file), (Path(file).parent.name,), languages.usual(name), SPLIT_WORDS.get(split.lower()))
         for name, files in parts.items()
         for split, inside in (files or {}).items()
         for file in inside

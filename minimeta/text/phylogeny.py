@@ -30,6 +30,7 @@ import numpy as np
 
 from .. import __version__, newick
 from ..errors import InputError, some
+from ..files import expanded
 from ..linkage import average_linkage
 from ..trees import TaskTree
 from . import nexus
@@ -158,7 +159,7 @@ def load(path: str | Path, names: str | Path | None = None, which: str | None = 
     Newick by its number, from 1). Raises InputError if a file cannot be read, holds no tree or several over the same
     leaves, or maps a node to two languages.
     """
-    path = Path(path)
+    path = Path(expanded(path))
     text, sha256 = _text(path)
     written = nexus.find(text)
     if not written:
@@ -180,7 +181,7 @@ def load(path: str | Path, names: str | Path | None = None, which: str | None = 
     made_by |= {package: version(package) for package in ("langcodes", "urielplus")}
     if names is None:
         return Phylogeny(path.name, tree, made_by)
-    text, sha256 = _text(Path(names))
+    text, sha256 = _text(Path(expanded(names)))
     made_by |= {"names": Path(names).name, "names_sha256": sha256}
     return Phylogeny(path.name, tree, made_by, _pairs(names, text))
 
@@ -213,29 +214,41 @@ def uriel(languages: Sequence[str], kind: str) -> TaskTree:
     to 4 digits), over the features that both have. Leaves are named by the given codes. Raises InputError for an
     unknown kind and for languages that URIEL+ does not know or that share no feature with another.
     """
-    check(languages)
+    codes = {code: language(code).iso639_3 for code in check(languages)}
     check_kind(kind)
-    codes = {code: language(code).iso639_3 for code in languages}
-    database = _uriel()
-    if unknown := [code for code, three in codes.items() if three not in database.langs[0]]:
+    if unknown := [code for code, three in codes.items() if three not in _uriel().langs[0]]:
         raise InputError(f"URIEL+ does not know {some(unknown)}; leave them out.")
-    with _quiet():
-        vectors = database.get_vector(kind, [*codes.values()])
-    rows = np.array([vectors[three] for three in codes.values()], float)
-    distances = np.zeros((len(rows), len(rows)))
-    for a, b in itertools.combinations(range(len(rows)), 2):
-        distances[a, b] = distances[b, a] = _angle(rows[a], rows[b])
-    lacking, missing = [], np.isnan(distances)
-    while missing.any():  # fewest languages without which every pair has a distance, nearly: the worst first
-        worst = int(missing.sum(axis=0).argmax())
-        lacking.append(list(codes)[worst])
-        missing[worst] = missing[:, worst] = False
+    distances, lacking = _distances(codes, kind)
     if lacking:
         raise InputError(
             f"URIEL+ has no {kind} distance between {some(lacking)} and others of these languages; leave them out, or "
             f"take another kind ({', '.join(other for other in KINDS if other != kind)})."
         )
     return average_linkage(distances, list(codes))
+
+
+def in_uriel(languages: Sequence[str], kind: str) -> tuple[str, ...]:
+    """Those of the languages that URIEL+ can make one tree of by this kind of distances."""
+    codes = {code: language(code).iso639_3 for code in check(languages)}
+    known = {code: three for code, three in codes.items() if three in _uriel().langs[0]}
+    lacking = _distances(known, kind)[1] if known else []
+    return tuple(code for code in known if code not in lacking)
+
+
+def _distances(codes: Mapping[str, str], kind: str) -> tuple[np.ndarray, list[str]]:
+    """The distances of languages, by ISO 639-3 code, and nearly the fewest without which each pair has one."""
+    with _quiet():
+        vectors = _uriel().get_vector(kind, [*codes.values()])
+    rows = np.array([vectors[three] for three in codes.values()], float)
+    distances = np.zeros((len(rows), len(rows)))
+    for a, b in itertools.combinations(range(len(rows)), 2):
+        distances[a, b] = distances[b, a] = _angle(rows[a], rows[b])
+    lacking, missing = [], np.isnan(distances)
+    while missing.any():  # the worst first
+        worst = int(missing.sum(axis=0).argmax())
+        lacking.append(list(codes)[worst])
+        missing[worst] = missing[:, worst] = False
+    return distances, lacking
 
 
 def _angle(one: np.ndarray, other: np.ndarray) -> float:
