@@ -136,13 +136,11 @@ def _study(
 ) -> None:
     """Check everything, do the runs, print the tables."""
     from .studies import comparisons, grids, report, study
-    from .studies.own import words
 
     if own is not None:
         world = world.following(own, grids.in_own_tree(runs), options.tree_by)
     _warn_of_rates(world, runs, targets)
-    what = f"{options.scale} scale, {world.shared['data']}" + (f", {words(world.set)}" if world.own else "")
-    what += f", tree of {own.name}" if own is not None else ""
+    what = _about(world, own)
     if own is not None and own.reads_labels:
         print("This tree has read labelled dev rows of the targets too: no zero-shot score of it is one.")
     print(f"{what}, targets {', '.join(targets)}, seeds 0 to {options.seeds - 1}")
@@ -210,6 +208,14 @@ def _world(options: argparse.Namespace, task: str, data: str | None, encoder: st
     return World(options.scale, data, encoder, task, *how, own, options.device, columns=tuple(options.columns))
 
 
+def _about(world: World, own: Source | None) -> str:
+    """What all runs share, in words: the scale, the data, settings and a tree of one's own."""
+    from .studies.own import words
+
+    said = f"{world.scale} scale, {world.shared['data']}" + (f", {words(world.set)}" if world.own else "")
+    return said + (f", tree of {own.name}" if own is not None else "")
+
+
 def _warn_of_rates(world: World, runs: Sequence[Run], targets: Sequence[str]) -> None:
     """Say so if rates were chosen on a target."""
     from .studies.methods import METHODS, small_rates
@@ -229,7 +235,6 @@ def _rates(world: World, run: Run) -> tuple[float, float]:
 def _choose_rates(options: argparse.Namespace) -> None:
     """Do what is missing of a search for rates, show and write what it found."""
     from .studies import grids, rates, study
-    from .studies.own import words
     from .text.metrics import METRICS
 
     targets, folder = options.target or [], Path(options.out)
@@ -244,8 +249,7 @@ def _choose_rates(options: argparse.Namespace) -> None:
         if runs
     }
     count, metric = sum(len(runs) for runs, *_ in parts.values()), METRICS[options.task][0].title
-    where = f"{options.scale} scale, {world.shared['data']}" + (f", {words(world.set)}" if world.own else "")
-    where += f", tree of {own.name}" if own is not None else ""
+    where = _about(world, own)
     print(f"{where}, {count} runs with {len(parts)} pairs of rates, scored on held-out rows of {', '.join(options.on)}")
 
     def show(complete: bool) -> None:

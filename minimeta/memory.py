@@ -21,6 +21,7 @@ LIMIT = 1000
 """Tasks that are remembered at most; those that were not met for longest are forgotten."""
 
 SIZE = 1024
+"""Empty dimensions beside what is known: chance, to a growing tree, is how random directions in all of them agree."""
 
 FADING = 0.95
 """What a memory counts after one more outer step: nearly all of it is of the last forty."""

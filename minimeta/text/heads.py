@@ -7,7 +7,9 @@ an end score.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -112,6 +114,21 @@ class Bf16(nn.Module):
 def _additive(mask: Tensor, dtype: torch.dtype) -> Tensor:
     """The mask (n, T) as a term to add to attention scores, (n, 1, 1, T)."""
     return (1 - mask.to(dtype))[:, None, None, :] * torch.finfo(dtype).min
+
+
+def named_weights(learner: nn.Module, trunk: nn.Module | None) -> dict[str, Tensor]:
+    """All weights of a learner and of the trunk that it stands on, if it is none of its own.
+
+    They have the same names whether the learner holds the head alone, all of it, or either in bfloat16.
+    """
+    adapted = learner.state_dict()
+    plain = {re.sub(r"^(module\.)*((trunk|head)\.)?", "", name): value for name, value in adapted.items()}
+    return (trunk.state_dict() if trunk is not None else {}) | plain
+
+
+def config_of(learner: nn.Module) -> Any:
+    """The Hugging Face configuration of a learner's layers."""
+    return next(part.config for part in learner.modules() if hasattr(part, "config"))
 
 
 def padded(items: Sequence[dict[str, Tensor]], length: int | None = None) -> Batch:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-import re
 from collections.abc import Iterable
 from importlib.metadata import version
 from typing import Any
@@ -20,6 +19,7 @@ import numpy as np
 from .. import __version__
 from .episodes import columns
 from .features import Encoder, Features
+from .heads import config_of, named_weights
 
 _KEYS = ("model_type", "hidden_act", "layer_norm_eps", "num_attention_heads", "pad_token_id", "max_position_embeddings")
 _found: WeakKeyDictionary[Features, dict[str, str]] = WeakKeyDictionary()  # hashes that are known, by what they are of
@@ -57,13 +57,9 @@ def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 def _weights(encoder: Encoder) -> str:
     """Of all weights by name, and what else of the configuration enters a forward pass."""
-    config = next(part.config for part in encoder.learner.modules() if hasattr(part, "config"))
+    config = config_of(encoder.learner)
     made = hashlib.sha256(json.dumps([getattr(config, key, None) for key in _KEYS]).encode())
-    trunk = encoder.trunk.state_dict() if encoder.trunk is not None else {}
-    # The same names whether the learner holds the head alone, all of it, or either in bfloat16.
-    own = encoder.learner.state_dict()
-    plain = {re.sub(r"^(module\.)*((trunk|head)\.)?", "", name): value for name, value in own.items()}
-    for name, value in sorted((trunk | plain).items()):
+    for name, value in sorted(named_weights(encoder.learner, encoder.trunk).items()):
         made.update(f"{name} {tuple(value.shape)}".encode())
         made.update(memoryview(value.cpu().contiguous().numpy()).cast("B"))
     return made.hexdigest()[:16]

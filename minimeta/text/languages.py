@@ -44,6 +44,9 @@ FAMILIES = TaskTree.nest("Languages", {"Indo-European": _INDO_EUROPEAN} | _ALONE
 _BRANCHES = {code: name for name, codes in (_INDO_EUROPEAN | _ALONE).items() for code in codes}
 
 
+_TABLES = files("urielplus") / "database" / "urielplus_csvs"  # its copy of Glottolog
+
+
 @dataclass(frozen=True)
 class Language:
     """A language: its code (BCP 47, such as `de`, `yor` or `zh-Hant`) and what is known of it.
@@ -82,7 +85,7 @@ def language(code: str) -> Language:
         tag.display_name(),
         tag.autonym(),
         script,
-        _BRANCHES.get(plain) or _branch(_glottolog()[1].get(glottocode, ())),
+        _BRANCHES.get(plain) or _branch(languoids().get(glottocode, ("", ()))[1]),
         three,
         glottocode,
     )
@@ -100,14 +103,20 @@ def _branch(lineage: Sequence[str]) -> str:
 
 
 @lru_cache(maxsize=1)
-def _glottolog() -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:
-    """The glottocode of each ISO 639-3 code, and the lineage of each glottocode, from the family down."""
-    tables = files("urielplus") / "database" / "urielplus_csvs"
-    with (tables / "uriel_glottocode_map.csv").open(encoding="utf-8") as file:
-        glottocodes = {row["iso_code"]: code for row in csv.DictReader(file) if (code := row["glottocode"])}
-    with (tables / "lang_fam_geo.csv").open(encoding="utf-8") as file:
-        lineages = {row["language_id"]: tuple(filter(None, row["lineage"].split(", "))) for row in csv.DictReader(file)}
-    return glottocodes, lineages
+def _glottocodes() -> dict[str, str]:
+    """The glottocode of each ISO 639-3 code."""
+    with (_TABLES / "uriel_glottocode_map.csv").open(encoding="utf-8") as file:
+        return {row["iso_code"]: code for row in csv.DictReader(file) if (code := row["glottocode"])}
+
+
+@lru_cache(maxsize=1)
+def languoids() -> dict[str, tuple[str, tuple[str, ...]]]:
+    """The name of each language and family by its glottocode, and the names above it, from the family down."""
+    with (_TABLES / "lang_fam_geo.csv").open(encoding="utf-8") as file:
+        return {
+            row["language_id"]: (row["language_name"], tuple(filter(None, row["lineage"].split(", "))))
+            for row in csv.DictReader(file)
+        }
 
 
 def _three(code: str) -> str:
@@ -132,7 +141,7 @@ def alpha3(code: str) -> str:
 
 def glottocode_of(three: str) -> str:
     """The glottocode of an ISO 639-3 code, a macrolanguage's own too where Glottolog has it; else ""."""
-    return _glottolog()[0].get(three, "")
+    return _glottocodes().get(three, "")
 
 
 @lru_cache(maxsize=1)
@@ -141,7 +150,7 @@ def _individual() -> dict[str, str]:
     import langcodes
 
     found: dict[str, list[str]] = {}
-    for code in _glottolog()[0]:
+    for code in _glottocodes():
         if (above := langcodes.standardize_tag(code, macro=True)) != langcodes.standardize_tag(code):
             found.setdefault(above, []).append(code)
     return {above: codes[0] for above, codes in found.items() if len(codes) == 1}  # Akan is Fante and Twi

@@ -23,7 +23,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from importlib.metadata import version
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +33,7 @@ from ..files import expanded
 from ..linkage import average_linkage
 from ..trees import TaskTree
 from . import nexus
-from .languages import alpha3, check, glottocode_of, is_language, language, usual
+from .languages import alpha3, check, glottocode_of, is_language, language, languoids, usual
 
 KINDS = ("genetic", "geographic", "syntactic", "phonological", "featural", "inventory")
 """What URIEL+ compares languages by and ships data for: `featural` is all features of structure and sound together."""
@@ -362,14 +361,8 @@ def _ancestors(glottocode: str) -> list[str]:
 @lru_cache(maxsize=1)
 def _lineages() -> dict[str, tuple[str, ...]]:
     """For each glottocode in URIEL+'s copy of Glottolog, families too, the names from the family down to its own."""
-    table = files("urielplus") / "database" / "urielplus_csvs" / "lang_fam_geo.csv"
-    found = {}
-    with table.open(encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            above, name = tuple(filter(None, row["lineage"].split(", "))), row["language_name"]
-            # A family with a proto-language has the latter's name, and its own at the end of its lineage.
-            found[row["language_id"]] = above if name.startswith("Proto-") else (*above, name)
-    return found
+    # A family with a proto-language has the latter's name, and its own at the end of its lineage.
+    return {code: above if name.startswith("Proto-") else (*above, name) for code, (name, above) in languoids().items()}
 
 
 @lru_cache(maxsize=1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from ..files import whole_directory, write_json
 from ..inner import Learner
 from .encoders import quiet
 from .features import Encoder
+from .heads import config_of, named_weights
 
 
 def save(learner: Learner, encoder: Encoder, out: str | Path, card: str, made: dict[str, Any]) -> None:
@@ -27,7 +27,7 @@ def save(learner: Learner, encoder: Encoder, out: str | Path, card: str, made: d
     import transformers
 
     state = weights(learner, encoder)
-    config = copy.deepcopy(_config(learner))
+    config = copy.deepcopy(config_of(learner))
     if encoder.classes:
         config.id2label = dict(enumerate(encoder.classes))
         config.label2id = {name: number for number, name in enumerate(encoder.classes)}
@@ -51,10 +51,7 @@ def save(learner: Learner, encoder: Encoder, out: str | Path, card: str, made: d
 
 def weights(learner: Learner, encoder: Encoder) -> dict[str, Tensor]:
     """All weights of a learner on this encoder, by the names that they have in transformers."""
-    trunk = encoder.trunk.state_dict() if encoder.trunk is not None else {}
-    # The same names whether the learner holds the head alone, all of it, or either in bfloat16.
-    own = {re.sub(r"^(module\.)*((trunk|head)\.)?", "", name): value for name, value in learner.state_dict().items()}
-    config = _config(learner)
+    config = config_of(learner)
     base = "roberta" if config.model_type == "xlm-roberta" else "bert"
     places = {
         "embeddings": f"{base}.embeddings",
@@ -65,11 +62,7 @@ def weights(learner: Learner, encoder: Encoder) -> dict[str, Tensor]:
         "vectors": "qa_outputs",
     }
     found = {}
-    for name, value in (trunk | own).items():
+    for name, value in named_weights(learner, encoder.trunk).items():
         part, rest = name.split(".", 1)
         found[f"{places[part]}.{rest}"] = value.detach().cpu().contiguous()
     return found
-
-
-def _config(learner: Learner) -> Any:
-    return next(part.config for part in learner.modules() if hasattr(part, "config"))
