@@ -52,7 +52,16 @@ def rows_of(value: Tensor, index: list[int]) -> Tensor:
     """`value[index]`, without a copy where that changes nothing."""
     if len(value) == 1:
         return value if len(index) == 1 else value.expand(len(index), *value.shape[1:])
-    return value if index == list(range(len(value))) else value[index]
+    return value if index == list(range(len(value))) else _stack(value.unbind(), index)
+
+
+def _stack(rows: Sequence[Tensor], index: Sequence[int]) -> Tensor:
+    """Some rows as one tensor, without a copy of a single one.
+
+    The backward pass of `value[index]` would fill a tensor of zeros for each index and add them up; that of rows from
+    one `unbind` puts the gradients of all of them side by side.
+    """
+    return rows[index[0]].unsqueeze(0) if len(index) == 1 else torch.stack([rows[i] for i in index])
 
 
 def chunks(batch: Batch, tasks_per_chunk: int | None) -> list[slice]:
@@ -125,12 +134,15 @@ def _by_cluster(
         for inside in members.values():
             by_size.setdefault(len(inside), []).append(inside)
 
+        rows = {name: value.unbind() for name, value in theta.items()} if len(by_size) > 1 else {}
         results, order = [], []
         for size, groups in by_size.items():
             index = [task for inside in groups for task in inside]
             order += index
+            clusters = [labels[inside[0]] for inside in groups]
             parameters = {
-                name: rows_of(value, [labels[inside[0]] for inside in groups]) for name, value in theta.items()
+                name: _stack(rows[name], clusters) if rows else rows_of(value, clusters)
+                for name, value in theta.items()
             }
             examples = {
                 name: rows_of(value, index).unflatten(0, (-1, size)).flatten(1, 2) for name, value in batch.items()

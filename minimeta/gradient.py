@@ -15,7 +15,7 @@ collects -α ∂²L_c/∂φ∂θ λ_c,k on the way.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -26,14 +26,15 @@ from .inner import (
     Adapted,
     InnerLoop,
     InnerStep,
-    adapt,
     check,
     chunk_losses,
+    last,
     query_labels,
     query_losses,
     support_at,
     trainable,
     trajectory,
+    unchecked,
     weighted_gradients,
 )
 from .tasks import Episode
@@ -55,20 +56,27 @@ def meta_gradient(learner: nn.Module, episode: Episode, loop: InnerLoop) -> Meta
     Raises InputError where `inner.adapt` does, and if the learner draws random numbers (dropout), which would be
     others in the second pass over a chunk.
     """
+    check(learner, episode, loop, differentiable=True)
     with threads_for(learner, episode):
-        return _plain(learner, episode, loop) if loop.tasks_per_chunk is None else _in_chunks(learner, episode, loop)
+        if loop.tasks_per_chunk is None:
+            return through_graph(learner, episode, loop, trajectory)
+        return _in_chunks(learner, episode, loop)
 
 
-def _plain(learner: nn.Module, episode: Episode, loop: InnerLoop) -> MetaGradient:
-    """Adapt, take the query loss, and differentiate it through everything."""
-    adapted = adapt(learner, episode, **vars(loop))
+def through_graph(
+    learner: nn.Module,
+    episode: Episode,
+    loop: InnerLoop,
+    steps: Callable[[nn.Module, Episode, InnerLoop], Iterable[Adapted]] = unchecked,
+) -> MetaGradient:
+    """Adapt by `steps`, take the query loss, and differentiate it through everything. Callers `check` the input."""
+    adapted = last(steps(learner, episode, loop))
     loss = query_losses(learner, adapted, episode).mean()
     return loss.detach(), gradients(loss, list(trainable(learner).values())), adapted.steps
 
 
 def _in_chunks(learner: nn.Module, episode: Episode, loop: InnerLoop) -> MetaGradient:
     """The recursion at the top of this file, so many tasks at a time."""
-    check(learner, episode, loop, differentiable=True)
     visited, adapted = _visited(learner, episode, loop)
     theta, record, moved = visited.pop(), adapted.steps, loop.moved(learner)
     still = [p for name, p in trainable(learner).items() if name not in moved]
@@ -105,11 +113,11 @@ def _in_chunks(learner: nn.Module, episode: Episode, loop: InnerLoop) -> MetaGra
 
 def _visited(learner: nn.Module, episode: Episode, loop: InnerLoop) -> tuple[list[dict[str, Tensor]], Adapted]:
     """The parameters before each inner step and after the last one, which alone first order asks for."""
-    visited, before = [], _random_state()
+    visited, before = [], random_state()
     with torch.no_grad():
         for adapted in trajectory(learner, episode, loop):
             visited = [adapted.parameters] if loop.first_order else [*visited, adapted.parameters]
-            drawn = not all(map(torch.equal, before, _random_state())) or tried(learner).repeats is False
+            drawn = not all(map(torch.equal, before, random_state())) or tried(learner).repeats is False
             if drawn and not loop.first_order:
                 raise InputError(
                     "The learner draws random numbers (dropout, say), which would be others in the second pass over a "
@@ -141,6 +149,6 @@ def _curvature(
         return gradients(outputs, leaves, vectors)
 
 
-def _random_state() -> list[Tensor]:
+def random_state() -> list[Tensor]:
     """The state of torch's random generators, the processor's and each GPU's."""
     return [torch.get_rng_state(), *torch.cuda.get_rng_state_all()]

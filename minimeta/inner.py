@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -155,11 +155,27 @@ def adapt(
     loop = InnerLoop(grouping, steps, rate, first_order, tasks_per_chunk, moves)
     check(learner, episode, loop, differentiable=torch.is_grad_enabled())
     with threads_for(learner, episode):
-        return deque(trajectory(learner, episode, loop), maxlen=1)[0]
+        return last(trajectory(learner, episode, loop))
+
+
+def last(passed: Iterable[Adapted]) -> Adapted:
+    """Where a trajectory ends."""
+    return deque(passed, maxlen=1)[0]
 
 
 def trajectory(learner: nn.Module, episode: Episode, loop: InnerLoop) -> Iterator[Adapted]:
-    """What `adapt` passes on its way: ω, then the parameters after each step. Callers `check` the input before."""
+    """What `adapt` passes on its way: ω, then the parameters after each step. Callers `check` the input before.
+
+    Raises InputError when a loss is not finite.
+    """
+    for step, adapted in enumerate(unchecked(learner, episode, loop)):
+        if step:
+            check_finite(adapted.steps[-1].losses, episode.tasks, step, loop.rate)
+        yield adapted
+
+
+def unchecked(learner: nn.Module, episode: Episode, loop: InnerLoop) -> Iterator[Adapted]:
+    """The same as `trajectory`, without a look at the numbers."""
     track = torch.is_grad_enabled()
     theta = {name: (p if track else p.detach()).unsqueeze(0) for name, p in loop.moved(learner).items()}
     labels, record = [0] * len(episode.tasks), []
@@ -177,7 +193,6 @@ def trajectory(learner: nn.Module, episode: Episode, loop: InnerLoop) -> Iterato
             check_second_derivative(learner, [total, *moves])
         else:
             losses, moves, _ = weighted_gradients(learner, theta, labels, support, weights, loop.tasks_per_chunk)
-        _finite(losses, episode.tasks, k, loop.rate)
         record.append(InnerStep(losses.detach(), labels, weights))
         # `add` with a negative factor: one operation less than p - rate * g, and one less in its backward pass.
         theta = {name: p.add(g, alpha=-loop.rate) for (name, p), g in zip(theta.items(), moves, strict=True)}
@@ -253,8 +268,8 @@ def query_labels(adapted: Adapted, episode: Episode) -> list[int]:
     return adapted.labels[len(adapted.labels) - len(next(iter(episode.query.values()))) :]
 
 
-def _finite(losses: Tensor, tasks: Sequence[str], step: int, rate: float) -> None:
-    losses = losses.detach()
+def check_finite(losses: Tensor, tasks: Sequence[str], step: int, rate: float) -> None:
+    """Raise InputError unless the support losses (m_s,) at an inner step are finite."""
     if math.isfinite(losses.sum()):  # one number is quickly tested
         return
     bad = (~losses.isfinite()).nonzero().flatten().tolist()

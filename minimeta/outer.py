@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from .clusters import task_outputs
+from .compiled import Compiled
 from .errors import InputError
-from .gradient import meta_gradient
 from .grouping import Grouping
-from .inner import InnerLoop, Learner, adapt, everything, query_labels, trainable
+from .inner import InnerLoop, Learner, everything, query_labels, trainable
 from .tasks import Episode, Sampler
 from .threads import threads_for
 
@@ -44,6 +44,7 @@ class meta_train:
     2019): as a part of it, Adam would scale it up to a whole outer rate in weights that no example uses. `steps=0` is
     ordinary joint training on the query data. `first_order` leaves the second derivatives out, and `tasks_per_chunk`
     bounds the memory (see `gradient.meta_gradient`); `moves` chooses what inner steps move (see `inner.InnerLoop`).
+    `compile` says how the meta-gradient is computed, with the same result to rounding (see `compiled`).
 
     It is an iterator of `Report`s and not a generator function, so that it can be interrupted anywhere and
     iterated again: an outer step is finished or has not happened, and the next one goes on from there. `last` is the
@@ -65,16 +66,18 @@ class meta_train:
         first_order: bool = False,
         tasks_per_chunk: int | None = None,
         moves: Callable[[str], bool] = everything,
+        compile: str | None = "auto",
     ) -> None:
         if outer_steps < 0:
             raise InputError(f"The number of outer steps is {outer_steps}; it must be 0 or more.")
         self.learner, self.sampler = learner, sampler
         self.loop = InnerLoop(grouping, steps, inner_rate, first_order, tasks_per_chunk, moves)
         self.outer_steps, self.step = outer_steps, 0
+        self.compiled = Compiled(compile, outer_steps)
         self.memory = getattr(grouping, "memory", None)
         self.last: Report | None = None
         self.parameters = list(trainable(learner).values())
-        self.optimizer = torch.optim.AdamW(self.parameters, lr=outer_rate, weight_decay=weight_decay)
+        self.optimizer = torch.optim.AdamW(self.parameters, lr=outer_rate, weight_decay=weight_decay, fused=True)
         decay = (lambda step: 1 - step / max(outer_steps, 1)) if linear_decay else (lambda step: 1.0)
         self.scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimizer, decay)
 
@@ -89,7 +92,7 @@ class meta_train:
             raise StopIteration
         start = time.perf_counter()
         episode = self.sampler(self.step)
-        loss, gradients, record = meta_gradient(self.learner, episode, self.loop)
+        loss, gradients, record = self.compiled.meta_gradient(self.learner, episode, self.loop)
         if not loss.isfinite():
             raise InputError(
                 f"The outer loss is {loss.item()} at outer step {self.step + 1}; lower the inner rate (now "
@@ -159,17 +162,21 @@ def evaluate(
     inner_rate: float,
     tasks_per_chunk: int | None = None,
     moves: Callable[[str], bool] = everything,
+    compile: str | None = None,
 ) -> Iterator[Evaluation]:
     """Adapt to each episode's support and score its query, in eval mode; ω stays as it is.
 
-    Raises InputError where `inner.adapt` does, and if an output is not finite.
+    `compile` says how inner steps are computed (see `compiled`); "auto" does not compile them. Raises InputError where
+    `inner.adapt` does, and if an output is not finite.
     """
+    loop = InnerLoop(grouping, steps, inner_rate, False, tasks_per_chunk, moves)
+    compiled = Compiled(compile)
     for episode in episodes:
         training = learner.training
         learner.eval()
         try:
             with torch.no_grad(), threads_for(learner, episode):
-                adapted = adapt(learner, episode, grouping, steps, inner_rate, False, tasks_per_chunk, moves)
+                adapted = compiled.adapt(learner, episode, loop)
                 labels = query_labels(adapted, episode)
                 outputs = task_outputs(learner, adapted.parameters, labels, episode.query)
                 losses = learner.loss(outputs.flatten(0, 1), episode.query["y"].flatten(0, 1))

@@ -27,12 +27,9 @@ def processors() -> int:
 
 @contextmanager
 def threads_for(module: nn.Module, data: Batch | Episode) -> Iterator[None]:
-    """One thread inside, if a pass of the largest batch through `module` is small; else as many as there were.
-
-    A pass has about one multiply-add for each parameter and each row of the inputs; a row is a token or a vector.
-    """
+    """One thread inside, if a pass of the largest batch through `module` is small; else as many as there were."""
     threads = torch.get_num_threads()
-    if threads == 1 or _multiply_adds(module, data) >= LARGE:
+    if threads == 1 or not is_small(module, data):
         yield
         return
     torch.set_num_threads(1)
@@ -42,7 +39,11 @@ def threads_for(module: nn.Module, data: Batch | Episode) -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _multiply_adds(module: nn.Module, data: Batch | Episode) -> int:
+def is_small(module: nn.Module, data: Batch | Episode) -> bool:
+    """Has a pass of the largest batch through `module` fewer than LARGE multiply-adds?
+
+    It has about one for each parameter and each row of the inputs; a row is a token or a vector.
+    """
     batches = (*data.support, data.query) if isinstance(data, Episode) else (data,)
     rows = [
         value.numel() // (value.shape[-1] if value.is_floating_point() and value.ndim else 1)
@@ -50,4 +51,4 @@ def _multiply_adds(module: nn.Module, data: Batch | Episode) -> int:
         for value in batch.values()
         if value.numel()
     ]
-    return max(rows, default=0) * sum(p.numel() for p in module.parameters())
+    return max(rows, default=0) * sum(p.numel() for p in module.parameters()) < LARGE

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from minimeta import gradient, outer
+from minimeta import gradient
 from minimeta.errors import InputError
 from minimeta.grouping import alone, everyone, fixed_tree, random_tree
 from minimeta.inner import Learner, squared_error
@@ -82,7 +82,7 @@ def test_stopping_and_going_on_changes_nothing():
     assert torch.equal(state(whole), state(parts))
 
 
-@pytest.mark.parametrize("where", ["meta_gradient", "adapt", "query_losses"])
+@pytest.mark.parametrize("where", ["through_graph", "trajectory", "query_losses"])
 def test_an_interrupt_leaves_the_last_finished_step_and_the_run_goes_on(monkeypatch, where):
     """Ctrl-C at once, while adapting, and while scoring."""
     whole, stopped = curve(), curve()
@@ -96,7 +96,7 @@ def test_an_interrupt_leaves_the_last_finished_step_and_the_run_goes_on(monkeypa
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(outer if where == "meta_gradient" else gradient, where, interrupt)
+        patch.setattr(gradient, where, interrupt)
         with pytest.raises(KeyboardInterrupt):
             next(run)
     assert torch.equal(state(stopped), finished)

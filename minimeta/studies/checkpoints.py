@@ -87,6 +87,7 @@ def save(training: meta_train, folder: str | Path, losses: list[float], made_of:
         "random": torch.get_rng_state(),
         "random_cuda": torch.cuda.get_rng_state_all(),
         "memory": training.memory and training.memory.state_dict(),
+        "kinds": training.compiled.kinds,
     }
     path = Path(folder) / f"step-{training.step:08d}.pt"
     try:
@@ -143,6 +144,7 @@ def resume(training: meta_train, folder: str | Path, made_of: dict[str, Any]) ->
         training.step = state["step"]
         if training.memory is not None:
             training.memory.load_state_dict(state["memory"])
+        training.compiled.kinds = state["kinds"]
         torch.set_rng_state(state["random"])
         for i, own in enumerate(state["random_cuda"][: torch.cuda.device_count()]):
             torch.cuda.set_rng_state(own, i)

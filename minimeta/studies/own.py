@@ -19,6 +19,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from ..compiled import CHOICES
 from ..errors import InputError, first_line
 from ..files import expanded
 from .methods import METHODS
@@ -52,6 +53,7 @@ MANY = Kind("a whole number, 1 or more, or all", lambda value: value is None or 
 RATE = Kind("a finite number above 0", lambda value: _finite(value) and value > 0)
 DECAY = Kind("a finite number, 0 or more", lambda value: _finite(value) and value >= 0)
 SWITCH = Kind("true or false", lambda value: isinstance(value, bool))
+COMPILE = Kind("none, auto, trace or inductor", lambda value: value in CHOICES)
 ADAPT = Kind("head, the last layer and what stands on it, or all", lambda value: value in ("head", "all"))
 
 KINDS: dict[str, Kind] = {
@@ -72,6 +74,7 @@ KINDS: dict[str, Kind] = {
     "first_order": SWITCH,
     "tasks_per_chunk": MANY,
     "bf16": SWITCH,
+    "compile": COMPILE,
 }
 """What each field of `recipes.Settings` may be, but for its scale and its tree."""
 
@@ -104,7 +107,7 @@ def _checked(name: str, value: Any, start: str) -> Any:
     if name not in KINDS:
         raise InputError(f"{start}There is no setting {name!r}{_nearest(name, KINDS)}.")
     kind = KINDS[name]
-    plain = None if kind is MANY and value == "all" else value
+    plain = None if (kind, value) in ((MANY, "all"), (COMPILE, "none")) else value
     if not kind.fits(plain):
         raise InputError(f"{start}{name} is {value!r}; it must be {kind.words}.")
     return float(plain) if kind in (RATE, DECAY) else plain

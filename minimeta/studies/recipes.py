@@ -36,7 +36,8 @@ class Settings:
 
     Fine-tuning on the target's dev rows is one epoch of Adam with `tune_rate` and batches of `tune_batch` rows.
     `first_order` leaves out the second derivatives of meta-training; `tasks_per_chunk` bounds its memory and that of
-    adapting at test time, with the same numbers (see `gradient.meta_gradient`). `tree` is the tree that a method
+    adapting at test time, with the same numbers (see `gradient.meta_gradient`). `compile` says how both are computed
+    (see `compiled`). `tree` is the tree that a method
     follows in place of its own one, in Newick, level by level; "" where there is none.
     """
 
@@ -58,6 +59,7 @@ class Settings:
     first_order: bool = False
     tasks_per_chunk: int | None = None
     bf16: bool = False
+    compile: str | None = "auto"
     tree: str = ""
 
 
@@ -207,6 +209,7 @@ def train(
         settings.first_order,
         settings.tasks_per_chunk,
         method.moves,
+        settings.compile,
     )
 
 
@@ -264,6 +267,7 @@ def score(
         settings.inner_rate,
         settings.tasks_per_chunk,
         METHODS[cell.method].moves,
+        settings.compile,
     )
     for episode, result in zip(episodes, results, strict=True):
         rows += episode.query["row"].flatten().tolist()
