@@ -442,7 +442,7 @@ def test_the_stored_study_was_made_with_the_settings_of_today():
     )
     for record in results.records:
         assert study.settings_of(record) == asdict(OF_TODAY)
-        assert set(asdict(OF_TODAY)) - set(record["settings"]) <= {*OVERRIDES, *FREE, "tree"}
+        assert set(asdict(OF_TODAY)) - set(record["settings"]) <= {*OVERRIDES, *FREE, "compile", "tree"}
         for target, tests in record["results"].items():
             label, found = results.rows[target]["label"], tests["zero-shot"]
             right = [one == other for one, other in zip(found["predicted"], label, strict=True)]
