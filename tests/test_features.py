@@ -62,6 +62,30 @@ def test_a_cache_gives_the_same_bits_without_the_trunk(tmp_path, corpus, directo
     assert len(passes) == 1
 
 
+def test_rows_of_many_episodes_are_computed_in_full_batches(corpus, directory, monkeypatch):
+    """The same bits as episode by episode, from any step on, and no more rows ahead than were asked for."""
+    monkeypatch.setattr(features, "_AHEAD", 60)
+    encoder, passes = encoders.nli(directory), []
+    encoder.trunk.register_forward_hook(lambda module, given, result: passes.append(tuple(given[0].shape)))
+    draw = sampler(corpus, ("de", "fr", "hi"), shots=2, queries=3)
+    each = encoded(draw, encoder.features(corpus).__getitem__)
+    expected, alone_ = [each(step) for step in range(8)], len(passes)
+    passes.clear()
+
+    whole = encoder.features(corpus)
+    together = whole.episodes(draw, 8)
+    for step in (3, 4, 4, 5, 6, 7, 0, 1, 2):  # gone on with at step 3, which needs nothing of the first steps
+        found = together(step)
+        assert found.tasks == expected[step].tasks
+        theirs = (*expected[step].support, expected[step].query)
+        for batch, other in zip((*found.support, found.query), theirs, strict=True):
+            assert batch.keys() == other.keys() and all(torch.equal(batch[name], other[name]) for name in batch)
+        if step == 3:
+            assert 60 <= len(whole.rows) < 60 + 3 * 5
+    rows_there, lengths, calls = len(whole.rows), len(set(passes)), 3
+    assert len(passes) <= rows_there / 8 + lengths * calls < 0.7 * alone_
+
+
 def test_a_cache_is_of_one_encoder(tmp_path, corpus, directory):
     first = encoders.nli(directory)
     first.features(corpus, tmp_path).keep(BLOCKS, lambda text: None)

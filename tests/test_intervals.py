@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from minimeta.errors import InputError
-from minimeta.studies.intervals import paired_difference
+from minimeta.studies import intervals
+from minimeta.studies.intervals import paired_difference, paired_differences
 
 
 def scores(premises, rows, seeds=2, seed=0, agree=False):
@@ -170,3 +171,30 @@ def test_a_mean_is_the_score_of_a_whole_set_as_well():
     ours, control, groups = scores(40, 3)
     as_set = paired_difference(ours[..., None], control[..., None], groups, of_means=lambda means: means[..., 0])
     assert as_set == pytest.approx(paired_difference(ours, control, groups))
+
+
+def test_draws_and_ends_are_those_of_scipy(monkeypatch):
+    """The draws that are kept, and those of too many groups to be kept."""
+    from scipy.stats import bootstrap
+
+    ours, control, _ = scores(40, 3, seeds=3)
+    sums = (100 * (ours - control).mean(0)).reshape(40, 3).sum(1)
+    rng = np.random.default_rng(7)
+    theirs = bootstrap((sums / 3,), np.mean, n_resamples=9999, batch=500, method="percentile", rng=rng)
+    for few in (40, 39):
+        monkeypatch.setattr(intervals, "_FEW", few)
+        _, *ends = paired_difference(ours, control, [f"{i:03d}" for i in range(40) for _ in range(3)], seed=7)
+        assert ends == pytest.approx(theirs.confidence_interval, abs=1e-9)
+
+
+def test_many_pairs_are_drawn_for_once_and_each_as_if_alone(monkeypatch):
+    """Twenty differences, two of them certain, over 40 premises, and one over 25; any order, any company."""
+    pairs = [scores(40, 3, seed=seed) for seed in range(20)] + [scores(25, 2)]
+    pairs[3] = (pairs[3][0], pairs[3][0], pairs[3][2])
+    pairs[4] = (np.ones((2, 120)), np.zeros((2, 120)), pairs[4][2])
+    each, calls, new = [paired_difference(*pair) for pair in pairs], [], intervals._new
+    intervals._kept.cache_clear()
+    monkeypatch.setattr(intervals, "_new", lambda groups, seed: calls.append(groups) or new(groups, seed))
+    assert paired_differences(pairs) == each and sorted(calls) == [25, 40]
+    assert paired_differences(pairs[::-1]) == each[::-1]
+    assert each[3] == (0, 0, 0) and each[4] == (100, 100, 100)

@@ -17,7 +17,7 @@ from small_world import complaint
 from minimeta.__main__ import main
 from minimeta.files import data_directory
 from minimeta.show import tableplots
-from minimeta.studies import comparisons, grids, papers, recipes, report, reproduce, study
+from minimeta.studies import comparisons, grids, intervals, papers, recipes, report, reproduce, study
 from minimeta.studies.intervals import paired_difference
 from minimeta.studies.methods import KINDS, METHODS, Cell, small_rates
 from minimeta.studies.world import World
@@ -400,6 +400,24 @@ def test_gains_are_paired_and_their_intervals_drawn_over_premises(table_5, world
     assert line_of(found, "XLA-MAML hi", "all", "Baseline")["paper_gain"] == pytest.approx((0.98 + 4.16) / 2)
     base = line_of(found, "Baseline", "zh")
     assert (base["over"], base["paper"]) == ("", 72.08) and np.isnan(base["gain"])
+
+
+def test_a_table_counts_each_test_once_and_draws_once(table_5, monkeypatch):
+    """Rendering a large table took minutes: premises were drawn anew for each target and each pair of lines."""
+    counted, drawn, new = [], [], intervals._new
+    metric = METRICS["nli"][0]
+
+    def rows(said, *others):
+        counted.append(said)
+        return metric.rows(said, *others)
+
+    monkeypatch.setitem(METRICS, "nli", (replace(metric, rows=rows),))
+    monkeypatch.setattr(intervals, "_new", lambda groups, seed: drawn.append(groups) or new(groups, seed))
+    intervals._kept.cache_clear()
+    found = reproduce.compare("xla-table5", table_5)
+    tests = [kinds for record in comparisons.load(table_5).records for kinds in record["results"].values()]
+    assert found["low"].notna().sum() > len(counted) > 0 and len(counted) <= sum(map(len, tests))
+    assert len(drawn) == len(set(drawn))
 
 
 def test_all_targets_together_have_the_seeds_that_all_have(table_5, world, tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from ..files import expanded, read_json
 from ..text.corpora import CORPORA, TASKS, official_of
 from ..text.languages import all_but, is_language, ordered
 from ..text.metrics import METRICS, Metric, metric_of
-from .intervals import paired_difference
+from .intervals import paired_differences
 from .methods import KINDS, METHODS, Cell, left_out
 from .papers import REST, paper_figure
 
@@ -25,11 +25,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Results:
-    """What a study's folder holds: what its runs share, the scored rows of each language, and the records."""
+    """What a study's folder holds: what its runs share, the scored rows of each language, and the records.
+
+    `known` is for `counted`: each test enters many comparisons.
+    """
 
     shared: dict[str, Any]
     rows: dict[str, dict[str, Any]]
     records: list[dict[str, Any]]
+    known: dict[tuple[int, Metric], tuple[dict[str, Any], np.ndarray]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @property
     def task(self) -> str:
@@ -189,8 +195,12 @@ def by_seed(records: Iterable[dict[str, Any]], target: str, kind: str, metric: s
 
 def counted(results: Results, record: dict[str, Any], target: str, kind: str, metric: Metric) -> np.ndarray:
     """What each row of a target counts in a record's test: (rows,) or (rows, k), see `Metric.rows`."""
-    right = results.rows[target][TASKS[results.task].right]
-    return metric.rows(record["results"][target][kind]["predicted"], right, target)
+    test = record["results"][target][kind]
+    if (id(test), metric) not in results.known:
+        right = results.rows[target][TASKS[results.task].right]
+        # The test is kept beside its counts, so that its id stays its own.
+        results.known[id(test), metric] = (test, metric.rows(test["predicted"], right, target))
+    return results.known[id(test), metric][1]
 
 
 def over_seeds(values: Mapping[int, float]) -> tuple[float, float]:
@@ -288,7 +298,7 @@ def gains(
 ) -> dict[str, Gain]:
     """By target, what one thing that was trained gains over another in a kind of test.
 
-    Paired by seed and row; intervals are bootstrapped over premises or passages (`intervals.paired_difference`), which
+    Paired by seed and row; intervals are bootstrapped over premises or passages (`intervals.paired_differences`), which
     are the same in all languages. "all" has the rows of all targets, if both were scored on several, with the seeds
     that all of them have. Targets whose rows are not known are left out.
     """
@@ -306,9 +316,10 @@ def gains(
         places = {target: [own.index(seed) for seed in common] for target, own in seeds.items()}
         ours, control = (np.concatenate([found[code][i][places[code]] for code in found], 1) for i in (0, 1))
         found["all"] = (ours, control, [group for part in found.values() for group in part[2]])
+    intervals = paired_differences(found.values(), of_means=metric.of_means)
     return {
-        target: Gain(*paired_difference(*part, of_means=metric.of_means), seeds=len(part[0]), rows=len(part[2]))
-        for target, part in found.items()
+        target: Gain(*interval, seeds=len(ours), rows=len(groups))
+        for (target, (ours, _, groups)), interval in zip(found.items(), intervals, strict=True)
     }
 
 

@@ -18,7 +18,7 @@ from ..outer import evaluate, meta_train
 from ..tasks import Sampler
 from ..text import identity
 from ..text.corpora import TASKS, classes_of, task_of
-from ..text.episodes import columns, encode, encoded, rows_of, sampler, target_episodes
+from ..text.episodes import columns, rows_of, sampler, target_episodes
 from ..text.features import Features
 from ..text.languages import ordered
 from ..text.metrics import METRICS
@@ -193,16 +193,16 @@ def train(
     No row of `targets` will be drawn, but for the support of few-shot XLA-MAML.
     """
     learner, method = copy.deepcopy(features.encoder.learner), METHODS[cell.method]
-    draw = _nothing
+    draw, steps = _nothing, settings.outer_steps if method.trains else 0
     if method.trains:
-        draw = encoded(sampler_for(cell, features.corpus, settings, seed, targets), features.__getitem__)
+        draw = features.episodes(sampler_for(cell, features.corpus, settings, seed, targets), steps)
     return learner, meta_train(
         learner,
         draw,
         grouping_for(cell, settings, seed),
         settings.inner_steps if method.support else 0,
         settings.inner_rate,
-        settings.outer_steps if method.trains else 0,
+        steps,
         settings.outer_rate,
         settings.weight_decay,
         settings.linear_decay,
@@ -223,7 +223,7 @@ def fine_tune(learner: Learner, features: Features, target: str, settings: Setti
     draw = sampler(corpus, target, shots=0, queries=settings.tune_batch, covering=True, seed=seed)
     batches = -(-len(rows_of(corpus, target, "dev")) // settings.tune_batch)
     numbers = (settings.tune_rate, settings.weight_decay, settings.linear_decay)
-    for _ in meta_train(learner, encoded(draw, features.__getitem__), alone(), 0, 0.0, batches, *numbers):
+    for _ in meta_train(learner, features.episodes(draw, batches), alone(), 0, 0.0, batches, *numbers):
         pass
     return learner
 
@@ -261,7 +261,7 @@ def score(
     episodes = target_episodes(corpus, target, shots, companions, split, seed)
     results = evaluate(
         learner,
-        (encode(episode, features.__getitem__) for episode in episodes),
+        map(features.episodes(episodes.__getitem__, len(episodes)), range(len(episodes))),
         grouping,
         settings.inner_steps if shots or pools else 0,
         settings.inner_rate,

@@ -113,7 +113,8 @@ class Corpus:
         Without `languages`, in all that a split has. Raises InputError for what it has not, and for an archive that
         cannot be used.
         """
-        from datasets import ClassLabel, Dataset, Features, Value
+        import pyarrow as pa
+        from datasets import ClassLabel, Dataset, DatasetInfo, Features, Value
 
         wanted, splits = self._languages(languages), _each(splits, "split")
         source = Source(self.name, self.archive, self.languages, self.classes, Path(data or ""))
@@ -123,10 +124,11 @@ class Corpus:
                 f"{self.name} has no row of {', '.join(splits)} that can be used in {data}; get the whole archive, "
                 "with its answers, or name other splits."
             )
-        features = None
-        if self.classes:
-            features = Features(dict.fromkeys(rows[0], Value("string")) | {"label": ClassLabel(names=self.classes)})
-        return Dataset.from_list(rows, features=features)
+        # The table is made at once: `Dataset.from_list` would look at every value of every row.
+        if not self.classes:
+            return Dataset(pa.Table.from_pylist(rows))
+        features = Features(dict.fromkeys(rows[0], Value("string")) | {"label": ClassLabel(names=self.classes)})
+        return Dataset(pa.Table.from_pylist(rows, schema=features.arrow_schema), DatasetInfo(features=features))
 
     def read(
         self, data: str | Path | None = None, languages: Sequence[str] | None = None, splits: Sequence[str] = SPLITS
@@ -143,7 +145,7 @@ class Corpus:
             corpus = hold_out(corpus, share=0.5, name="test")
         if not self.archive or wanted is None:
             return hold_out(corpus)
-        there, split = np.array(corpus["language"]), np.array(corpus["split"])
+        there, split = np.array(corpus["language"][:]), np.array(corpus["split"][:])
         for name in splits:
             check(wanted, sorted(set(there[split == name])), f"{self.name}'s {name} split in {data}")
         return hold_out(corpus).select(np.flatnonzero(np.isin(there, wanted)))
@@ -295,8 +297,9 @@ def hold_out(corpus: Dataset, share: float = 0.2, seed: int = 0, name: str = "he
     """
     if not 0 <= share <= 1:
         raise InputError(f"Cannot hold out a share of {share} of the dev rows; it is between 0 and 1.")
-    split, group = np.array(corpus["split"]), np.array(corpus[TASKS[task_of(corpus)].group])
+    # [:] reads a column at once; without it, datasets goes through it row by row.
+    split, group = (np.array(corpus[column][:]) for column in ("split", TASKS[task_of(corpus)].group))
     groups = np.unique(group[split == "dev"])
     chosen = np.random.default_rng(seed).permutation(groups)[: round(share * len(groups))]
     split = np.where((split == "dev") & np.isin(group, chosen), name, split)
-    return corpus.remove_columns("split").add_column("split", split.tolist())
+    return corpus.remove_columns("split").add_column("split", split)

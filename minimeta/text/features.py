@@ -22,10 +22,10 @@ from torch import Tensor, nn
 from ..errors import InputError
 from ..files import expanded, whole_file
 from ..inner import Learner
-from ..tasks import Batch
+from ..tasks import Batch, Episode, Sampler
 from ..threads import threads_for
 from .corpora import classes_of, texts_of
-from .episodes import columns, rows_of
+from .episodes import columns, encode, rows_of
 from .heads import padded
 from .spans import Window, best_spans, first_answer, training_window, windows
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _TOGETHER, _STEP = 8, 16  # rows in a batch of the trunk, and the tokens that its lengths are a multiple of
 _SCORED = 32  # windows that are scored together
+_AHEAD = 1024  # rows that are computed together: few enough for a stop to lose little, so many that batches are full
 
 Key = tuple[int, int]
 """An example: a row of the corpus, and the number of its window (0 for a pair)."""
@@ -99,15 +100,46 @@ class Features:
         batch["y"] = torch.tensor(y, device=batch["mask"].device)
         return {name: value.unflatten(0, rows.shape) for name, value in batch.items()}
 
+    def episodes(self, draw: Sampler, steps: int) -> Sampler:
+        """Episodes of row numbers as episodes of tensors, those of `draw` from any step on up to `steps`.
+
+        They are those of `episodes.encoded`; but what is lacking of the next steps' rows is computed together, about
+        1,000 rows at a time, in full batches.
+        """
+        drawn: dict[int, Episode] = {}
+
+        def encoded(step: int) -> Episode:
+            if step not in drawn:
+                drawn.clear()
+                new: set[Key] = set()
+                for at in range(step, max(steps, step + 1)):
+                    drawn[at] = episode = draw(at)
+                    for batch in (*episode.support, episode.query):
+                        new.update(self._lacking(self._learned(batch["row"].flatten().tolist())[0]))
+                    if len(new) >= _AHEAD:
+                        break
+                self._have(list(new))
+            return encode(drawn[step], self.__getitem__)
+
+        return encoded
+
     def batch(self, keys: Sequence[Key]) -> Batch:
         """The learner's inputs for examples named by their keys, (n, T, ...)."""
-        start = time.perf_counter()
-        if self.cache is not None:
-            self._look(keys)
-        self._compute([key for key in dict.fromkeys(keys) if key not in self.rows and key not in self._kept])
-        self.seconds += time.perf_counter() - start
+        self._have(keys)
         device = next(self.encoder.learner.parameters()).device
         return {name: value.to(device) for name, value in padded([self._item(key) for key in keys]).items()}
+
+    def _have(self, keys: Sequence[Key]) -> None:
+        """Compute what is lacking of these examples."""
+        start = time.perf_counter()
+        self._compute(self._lacking(keys))
+        self.seconds += time.perf_counter() - start
+
+    def _lacking(self, keys: Sequence[Key]) -> list[Key]:
+        """Which of these examples have not been computed, each once."""
+        if self.cache is not None:
+            self._look(keys)
+        return [key for key in dict.fromkeys(keys) if key not in self.rows and key not in self._kept]
 
     def keep(self, blocks: Iterable[tuple[str, str]], say: Callable[[str], object] = print) -> None:
         """Write the trunk's output for all rows of some (language, split) into the cache, a file for each.
@@ -253,8 +285,9 @@ class PairFeatures(Features):
         return [(row, 0) for row in rows]
 
     def _tokens(self, keys: Sequence[Key]) -> tuple[list[list[int]], list[list[int]]]:
+        rows = [row for row, _ in keys]
         tokens = self.encoder.tokenizer(
-            *([texts[row] for row, _ in keys] for texts in self.texts),
+            *(texts[rows] for texts in self.texts),
             truncation="longest_first",
             max_length=self.encoder.max_length,
         )
@@ -284,9 +317,9 @@ class SpanFeatures(Features):
         if new:
             found = windows(
                 self.encoder.tokenizer,
-                [self.questions[row] for row in new],
-                [self.contexts[row] for row in new],
-                [first_answer(self.answers[row]) for row in new],
+                self.questions[new],
+                self.contexts[new],
+                list(map(first_answer, self.answers[new])),
                 self.encoder.max_length,
                 self.encoder.max_length // 3,
             )

@@ -7,6 +7,7 @@ They are made from the tables in `data/mini` whenever they are asked for. Rows a
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
 from ..errors import InputError
 from . import claims
@@ -32,8 +33,9 @@ def nli(source: Source, languages: Sequence[str] | None, splits: Sequence[str]) 
             names.setdefault(premise, f"{split}/{len(names) + 1}")
         rows = [(premise, hypothesis) for premise, hypotheses in drawn for hypothesis in hypotheses]
         labels = [source.classes.index(claims.label(*row)) for row in rows]
+        said = dict.fromkeys(chain.from_iterable(rows))  # most claims are in several rows
         for code in languages or source.languages:
-            texts = {claim: table(code).statement(claim).text for row in rows for claim in row}
+            texts = {claim: table(code).statement(claim).text for claim in said}
             for number, ((premise, hypothesis), label) in enumerate(zip(rows, labels, strict=True), 1):
                 yield {
                     "language": code,
