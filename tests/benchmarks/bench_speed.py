@@ -1,0 +1,202 @@
+"""How fast is a meta-step: eager, compiled, the commit before it was compiled, other libraries, and the floor.
+
+    python tests/benchmarks/bench_speed.py [--device cpu|cuda] [--quick] [--only TEXT] [--before FOLDER_OR_COMMIT]
+
+Four meta-gradients (`cases`): MAML on sinusoids, and Fixed TreeMAML with a head of 121 k parameters (12 languages) and
+of 1.9 M (12 languages, and 110 tasks). The rows of each table:
+
+- eager: `meta_gradient` as it is called when nothing is compiled;
+- trace, inductor: `compiled.Compiled`, which has built its graph before the first reading;
+- before: eager, by the code of an earlier commit in a process of its own (`earlier`);
+- other libraries, and torch.func by hand (`peers`), where they can do it (not for 110 tasks: minutes);
+- floor: K + 1 plain passes forward and backward through one network.
+
+All take turns (`timing`), and gradients are compared with eager's. Then comes what an update of an mBERT-sized model
+adds to memory (`bench_full`). Last is what a reader gets who asks for nothing: the wall time of notebook 01's MAML in a
+new process, from the first outer step to the last, with an empty cache ("cold") or that of the run before ("warm"); of
+importing the outer loop; and of all nine methods of `run` at toy scale, up to their table.
+
+At the end stands what was promised and whether it is kept; the exit status is 1 if something is not. Without a
+compiler "inductor" is eager, and says so. About 20 minutes on two cores; `--quick`: 3 repetitions, shorter ones, no
+training above 500 steps and no `run`, in about 5.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from bench_full import alone_in_a_process
+from cases import CASES, Case, eager, load, moved
+from earlier import ROOT, Earlier, code_of, environment
+from peers import floor, of_heads, of_sinusoids
+from timing import Here, Method, Promise, machine, measure, table
+
+from minimeta.grouping import alone
+from minimeta.outer import meta_train
+from minimeta.tasks import sinusoids
+
+BEFORE = "2ef12ff"  # the commit before the meta-step was compiled
+TOLERANCE = 1e-5
+OURS = ("trace", "inductor", "before")
+FASTER = {
+    ("sinusoid", "inductor", "before"): 5.0,
+    ("sinusoid", "trace", "before"): 2.5,
+    ("sinusoid", "inductor", "higher, innerloop_ctx"): 50.0,
+    ("sinusoid", "inductor", "TorchOpt, MetaSGD"): 40.0,
+    ("tiny head, 12 languages", "inductor", "before"): 1.8,
+    ("head of 384, 12 languages", "inductor", "before"): 1.3,
+    ("head of 384, 110 tasks", "inductor", "before"): 1.3,
+}
+FLOOR = ("sinusoid", 1.3)
+MEMORY, UPDATE = "memory of an update", "Adam, all parameters"
+START, NINE = (
+    "from a cold start",
+    "baseline joint maml x-maml xla-maml fixed-treemaml learned-treemaml random-tree everyone",
+)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--quick", action="store_true", help="3 repetitions, and nothing that takes minutes")
+    parser.add_argument("--only", default="", metavar="TEXT", help=f"of {', '.join([*CASES, MEMORY, START])}")
+    parser.add_argument("--before", default=BEFORE, metavar="FOLDER_OR_COMMIT", help=f"(default: {BEFORE})")
+    parser.add_argument("--train", type=int, metavar="STEPS", help="only train for so many steps and print the seconds")
+    options = parser.parse_args()
+    torch.set_num_threads(1 if options.device == "cpu" else torch.get_num_threads())
+    if options.train:
+        print(train(options.train, options.device))
+        return 0
+    print(machine() + ("" if options.device == "cpu" else f", {torch.cuda.get_device_name()}"))
+    parts = {name: partial(speeds, name) for name in CASES} | {MEMORY: memory, START: starts}
+    with TemporaryDirectory() as folder:
+        code = code_of(options.before, Path(folder))
+        promises = [promise for name, part in parts.items() if options.only in name for promise in part(code, options)]
+    print("\n" + "\n".join(map(str, promises)))
+    return any(promise.missed for promise in promises)
+
+
+def speeds(name: str, code: Path, options: argparse.Namespace) -> Iterator[Promise]:
+    """Print the table of a case and give its promises."""
+    case = load(name, options.device)
+    peers, left_out = peers_of(name, case)
+    here = partial(Here, device=options.device)
+    earlier = Earlier(code, name, options.device)
+    timed = {
+        "eager": here(lambda: eager(case)),
+        "trace": here(compiled("trace", case)),
+        "inductor": here(compiled("inductor", case)),
+        "before": earlier,
+        **{peer: here(method) for peer, method in peers.items()},
+        "floor": here(floor(case)),
+    }
+    seconds, errors = measure(timed, *((3, 0.05) if options.quick else (options.repeats, 0.2)))
+    earlier.close()
+    for peer in [peer for peer in peers if errors[peer] > TOLERANCE]:
+        left_out[peer] = f"its gradient differs by {errors[peer]:.1e}"
+        del seconds[peer]
+    print(f"\n## {name}")
+    table(seconds, errors, "before", ["floor"], left_out)
+    for (which, method, other), bound in FASTER.items():
+        if which == name:
+            ratio = seconds[other] / seconds[method] if other in seconds else None
+            yield Promise(f"{name}: {method}, times as fast as {other}", ratio, bound)
+    if name == FLOOR[0]:
+        yield Promise(f"{name}: inductor, time in floors", seconds["inductor"] / seconds["floor"], FLOOR[1], True)
+    for method in OURS:
+        yield Promise(f"{name}: {method}, difference of its gradient", errors[method], TOLERANCE, at_most=True)
+
+
+def peers_of(name: str, case: Case) -> tuple[dict[str, Method], dict[str, str]]:
+    """The peers of a case, and those that are left out, with the reason."""
+    if name == "sinusoid":
+        return of_sinusoids(case)
+    return (of_heads(case) if len(case.episode.tasks) < 100 else {}), {}
+
+
+def compiled(how: str, case: Case) -> Method:
+    """The meta-gradient through a compiled graph."""
+    from minimeta.compiled import Compiled  # not at the top: earlier code, which `--train` runs, has no such file
+
+    meta_gradient = Compiled(how)
+    return lambda: meta_gradient(*case)[1]
+
+
+def memory(code: Path, options: argparse.Namespace) -> Iterator[Promise]:
+    """Print what an update adds to memory on a model of mBERT's size, now and before."""
+    print(f"\n## {MEMORY}, mBERT's size, all parameters\n")
+    given, added = [f"--device={options.device}", "--repeats=0"], {}
+    for which, where in (("now", ROOT), ("before", code)):
+        found = alone_in_a_process(UPDATE, given, where)
+        added[which] = found["added"] if found else None
+        print(f"{which}: " + (f"{added[which]:.2f} GiB" if found else "out of memory"))
+    share = added["now"] / added["before"] if None not in added.values() else None
+    yield Promise(f"{MEMORY}: share of that before", share, 0.1, at_most=True)
+
+
+def starts(code: Path, options: argparse.Namespace) -> Iterator[Promise]:
+    """Print the wall times of new processes, now and before."""
+    print(f"\n## {START}: wall time in seconds, now and before\n")
+    plan = [("cold", 500, 1.2), ("warm", 500, 2.0)] + [("cold", 5000, 3.0)] * (not options.quick)
+    with TemporaryDirectory() as folder:
+        for number, (cache, steps, bound) in enumerate(plan):
+            # "warm" has the cache of the run before it.
+            kept = Path(folder) / f"cache {number - (cache == 'warm')}"
+            command = [sys.executable, __file__, f"--train={steps}", f"--device={options.device}"]
+            now, before = (float(output(command, where, kept)) for where in (ROOT, code))
+            print(f"MAML of notebook 01, {steps} outer steps, {cache}: {now:.1f}, {before:.1f}")
+            yield Promise(f"{START}: {steps} outer steps, {cache}, times as fast as before", before / now, bound)
+        yield from whole("import minimeta.outer", ["-c", "import minimeta.outer"], code, Path(folder), 1.05, 5)
+        if not options.quick:
+            run = ["-m", "minimeta", "run", *NINE.split(), "--target", "de", "--seeds", "1"]
+            yield from whole("run, nine methods at toy scale", run, code, Path(folder), 0.5, 1)
+
+
+def whole(name: str, arguments: list[str], code: Path, folder: Path, bound: float, repeats: int) -> Iterator[Promise]:
+    """A whole call of Python with these arguments, each time with an empty cache; the least of its repetitions."""
+    found: dict[str, list[float]] = {"now": [], "before": []}
+    for number in range(repeats):
+        for which, where in (("now", ROOT), ("before", code)):
+            start = time.perf_counter()
+            output([sys.executable, *arguments], where, folder / f"{name} {which} {number}")
+            found[which].append(time.perf_counter() - start)
+    now, before = (min(values) for values in found.values())
+    print(f"{name}: {now:.1f}, {before:.1f}")
+    yield Promise(f"{START}: {name}, share of the time before", now / before, bound, at_most=True)
+
+
+def output(command: list[str], code: Path, cache: Path) -> str:
+    """What a process says that has the minimeta in `code` and keeps what it compiles in the folder `cache`."""
+    cache.mkdir(exist_ok=True)
+    # One thread for each side; TMPDIR is where torch keeps what it compiles.
+    places = {"TMPDIR": str(cache), "XDG_CACHE_HOME": str(cache), "OMP_NUM_THREADS": "1"}
+    kept = {name: value for name, value in os.environ.items() if name != "TORCHINDUCTOR_CACHE_DIR"}
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=kept | environment(code) | places, check=True)
+    return done.stdout
+
+
+def train(steps: int, device: str) -> float:
+    """The wall time of meta-training notebook 01's network, which is that of the case, and with its rates."""
+    learner, _, loop = load("sinusoid", device)
+    draw = sinusoids(32, 10)
+    training = meta_train(
+        learner, lambda step: moved(draw(step), device), alone(), loop.steps, loop.rate, steps, outer_rate=3e-3
+    )
+    start = time.perf_counter()
+    for _ in training:
+        pass
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    sys.exit(main())
