@@ -39,9 +39,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from apart import ROOT, environment
 from bench_head import WholeModel, added_memory
 from cases import GENRES, Case, on
-from earlier import ROOT, environment
 from peers import through_higher
 from timing import machine
 from torch import Tensor, nn

@@ -26,7 +26,7 @@ from pathlib import Path
 import torch
 from cases import LANGUAGES, LENGTH, SHOTS, Case, eager, treemaml
 from datasets import Dataset
-from peers import of_heads, through_higher
+from peers import HEADS, through_higher
 from timing import Here, Method, Promise, machine, measure, table
 from torch import Tensor, nn
 from transformers import BertConfig, BertForSequenceClassification, BertTokenizer
@@ -109,10 +109,10 @@ def methods(folder: Path) -> tuple[dict[str, Method], str]:
         {name: value[:, SHOTS:] for name, value in tokens.items()},
     )
     found = {
-        "minimeta": lambda: eager(cached),
-        "minimeta and the trunk": lambda: eager(case_of(encoder.features(corpus))),
+        "minimeta": eager(cached),
+        "minimeta and the trunk": lambda: eager(case_of(encoder.features(corpus)))(),
         "higher, whole model": lambda: through_higher(Case(whole, plain, treemaml())),
-        **of_heads(cached),
+        **{name: build(cached) for name, build in HEADS.items()},
     }
     return found, copies
 

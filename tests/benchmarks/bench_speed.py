@@ -7,14 +7,15 @@ of 1.9 M (12 languages, and 110 tasks). The rows of each table:
 
 - eager: `meta_gradient` as it is called when nothing is compiled;
 - trace, inductor: `compiled.Compiled`, which has built its graph before the first reading;
-- before: eager, by the code of an earlier commit in a process of its own (`earlier`);
-- other libraries, and torch.func by hand (`peers`), where they can do it (not for 110 tasks: minutes);
+- before: eager, by the code of an earlier commit;
+- other libraries, and torch.func by hand (`peers`), where they can do it;
 - floor: K + 1 plain passes forward and backward through one network.
 
-All take turns (`timing`), and gradients are compared with eager's. Then comes what an update of an mBERT-sized model
-adds to memory (`bench_full`). Last is what a reader gets who asks for nothing: the wall time of notebook 01's MAML in a
-new process, from the first outer step to the last, with an empty cache ("cold") or that of the run before ("warm"); of
-importing the outer loop; and of all nine methods of `run` at toy scale, up to their table.
+Each has a process of its own (`apart`), they take turns (`timing`), and gradients are compared with eager's. Then comes
+what an update of an mBERT-sized model adds to memory (`bench_full`). Last is what a reader gets who asks for nothing:
+the wall time of notebook 01's MAML in a new process, from the first outer step to the last, with an empty cache
+("cold") or that of the run before ("warm"); of importing the outer loop; and of all nine methods of `run` at toy scale,
+up to their table.
 
 At the end stands what was promised and whether it is kept; the exit status is 1 if something is not. Without a
 compiler "inductor" is eager, and says so. About 20 minutes on two cores; `--quick`: 3 repetitions, shorter ones, no
@@ -34,11 +35,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
+from apart import ROOT, Apart, code_of, environment
 from bench_full import alone_in_a_process
-from cases import CASES, Case, eager, load, moved
-from earlier import ROOT, Earlier, code_of, environment
-from peers import floor, of_heads, of_sinusoids
-from timing import Here, Method, Promise, machine, measure, table
+from cases import CASES, load, moved
+from peers import HEADS, NO_LEARN2LEARN, WAVES
+from timing import Promise, machine, measure, table
 
 from minimeta.grouping import alone
 from minimeta.outer import meta_train
@@ -46,22 +47,25 @@ from minimeta.tasks import sinusoids
 
 BEFORE = "2ef12ff"  # the commit before the meta-step was compiled
 TOLERANCE = 1e-5
-OURS = ("trace", "inductor", "before")
+PEERS = {
+    "sinusoid": WAVES,
+    "tiny head, 12 languages": HEADS,
+    "head of 384, 12 languages": HEADS,  # with 110 tasks they take minutes
+}
+FASTEST = "the fastest of ours"
 FASTER = {
     ("sinusoid", "inductor", "before"): 5.0,
     ("sinusoid", "trace", "before"): 2.5,
     ("sinusoid", "inductor", "higher, innerloop_ctx"): 50.0,
     ("sinusoid", "inductor", "TorchOpt, MetaSGD"): 40.0,
-    ("tiny head, 12 languages", "inductor", "before"): 1.8,
-    ("head of 384, 12 languages", "inductor", "before"): 1.3,
-    ("head of 384, 110 tasks", "inductor", "before"): 1.3,
+    ("tiny head, 12 languages", FASTEST, "before"): 1.8,
+    ("head of 384, 12 languages", FASTEST, "before"): 1.3,
+    ("head of 384, 110 tasks", FASTEST, "before"): 1.3,
 }
 FLOOR = ("sinusoid", 1.3)
 MEMORY, UPDATE = "memory of an update", "Adam, all parameters"
-START, NINE = (
-    "from a cold start",
-    "baseline joint maml x-maml xla-maml fixed-treemaml learned-treemaml random-tree everyone",
-)
+START = "from a cold start"
+NINE = "baseline joint maml x-maml xla-maml fixed-treemaml learned-treemaml random-tree everyone"
 
 
 def main() -> int:
@@ -88,48 +92,31 @@ def main() -> int:
 
 def speeds(name: str, code: Path, options: argparse.Namespace) -> Iterator[Promise]:
     """Print the table of a case and give its promises."""
-    case = load(name, options.device)
-    peers, left_out = peers_of(name, case)
-    here = partial(Here, device=options.device)
-    earlier = Earlier(code, name, options.device)
-    timed = {
-        "eager": here(lambda: eager(case)),
-        "trace": here(compiled("trace", case)),
-        "inductor": here(compiled("inductor", case)),
-        "before": earlier,
-        **{peer: here(method) for peer, method in peers.items()},
-        "floor": here(floor(case)),
-    }
-    seconds, errors = measure(timed, *((3, 0.05) if options.quick else (options.repeats, 0.2)))
-    earlier.close()
-    for peer in [peer for peer in peers if errors[peer] > TOLERANCE]:
+    peers = PEERS.get(name, {})
+    start = partial(Apart, name, device=options.device)
+    methods = {"eager": start("eager"), "trace": start("trace"), "inductor": start("inductor")}
+    methods |= {"before": start("eager", code=code), **{peer: start(peer) for peer in peers}, "floor": start("floor")}
+    left_out = {method: f"{apart.missing} is not installed" for method, apart in methods.items() if apart.missing}
+    there = {method: apart for method, apart in methods.items() if method not in left_out}
+    seconds, errors = measure(there, *((3, 0.05) if options.quick else (options.repeats, 0.2)))
+    for apart in methods.values():
+        apart.close()
+    for peer in [peer for peer in peers if errors.get(peer, 0) > TOLERANCE]:
         left_out[peer] = f"its gradient differs by {errors[peer]:.1e}"
         del seconds[peer]
+    if name == "sinusoid":
+        left_out["learn2learn"] = NO_LEARN2LEARN
     print(f"\n## {name}")
     table(seconds, errors, "before", ["floor"], left_out)
+    seconds[FASTEST] = min(seconds[method] for method in ("eager", "trace", "inductor"))
     for (which, method, other), bound in FASTER.items():
         if which == name:
             ratio = seconds[other] / seconds[method] if other in seconds else None
             yield Promise(f"{name}: {method}, times as fast as {other}", ratio, bound)
     if name == FLOOR[0]:
         yield Promise(f"{name}: inductor, time in floors", seconds["inductor"] / seconds["floor"], FLOOR[1], True)
-    for method in OURS:
+    for method in ("trace", "inductor", "before"):
         yield Promise(f"{name}: {method}, difference of its gradient", errors[method], TOLERANCE, at_most=True)
-
-
-def peers_of(name: str, case: Case) -> tuple[dict[str, Method], dict[str, str]]:
-    """The peers of a case, and those that are left out, with the reason."""
-    if name == "sinusoid":
-        return of_sinusoids(case)
-    return (of_heads(case) if len(case.episode.tasks) < 100 else {}), {}
-
-
-def compiled(how: str, case: Case) -> Method:
-    """The meta-gradient through a compiled graph."""
-    from minimeta.compiled import Compiled  # not at the top: earlier code, which `--train` runs, has no such file
-
-    meta_gradient = Compiled(how)
-    return lambda: meta_gradient(*case)[1]
 
 
 def memory(code: Path, options: argparse.Namespace) -> Iterator[Promise]:

@@ -1,6 +1,6 @@
-"""The meta-gradients that are timed: a learner, an episode and an inner loop each, the same ones in every process.
+"""The meta-gradients that are timed, the same ones in every process, and minimeta's ways to compute them.
 
-The code of an earlier commit computes them too (see `earlier`), so nothing newer than that may be imported here.
+The code of an earlier commit computes them too (see `apart`), so nothing newer than that may be imported here.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from torch import nn
+from timing import Method
+from torch import Tensor, nn
 from transformers import BertConfig, BertForSequenceClassification
 
 from minimeta.gradient import meta_gradient
@@ -29,7 +30,7 @@ SHOTS, LENGTH, STEPS, RATE = 3, 48, 4, 0.05
 
 
 class Case(NamedTuple):
-    """What `meta_gradient` takes."""
+    """What `meta_gradient` takes: a learner, an episode and an inner loop."""
 
     learner: Learner
     episode: Episode
@@ -106,6 +107,46 @@ def on(batch: Batch, device: str) -> Batch:
     return {name: value.to(device) for name, value in batch.items()}
 
 
-def eager(case: Case) -> list[torch.Tensor]:
-    """The meta-gradient as `meta_gradient` computes it."""
-    return list(meta_gradient(*case)[1])
+def data_of(episode: Episode) -> tuple[Batch, Batch]:
+    """The support, which all inner steps share, and the query."""
+    (support,) = episode.support
+    return support, episode.query
+
+
+Build = Callable[[Case], Method]
+"""Makes a way to compute a case's meta-gradient."""
+
+
+def eager(case: Case) -> Method:
+    """`meta_gradient` as it is called when nothing is compiled."""
+    return lambda: meta_gradient(*case)[1]
+
+
+def compiled(case: Case, how: str) -> Method:
+    """The same through a compiled graph, which the first call builds."""
+    from minimeta.compiled import Compiled  # not at the top: earlier code has no such file
+
+    step = Compiled(how)
+    return lambda: step(*case)[1]
+
+
+def floor(case: Case) -> Method:
+    """K + 1 plain passes forward and backward of all examples through ω: what nobody can do without."""
+    learner, episode, loop = case
+    omega = list(learner.parameters())
+    support, query = ({name: value.flatten(0, 1) for name, value in batch.items()} for batch in data_of(episode))
+
+    def passes() -> tuple[Tensor, ...]:
+        for _ in range(loop.steps):
+            torch.autograd.grad(learner(support).mean(), omega)
+        return torch.autograd.grad(learner(query).mean(), omega)
+
+    return passes
+
+
+OURS: dict[str, Build] = {
+    "eager": eager,
+    "trace": partial(compiled, how="trace"),
+    "inductor": partial(compiled, how="inductor"),
+    "floor": floor,
+}

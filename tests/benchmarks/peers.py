@@ -12,11 +12,9 @@ are no better; minimeta needs Python 3.11.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import higher
 import torch
-from cases import Case
+from cases import Build, Case, data_of
 from timing import Method
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
@@ -24,65 +22,11 @@ from torch.nn.functional import mse_loss
 from minimeta.grouping import regroup
 from minimeta.inner import Learner
 from minimeta.reference import adapt_with_higher
-from minimeta.tasks import Batch, Episode
+from minimeta.tasks import Batch
 
 Gradient = tuple[Tensor, ...]
 
-
-def of_sinusoids(case: Case) -> tuple[dict[str, Method], dict[str, str]]:
-    """Each peer's way to compute the meta-gradient of MAML; and those left out, with the reason."""
-    found: dict[str, Method] = {}
-    left_out = {"learn2learn": "0.2.0 cannot be built on Python 3.11 and newer"}
-    builders: dict[str, Callable[[Case], Method]] = {
-        "higher, innerloop_ctx": higher_loop,
-        "higher, one copy": higher_one_copy,
-        "TorchOpt, MetaSGD": torchopt_loop,
-        "parallel-metalearn": parallel_metalearn,
-        "torch.func by hand": by_hand,
-    }
-    for name, build in builders.items():
-        try:
-            found[name] = build(case)
-        except ModuleNotFoundError as error:
-            left_out[name] = f"{error.name} is not installed"
-    return found, left_out
-
-
-def of_heads(case: Case) -> dict[str, Method]:
-    """`higher`, with the Hugging Face layer or the very same head: nobody else pools the gradients of clusters."""
-    learner, episode, loop = case
-    omega, module = list(learner.parameters()), learner.module
-    layer = Learner(WholeLayer(module.layer, module.pooler, module.classifier), learner.loss)
-
-    def same_head() -> Gradient:
-        adapted = adapt_with_higher(learner, episode, loop.grouping, loop.steps, loop.rate)
-        losses = [copy(of_task(episode.query, task)).mean() for task, copy in enumerate(adapted)]
-        return torch.autograd.grad(torch.stack(losses).mean(), omega)
-
-    return {
-        "higher, whole last layer": lambda: through_higher(case._replace(learner=layer)),
-        "higher, same head": same_head,
-    }
-
-
-def floor(case: Case) -> Method:
-    """K + 1 plain passes forward and backward of all examples through ω: what nobody can do without."""
-    learner, episode, loop = case
-    omega = list(learner.parameters())
-    support, query = ({name: value.flatten(0, 1) for name, value in batch.items()} for batch in data_of(episode))
-
-    def passes() -> Gradient:
-        for _ in range(loop.steps):
-            torch.autograd.grad(learner(support).mean(), omega)
-        return torch.autograd.grad(learner(query).mean(), omega)
-
-    return passes
-
-
-def data_of(episode: Episode) -> tuple[Batch, Batch]:
-    """The support, which all inner steps share, and the query."""
-    (support,) = episode.support
-    return support, episode.query
+NO_LEARN2LEARN = "0.2.0 cannot be built on Python 3.11 and newer"
 
 
 def tasks_of(case: Case) -> tuple[nn.Module, list[Gradient]]:
@@ -256,3 +200,33 @@ class WholeLayer(nn.Module):
 
 def of_task(batch: Batch, task: int) -> Batch:
     return {name: value[task] for name, value in batch.items()}
+
+
+def whole_last_layer(case: Case) -> Method:
+    """`higher` with the last layer as Hugging Face computes it."""
+    module = case.learner.module
+    layer = Learner(WholeLayer(module.layer, module.pooler, module.classifier), case.learner.loss)
+    return lambda: through_higher(case._replace(learner=layer))
+
+
+def same_head(case: Case) -> Method:
+    """`higher` with a copy of the very same head for each task, as `minimeta.reference` has it."""
+    learner, episode, loop = case
+    omega = list(learner.parameters())
+
+    def method() -> Gradient:
+        adapted = adapt_with_higher(learner, episode, loop.grouping, loop.steps, loop.rate)
+        losses = [copy(of_task(episode.query, task)).mean() for task, copy in enumerate(adapted)]
+        return torch.autograd.grad(torch.stack(losses).mean(), omega)
+
+    return method
+
+
+WAVES: dict[str, Build] = {
+    "higher, innerloop_ctx": higher_loop,
+    "higher, one copy": higher_one_copy,
+    "TorchOpt, MetaSGD": torchopt_loop,
+    "parallel-metalearn": parallel_metalearn,
+    "torch.func by hand": by_hand,
+}
+HEADS: dict[str, Build] = {"higher, whole last layer": whole_last_layer, "higher, same head": same_head}
