@@ -13,9 +13,9 @@ of 1.9 M (12 languages, and 110 tasks). The rows of each table:
 
 Each has a process of its own (`apart`), they take turns (`timing`), and gradients are compared with eager's. Then comes
 what an update of an mBERT-sized model adds to memory (`bench_full`). Last is what a reader gets who asks for nothing:
-the wall time of notebook 01's MAML in a new process, from the first outer step to the last, with an empty cache
-("cold") or that of the run before ("warm"); of importing the outer loop; and of all nine methods of `run` at toy scale,
-up to their table.
+the time of notebook 01's MAML in a new process, from the first outer step to the last, with an empty cache ("cold") or
+that of the run before ("warm"); of importing the outer loop; and of all nine methods of `run` at toy scale, up to their
+table.
 
 At the end stands what was promised and whether it is kept; the exit status is 1 if something is not. Without a
 compiler "inductor" is eager, and says so. About 20 minutes on two cores; `--quick`: 3 repetitions, shorter ones, no
@@ -33,6 +33,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import torch
 from apart import ROOT, Apart, code_of, environment
@@ -64,6 +65,7 @@ FASTER = {
 }
 FLOOR = ("sinusoid", 1.3)
 MEMORY, UPDATE = "memory of an update", "Adam, all parameters"
+UPDATE_ADDS = 0.291  # GiB: a tenth of what it added while it copied the parameters and Adam's state
 START = "from a cold start"
 NINE = "baseline joint maml x-maml xla-maml fixed-treemaml learned-treemaml random-tree everyone"
 
@@ -79,7 +81,7 @@ def main() -> int:
     options = parser.parse_args()
     torch.set_num_threads(1 if options.device == "cpu" else torch.get_num_threads())
     if options.train:
-        print(train(options.train, options.device))
+        print(*train(options.train, options.device))
         return 0
     print(machine() + ("" if options.device == "cpu" else f", {torch.cuda.get_device_name()}"))
     parts = {name: partial(speeds, name) for name in CASES} | {MEMORY: memory, START: starts}
@@ -121,68 +123,84 @@ def speeds(name: str, code: Path, options: argparse.Namespace) -> Iterator[Promi
 
 def memory(code: Path, options: argparse.Namespace) -> Iterator[Promise]:
     """Print what an update adds to memory on a model of mBERT's size, now and before."""
-    print(f"\n## {MEMORY}, mBERT's size, all parameters\n")
-    given, added = [f"--device={options.device}", "--repeats=0"], {}
-    for which, where in (("now", ROOT), ("before", code)):
+    print(f"\n## {MEMORY}, mBERT's size, all parameters: GiB beside the gradient\n")
+    given = [f"--device={options.device}", "--repeats=0"]
+    for which, where in (("before", code), ("now", ROOT)):
         found = alone_in_a_process(UPDATE, given, where)
-        added[which] = found["added"] if found else None
-        print(f"{which}: " + (f"{added[which]:.2f} GiB" if found else "out of memory"))
-    share = added["now"] / added["before"] if None not in added.values() else None
-    yield Promise(f"{MEMORY}: share of that before", share, 0.1, at_most=True)
+        added = found and found["added"] - found["trained"]  # the gradient is as large as the parameters
+        print(f"{which}: " + (f"{added:.2f} and {found['trained']:.2f} for the gradient" if found else "out of memory"))
+    yield Promise(f"{MEMORY}: GiB beside the gradient", added, UPDATE_ADDS, at_most=True)
 
 
 def starts(code: Path, options: argparse.Namespace) -> Iterator[Promise]:
-    """Print the wall times of new processes, now and before."""
-    print(f"\n## {START}: wall time in seconds, now and before\n")
+    """Print the times of new processes, now and before."""
+    print(f"\n## {START}: CPU seconds with those of processes started (and wall time), now and before\n")
     plan = [("cold", 500, 1.2), ("warm", 500, 2.0)] + [("cold", 5000, 3.0)] * (not options.quick)
+    both = (ROOT, code)
     with TemporaryDirectory() as folder:
         for number, (cache, steps, bound) in enumerate(plan):
             # "warm" has the cache of the run before it.
             kept = Path(folder) / f"cache {number - (cache == 'warm')}"
             command = [sys.executable, __file__, f"--train={steps}", f"--device={options.device}"]
-            now, before = (float(output(command, where, kept)) for where in (ROOT, code))
-            print(f"MAML of notebook 01, {steps} outer steps, {cache}: {now:.1f}, {before:.1f}")
-            yield Promise(f"{START}: {steps} outer steps, {cache}, times as fast as before", before / now, bound)
-        yield from whole("import minimeta.outer", ["-c", "import minimeta.outer"], code, Path(folder), 1.05, 5)
+            now, before = (Took(*map(float, output(command, where, kept).split())) for where in both)
+            print(f"MAML of notebook 01, {steps} outer steps, {cache}: {now}, {before}")
+            yield Promise(
+                f"{START}: {steps} outer steps, {cache}, times as fast as before", before.cpu / now.cpu, bound
+            )
+        calls = {"import minimeta.outer": (["-c", "import minimeta.outer"], 1.05, 5)}
         if not options.quick:
-            run = ["-m", "minimeta", "run", *NINE.split(), "--target", "de", "--seeds", "1"]
-            yield from whole("run, nine methods at toy scale", run, code, Path(folder), 0.5, 1)
+            calls["run, nine methods"] = (
+                ["-m", "minimeta", "run", *NINE.split(), *"--target de --seeds 1".split()],
+                0.5,
+                1,
+            )
+        for name, (arguments, bound, repeats) in calls.items():
+            found: list[tuple[Took, ...]] = []
+            for number in range(repeats):
+                found.append(tuple(whole(arguments, where, Path(folder) / f"{name} {number}") for where in both))
+            now, before = (min(values, key=lambda took: took.cpu) for values in zip(*found, strict=True))
+            print(f"{name}: {now}, {before}")
+            yield Promise(f"{START}: {name}, share of the time before", now.cpu / before.cpu, bound, at_most=True)
 
 
-def whole(name: str, arguments: list[str], code: Path, folder: Path, bound: float, repeats: int) -> Iterator[Promise]:
-    """A whole call of Python with these arguments, each time with an empty cache; the least of its repetitions."""
-    found: dict[str, list[float]] = {"now": [], "before": []}
-    for number in range(repeats):
-        for which, where in (("now", ROOT), ("before", code)):
-            start = time.perf_counter()
-            output([sys.executable, *arguments], where, folder / f"{name} {which} {number}")
-            found[which].append(time.perf_counter() - start)
-    now, before = (min(values) for values in found.values())
-    print(f"{name}: {now:.1f}, {before:.1f}")
-    yield Promise(f"{START}: {name}, share of the time before", now / before, bound, at_most=True)
+class Took(NamedTuple):
+    """Seconds: of the processors, and on the clock."""
+
+    cpu: float
+    wall: float
+
+    def __str__(self) -> str:
+        return f"{self.cpu:.1f} ({self.wall:.1f})"
+
+
+def whole(arguments: list[str], code: Path, cache: Path) -> Took:
+    """A whole call of Python with these arguments."""
+    before, start = os.times(), time.perf_counter()
+    output([sys.executable, *arguments], code, cache)
+    after = os.times()
+    return Took(sum(after[2:4]) - sum(before[2:4]), time.perf_counter() - start)
 
 
 def output(command: list[str], code: Path, cache: Path) -> str:
     """What a process says that has the minimeta in `code` and keeps what it compiles in the folder `cache`."""
     cache.mkdir(exist_ok=True)
-    # One thread for each side; TMPDIR is where torch keeps what it compiles.
-    places = {"TMPDIR": str(cache), "XDG_CACHE_HOME": str(cache), "OMP_NUM_THREADS": "1"}
-    kept = {name: value for name, value in os.environ.items() if name != "TORCHINDUCTOR_CACHE_DIR"}
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=kept | environment(code) | places, check=True)
+    kept = {name: str(cache) for name in ("TORCHINDUCTOR_CACHE_DIR", "TMPDIR", "XDG_CACHE_HOME")}
+    given = environment(code) | kept | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=given, check=True)
     return done.stdout
 
 
-def train(steps: int, device: str) -> float:
-    """The wall time of meta-training notebook 01's network, which is that of the case, and with its rates."""
+def train(steps: int, device: str) -> Took:
+    """Meta-train the network of notebook 01, which is that of the case, with the notebook's rates."""
     learner, _, loop = load("sinusoid", device)
     draw = sinusoids(32, 10)
     training = meta_train(
         learner, lambda step: moved(draw(step), device), alone(), loop.steps, loop.rate, steps, outer_rate=3e-3
     )
-    start = time.perf_counter()
+    before, start = os.times(), time.perf_counter()
     for _ in training:
         pass
-    return time.perf_counter() - start
+    return Took(sum(os.times()[:4]) - sum(before[:4]), time.perf_counter() - start)
 
 
 if __name__ == "__main__":
