@@ -8,7 +8,7 @@ attention, dropout off. The two steps are:
 
 - TreeMAML: Fixed TreeMAML without its target de, 11 languages x 10 genres = 110 tasks, 3 shots and 6 query examples,
   K = 4; layer 12, pooler and classifier adapted, the trunk's outputs computed before. Against the usual loop with
-  `higher`: the whole Hugging Face model, one task after the other, parameters held once per cluster (`bench_head`).
+  `higher`: the whole Hugging Face model, one task after the other, parameters held once per cluster (`peers`).
 - XLA-MAML: one task, 8 + 8 examples, K = 1, all parameters adapted.
 
 Each case has the model to itself, in a process of its own on a CPU. Seconds are the median of `--repeats` calls after
@@ -33,14 +33,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from bench_head import WholeModel, added_memory, through_higher
-from bench_sinusoid import machine
+from apart import ROOT, environment
+from bench_head import WholeModel, added_memory
+from cases import GENRES, Case, on
+from peers import through_higher
+from timing import machine
 from torch import Tensor, nn
 from transformers import BertConfig, BertForSequenceClassification
 
@@ -50,17 +53,17 @@ from minimeta.inner import InnerLoop, Learner, cross_entropy
 from minimeta.outer import meta_train
 from minimeta.tasks import Batch, Episode
 from minimeta.text import heads
-from minimeta.text.languages import PHYLOGENY, all_but
+from minimeta.text.languages import PHYLOGENY
 
-TASKS = [f"{language}/genre {genre}" for language in all_but("de") for genre in range(10)]
 SHOTS, QUERIES, STEPS = 3, 6, 4
 RATE = 0.02  # large enough for second derivatives to show where gradients are compared
+TREE, LANGUAGE = partial(InnerLoop, fixed_tree(PHYLOGENY), STEPS, RATE), partial(InnerLoop, alone(), 1, RATE)
 GIB, CONTEXT = 2**30, 1.0
 CARDS = (12, 16, 24, 80)
 TOLERANCE = 1e-4
 
 Gradient = list[Tensor]
-Case = Callable[[argparse.Namespace], tuple[nn.Module, list[Episode], Callable[[], Any]]]
+Measured = Callable[[argparse.Namespace], tuple[nn.Module, list[Episode], Callable[[], Any]]]
 
 
 def main() -> int:
@@ -68,7 +71,7 @@ def main() -> int:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=["cuda", "cpu"])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--tokens", type=int, default=128)
-    parser.add_argument("--tasks", type=int, default=len(TASKS), help=f"of the TreeMAML step (default: {len(TASKS)})")
+    parser.add_argument("--tasks", type=int, default=len(GENRES), help=f"of the TreeMAML step (default: {len(GENRES)})")
     parser.add_argument("--tasks-higher", type=int, default=22, help="of that step through higher (default: 22)")
     parser.add_argument("--only", default="", metavar="TEXT", help="only the cases with TEXT in their names")
     parser.add_argument("--case", help="only measure this case and print its figures as JSON")
@@ -78,7 +81,8 @@ def main() -> int:
     torch.set_num_threads(1 if options.device == "cpu" else torch.get_num_threads())
     if options.case:
         figures, gradient = measure(cases()[options.case], options)
-        torch.save(gradient, options.gradient)
+        if options.gradient:
+            torch.save(gradient, options.gradient)
         print(json.dumps(figures))
         return 0
     print(f"mBERT's size, {options.tokens} tokens, K = {STEPS} and 1; repeats: {options.repeats}")
@@ -88,7 +92,7 @@ def main() -> int:
         return report(found, options, Path(folder))
 
 
-def cases() -> dict[str, Case]:
+def cases() -> dict[str, Measured]:
     """What is measured, by name; those of one step begin with its name, and its ratios are to the first of them."""
     return {
         "TreeMAML": tree,
@@ -129,8 +133,7 @@ def tree(options: argparse.Namespace, compared: bool = False, **how: Any) -> Any
                 "y": batch["y"],
             },
         )
-    step = partial(meta_gradient, learner, episode, fixed_tree(PHYLOGENY), STEPS, RATE, **how)
-    return model, [episode], lambda: step()[1]
+    return model, [episode], lambda: meta_gradient(learner, episode, TREE(**how))[1]
 
 
 def tree_and_trunk(options: argparse.Namespace) -> Any:
@@ -142,7 +145,7 @@ def tree_and_trunk(options: argparse.Namespace) -> Any:
     def step() -> Gradient:
         with torch.no_grad():
             episode = episode_of(tokens, lambda batch: through_trunk(trunk, batch))
-        return meta_gradient(learner, episode, InnerLoop(fixed_tree(PHYLOGENY), STEPS, RATE))[1]
+        return meta_gradient(learner, episode, TREE())[1]
 
     return model, [tokens], step
 
@@ -153,7 +156,7 @@ def tree_through_higher(options: argparse.Namespace) -> Any:
     split(model)
     episode = token_episode(tree_tasks(options.tasks_higher), options, SHOTS, QUERIES)
     whole = Learner(WholeModel(model), cross_entropy)
-    return model, [episode], lambda: through_higher(whole, episode, fixed_tree(PHYLOGENY), STEPS, RATE)
+    return model, [episode], lambda: through_higher(Case(whole, episode, TREE()))
 
 
 def language(options: argparse.Namespace, **how: Any) -> Any:
@@ -161,7 +164,7 @@ def language(options: argparse.Namespace, **how: Any) -> Any:
     model = mbert(options.device)
     learner, _ = split(model, adapt="all")
     episode = token_episode(["hi"], options, 8, 8)
-    return model, [episode], lambda: meta_gradient(learner, episode, InnerLoop(alone(), 1, RATE, **how))[1]
+    return model, [episode], lambda: meta_gradient(learner, episode, LANGUAGE(**how))[1]
 
 
 def language_through_higher(options: argparse.Namespace) -> Any:
@@ -169,7 +172,7 @@ def language_through_higher(options: argparse.Namespace) -> Any:
     model = mbert(options.device)
     episode = token_episode(["hi"], options, 8, 8)
     whole = Learner(WholeModel(model), cross_entropy)
-    return model, [episode], lambda: through_higher(whole, episode, alone(), 1, RATE)
+    return model, [episode], lambda: through_higher(Case(whole, episode, LANGUAGE()))
 
 
 def update(options: argparse.Namespace, adapt: str) -> Any:
@@ -202,7 +205,7 @@ def split(model: BertForSequenceClassification, adapt: str = "head") -> tuple[Le
 
 def tree_tasks(count: int) -> list[str]:
     """So many of the tasks, spread evenly over the languages."""
-    return [TASKS[i * len(TASKS) // count] for i in range(count)]
+    return [GENRES[i * len(GENRES) // count] for i in range(count)]
 
 
 def token_episode(tasks: list[str], options: argparse.Namespace, shots: int, queries: int) -> Episode:
@@ -217,7 +220,7 @@ def token_episode(tasks: list[str], options: argparse.Namespace, shots: int, que
             "token_type_ids": torch.zeros(shape, dtype=torch.long),
             "y": torch.randint(3, shape[:2], generator=generator),
         }
-        return {name: value.to(options.device) for name, value in drawn.items()}
+        return on(drawn, options.device)
 
     return Episode(tuple(tasks), (batch(shots),), batch(queries))
 
@@ -232,7 +235,7 @@ def through_trunk(trunk: nn.Module, batch: Batch) -> Batch:
     return {"hidden": torch.stack(hidden), "mask": batch["mask"], "y": batch["y"]}
 
 
-def measure(case: Case, options: argparse.Namespace) -> tuple[dict[str, float], Gradient]:
+def measure(case: Measured, options: argparse.Namespace) -> tuple[dict[str, float], Gradient]:
     """Seconds, GiB that the first call adds, GiB of what was there before and of what is trained, and the gradient."""
     cuda = options.device == "cuda"
     model, episodes, method = case(options)
@@ -286,8 +289,13 @@ def figures_of(name: str, options: argparse.Namespace, folder: Path) -> dict[str
         torch.save(gradient, path)
         return figures
     given = [f"--{key.replace('_', '-')}={getattr(options, key)}" for key in ("device", "repeats", "tokens", "tasks")]
-    command = [sys.executable, __file__, *given, f"--tasks-higher={options.tasks_higher}", "--case", name]
-    done = subprocess.run([*command, "--gradient", path], capture_output=True, text=True)
+    return alone_in_a_process(name, [*given, f"--tasks-higher={options.tasks_higher}", f"--gradient={path}"])
+
+
+def alone_in_a_process(name: str, given: Sequence[str], code: Path = ROOT) -> dict[str, float] | None:
+    """The figures of a case by the minimeta in the folder `code`; None if it does not fit into memory."""
+    command = [sys.executable, __file__, "--case", name, *given]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment(code))
     if done.returncode == -9:  # killed for want of memory
         return None
     done.check_returncode()

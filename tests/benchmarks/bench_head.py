@@ -12,13 +12,9 @@ Every method computes the gradient of the mean query loss with respect to the in
 - higher, whole last layer: on the trunk's outputs, the Hugging Face layer at all positions, one task after the other;
 - higher, same head: `reference.adapt_with_higher` on the very module and features that minimeta has.
 
-The first two with `higher` make one functional copy of the module and hand it the parameters of each task's cluster:
-patching a copy per task, as `adapt_with_higher` does, would add up to a second for the whole model.
-
-CPU time of one thread. In each repetition the methods take turns, after one call each that is not timed (see
-`bench_sinusoid.measure`); the table gives the median and its ratio to minimeta's. Peak memory is what a first call adds
-to a new process (Linux only). The exit status is 1 if a gradient differs by more than 1e-4 (relative) or if minimeta
-is less than 6 times as fast as `higher` with the whole model.
+CPU time of one thread, the methods taking turns (see `timing`). Peak memory is what a first call adds to a new process
+(Linux only). The exit status is 1 if a gradient differs by more than 1e-4 (relative) or if minimeta is less than 6
+times as fast as `higher` with the whole model. How minimeta compares with itself, compiled or as it was: `bench_speed`.
 """
 
 import argparse
@@ -27,27 +23,23 @@ import sys
 import tempfile
 from pathlib import Path
 
-import higher
 import torch
-from bench_sinusoid import Method, machine, measure, report
+from cases import LANGUAGES, LENGTH, SHOTS, Case, eager, treemaml
 from datasets import Dataset
+from peers import HEADS, through_higher
+from timing import Here, Method, Promise, machine, measure, table
 from torch import Tensor, nn
 from transformers import BertConfig, BertForSequenceClassification, BertTokenizer
 from transformers.utils import logging
 
-from minimeta.grouping import Grouping, fixed_tree, regroup
-from minimeta.inner import Learner, adapt, cross_entropy, query_losses
-from minimeta.reference import adapt_with_higher
-from minimeta.tasks import Batch, Episode
+from minimeta.inner import Learner, adapt, cross_entropy
+from minimeta.tasks import Episode
 from minimeta.text import encoders
 from minimeta.text.corpora import LABELS
 from minimeta.text.features import Features
-from minimeta.text.languages import PHYLOGENY
 
-TASKS, SHOTS, LENGTH, STEPS, RATE = PHYLOGENY.leaves, 3, 48, 4, 0.05
-REQUIRED = {"higher, whole model": 6.0}
-TOLERANCE = 1e-4
-ROWS = torch.arange(len(TASKS) * 2 * SHOTS).reshape(len(TASKS), 2 * SHOTS)
+REQUIRED, TOLERANCE = 6.0, 1e-4
+ROWS = torch.arange(len(LANGUAGES) * 2 * SHOTS).reshape(len(LANGUAGES), 2 * SHOTS)
 
 
 def main() -> int:
@@ -62,15 +54,22 @@ def main() -> int:
     if options.memory_of:
         print(added_memory(found[options.memory_of]))
         return 0
-    print(f"BERT head: {len(TASKS)} tasks, {SHOTS} shots, K = {STEPS}, fixed tree; {options.repeats} repetitions")
+    print(f"BERT head: {len(LANGUAGES)} tasks, {SHOTS} shots, fixed tree; {options.repeats} repetitions")
     print(machine())
     print(copies)
-    failed = report(*measure(found, options.repeats), REQUIRED, TOLERANCE)
+    seconds, errors = measure({name: Here(method, "cpu") for name, method in found.items()}, options.repeats)
+    table(seconds, errors, "minimeta")
+    faster = seconds["higher, whole model"] / seconds["minimeta"]
+    promises = [
+        Promise("times as fast as higher with the whole model", faster, REQUIRED),
+        Promise("largest difference of a gradient", max(errors.values()), TOLERANCE, at_most=True),
+    ]
     for name in found if Path("/proc/self/clear_refs").exists() else ():
         command = [sys.executable, __file__, "--memory-of", name]
         output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         print(f"peak memory added by {name}: {output.strip()} MiB")
-    return failed
+    print(*promises, sep="\n")
+    return any(promise.missed for promise in promises)
 
 
 def methods(folder: Path) -> tuple[dict[str, Method], str]:
@@ -80,28 +79,20 @@ def methods(folder: Path) -> tuple[dict[str, Method], str]:
     """
     corpus = write_encoder(folder)
     encoder = encoders.nli(folder)
-    learner, grouping = encoder.learner, fixed_tree(PHYLOGENY)
-    head = list(learner.parameters())
 
-    def episode_of(features: Features) -> Episode:
-        return Episode(TASKS, (features[ROWS[:, :SHOTS]],), features[ROWS[:, SHOTS:]])
+    def case_of(features: Features) -> Case:
+        episode = Episode(LANGUAGES, (features[ROWS[:, :SHOTS]],), features[ROWS[:, SHOTS:]])
+        return Case(encoder.learner, episode, treemaml())
 
-    cached = episode_of(encoder.features(corpus))
-    assert cached.query["hidden"].shape[2] == LENGTH
-
-    def minimeta(episode: Episode = cached) -> tuple[Tensor, ...]:
-        adapted = adapt(learner, episode, grouping, STEPS, RATE)
-        return torch.autograd.grad(query_losses(learner, adapted, episode).mean(), head)
-
-    def minimeta_and_trunk() -> tuple[Tensor, ...]:
-        return minimeta(episode_of(encoder.features(corpus)))
-
+    cached = case_of(encoder.features(corpus))
+    assert cached.episode.query["hidden"].shape[2] == LENGTH
     with torch.no_grad():
-        clusters = [max(step.labels) + 1 for step in adapt(learner, cached, grouping, STEPS, RATE).steps]
-    size = sum(p.numel() for p in head)
+        steps = adapt(cached.learner, cached.episode, **vars(cached.loop)).steps
+    clusters = [max(step.labels) + 1 for step in steps]
+    size = sum(p.numel() for p in encoder.learner.parameters())
     copies = (
         f"Head of {size:,} parameters ({size * 4 / 2**20:.1f} MiB); minimeta keeps one copy for each cluster: "
-        f"{', '.join(map(str, clusters))} at steps 1 to {STEPS}, instead of {len(TASKS)}"
+        f"{', '.join(map(str, clusters))} at steps 1 to {len(clusters)}, instead of {len(LANGUAGES)}"
     )
 
     model = BertForSequenceClassification.from_pretrained(folder, attn_implementation="eager").eval()
@@ -113,48 +104,17 @@ def methods(folder: Path) -> tuple[dict[str, Method], str]:
     tokens = {name: tokens[name][ROWS] for name in ("input_ids", "attention_mask", "token_type_ids")}
     tokens["y"] = torch.tensor(corpus["label"][:])[ROWS]
     plain = Episode(
-        TASKS,
+        LANGUAGES,
         ({name: value[:, :SHOTS] for name, value in tokens.items()},),
         {name: value[:, SHOTS:] for name, value in tokens.items()},
     )
-    module = learner.module
-    layer = Learner(WholeLayer(module.layer, module.pooler, module.classifier), cross_entropy)
-
-    def same_head() -> tuple[Tensor, ...]:
-        adapted = adapt_with_higher(learner, cached, grouping, STEPS, RATE)
-        losses = [copy(of_task(cached.query, task)).mean() for task, copy in enumerate(adapted)]
-        return torch.autograd.grad(torch.stack(losses).mean(), head)
-
     found = {
-        "minimeta": minimeta,
-        "minimeta and the trunk": minimeta_and_trunk,
-        "higher, whole model": lambda: through_higher(whole, plain, grouping),
-        "higher, whole last layer": lambda: through_higher(layer, cached, grouping),
-        "higher, same head": same_head,
+        "minimeta": eager(cached),
+        "minimeta and the trunk": lambda: eager(case_of(encoder.features(corpus)))(),
+        "higher, whole model": lambda: through_higher(Case(whole, plain, treemaml())),
+        **{name: build(cached) for name, build in HEADS.items()},
     }
     return found, copies
-
-
-def through_higher(
-    learner: nn.Module, episode: Episode, grouping: Grouping, steps: int = STEPS, rate: float = RATE
-) -> tuple[Tensor, ...]:
-    """The meta-gradient through one functional copy, with the parameters of each cluster held once."""
-    functional = higher.monkeypatch(learner, copy_initial_weights=False)
-    support = episode.support[0]
-    labels, theta = [0] * len(episode.tasks), [list(learner.parameters())]
-    for k in range(1, steps + 1):
-        labels, origin, _ = regroup(grouping, k, episode.tasks, labels)
-        theta = [theta[parent] for parent in origin]
-        gradients: list[list[tuple[Tensor, ...]]] = [[] for _ in theta]
-        for task, label in enumerate(labels):
-            loss = functional(of_task(support, task), params=theta[label]).mean()
-            moving = [p for p in theta[label] if p.requires_grad]
-            gradients[label].append(torch.autograd.grad(loss, moving, create_graph=True))
-        for label, own in enumerate(gradients):
-            pooled = iter([sum(parts) / len(parts) for parts in zip(*own, strict=True)])
-            theta[label] = [p - rate * next(pooled) if p.requires_grad else p for p in theta[label]]
-    losses = [functional(of_task(episode.query, i), params=theta[label]).mean() for i, label in enumerate(labels)]
-    return torch.autograd.grad(torch.stack(losses).mean(), [p for p in learner.parameters() if p.requires_grad])
 
 
 class WholeModel(nn.Module):
@@ -164,22 +124,6 @@ class WholeModel(nn.Module):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> Tensor:
         return self.model(input_ids, attention_mask, token_type_ids).logits
-
-
-class WholeLayer(nn.Module):
-    """The head as Hugging Face computes it: the last layer at all positions."""
-
-    def __init__(self, layer: nn.Module, pooler: nn.Module, classifier: nn.Module) -> None:
-        super().__init__()
-        self.layer, self.pooler, self.classifier = layer, pooler, classifier
-
-    def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        additive = (1 - mask.to(hidden.dtype))[:, None, None, :] * torch.finfo(hidden.dtype).min
-        return self.classifier(self.pooler(self.layer(hidden, additive)))
-
-
-def of_task(batch: Batch, task: int) -> Batch:
-    return {name: value[task] for name, value in batch.items()}
 
 
 def write_encoder(folder: Path) -> Dataset:

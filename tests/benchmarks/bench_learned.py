@@ -25,7 +25,7 @@ import torch
 from scipy import stats
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from bench_sinusoid import machine
+from timing import machine
 
 from minimeta.grouping import Grouping, alone, everyone, fixed_tree, learned_tree, random_tree
 from minimeta.inner import Learner, adapt, query_losses, squared_error

@@ -32,8 +32,8 @@ import numpy as np
 from scipy.cluster.hierarchy import linkage
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from bench_sinusoid import machine
 from test_otd import DRAWS, cosine_linkage, planted, purities, share_of_average_linkage
+from timing import machine
 
 from minimeta.otd import XI, OnlineTree, grow
 from minimeta.trees import TaskTree
