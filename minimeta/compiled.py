@@ -7,9 +7,10 @@ are the same as long as shapes and clusters are. So `torch.fx` notes them, secon
 - as C++, or Triton on a GPU ("inductor"): torch's compiler takes half a minute for a small network and minutes for a
   transformer's head, and keeps what it has made on disk.
 
-"auto" is "trace" for trainings of LONG outer steps or more on models that are small (as `threads` says it). Building
-costs less than LONG steps save, whatever the model, since both go with the number of operations; on large ones
-arithmetic is nearly all that there is (`tests/benchmarks/RESULTS.md`).
+"auto" is "trace" for trainings of LONG outer steps or more on models that are small (as `threads` says it), if the
+first episodes are all of one kind. Building costs less than LONG steps save, whatever the model, since both go with the
+number of operations; on large ones arithmetic is nearly all that there is (`tests/benchmarks/RESULTS.md`). Texts come
+in many lengths, and are left as they are.
 
 What cannot be noted is computed as ever, and one warning says why; "auto" says nothing.
 """
@@ -36,8 +37,8 @@ from .threads import is_small, threads_for
 
 CHOICES = (None, "auto", "trace", "inductor")
 
-LONG = 300
-"""How many outer steps are worth the building for one kind of episodes."""
+LONG, WATCHED = 300, 10
+"""Outer steps from which on "auto" compiles, and how many episodes it looks at before."""
 
 KINDS = 4
 """How many kinds of episodes, by shapes and clusters, one `Compiled` builds for; others are computed as ever."""
@@ -59,8 +60,8 @@ class Compiled:
     global, say), and that is taken as it was when it was noted. Attributes are looked at on this first call alone, but
     for `training` and `requires_grad`.
 
-    `kinds` are the kinds of episodes so far. They decide what is compiled, so a training that goes on has to be given
-    them again. Raises InputError for another `how`.
+    `kinds` are the kinds of episodes so far, of "auto" those of the first episodes. They decide what is compiled, so a
+    training that goes on has to be given them again. Raises InputError for another `how`.
     """
 
     def __init__(self, how: str | None, outer_steps: int = 0) -> None:
@@ -69,8 +70,7 @@ class Compiled:
         self.how = how
         self.kinds: list[str] = []
         self._ready: dict[Hashable, Built] = {}
-        self._most = min(KINDS, outer_steps // LONG) if how == "auto" else KINDS
-        self._refused = how is None or not self._most
+        self._refused = how is None or (how == "auto" and outer_steps < LONG)
         self._silent = how == "auto"
 
     def meta_gradient(self, learner: nn.Module, episode: Episode, loop: InnerLoop) -> MetaGradient:
@@ -95,10 +95,7 @@ class Compiled:
         kind = (bare.__name__, plan, *_kind(learner, episode, loop))
         if kind in self._ready:
             return _run(self._ready[kind], learner, episode, loop)
-        if repr(kind) not in self.kinds:
-            self.kinds.append(repr(kind))
-        if self.kinds.index(repr(kind)) >= self._most:
-            self._say(f"the episodes have more than {KINDS} kinds of shapes and clusters; the first ones are compiled")
+        if not self._counts(repr(kind)):
             return plain(learner, episode, loop)
         if self.how == "auto" and not is_small(learner, episode):
             return self._without("the model is large", plain, learner, episode, loop)
@@ -106,6 +103,20 @@ class Compiled:
             reason = "tasks_per_chunk bounds the memory, and what is compiled computes all tasks at once"
             return self._without(reason, plain, learner, episode, loop)
         return self._first(kind, plain, bare, learner, episode, loop)
+
+    def _counts(self, kind: str) -> bool:
+        """Is this kind of episode one of those to compile?"""
+        if self.how == "auto":
+            watching = len(self.kinds) < WATCHED
+            if watching:
+                self.kinds.append(kind)
+            return not watching and {*self.kinds} == {kind}
+        if kind not in self.kinds:
+            self.kinds.append(kind)
+        if self.kinds.index(kind) < KINDS:
+            return True
+        self._say(f"the episodes have more than {KINDS} kinds of shapes and clusters; the first ones are compiled")
+        return False
 
     def _first(
         self,

@@ -209,3 +209,22 @@ def test_bf16_loses_no_update(tmp_path, corpus, directory, what, stored):
         stepped.append((adapted.of(0)[name] != p).flatten())
     moved, seen_by_bfloat16, stepped = (torch.cat(part).float().mean() for part in (moved, seen_by_bfloat16, stepped))
     assert moved > 0.99 and seen_by_bfloat16 < 0.01 and stepped > 0.7
+
+
+def test_episodes_of_few_lengths_have_the_same_outputs(corpus, directory):
+    """Padding is masked, so that what a learner makes of an episode does not depend on it."""
+    encoder = encoders.nli(directory)
+    features = encoder.features(corpus)
+    draw = sampler(corpus, "de", shots=3, queries=5, seed=0)
+    plain, few = features.episodes(draw, 4), features.episodes(draw, 4, few_lengths=True)
+    lengths = set()
+    for step in range(4):
+        ours, theirs = few(step), plain(step)
+        lengths.update(batch["mask"].shape[2] for batch in (*ours.support, ours.query))
+        for mine, other in ((ours.query, theirs.query), (ours.support[0], theirs.support[0])):
+            assert torch.equal(mine["y"], other["y"])
+            found, expected = (
+                encoder.learner.outputs({name: value[0] for name, value in batch.items()}) for batch in (mine, other)
+            )
+            torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    assert lengths <= {16, 32, 48}

@@ -195,7 +195,8 @@ def train(
     learner, method = copy.deepcopy(features.encoder.learner), METHODS[cell.method]
     draw, steps = _nothing, settings.outer_steps if method.trains else 0
     if method.trains:
-        draw = features.episodes(sampler_for(cell, features.corpus, settings, seed, targets), steps)
+        rows = sampler_for(cell, features.corpus, settings, seed, targets)
+        draw = features.episodes(rows, steps, few_lengths=settings.compile in ("trace", "inductor"))
     return learner, meta_train(
         learner,
         draw,

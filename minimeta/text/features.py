@@ -100,11 +100,12 @@ class Features:
         batch["y"] = torch.tensor(y, device=batch["mask"].device)
         return {name: value.unflatten(0, rows.shape) for name, value in batch.items()}
 
-    def episodes(self, draw: Sampler, steps: int) -> Sampler:
+    def episodes(self, draw: Sampler, steps: int, few_lengths: bool = False) -> Sampler:
         """Episodes of row numbers as episodes of tensors, those of `draw` from any step on up to `steps`.
 
         They are those of `episodes.encoded`; but what is lacking of the next steps' rows is computed together, about
-        1,000 rows at a time, in full batches.
+        1,000 rows at a time, in full batches. With `few_lengths`, all batches of an episode are padded to one length,
+        a multiple of 16, so that a training can be compiled: few lengths are few shapes.
         """
         drawn: dict[int, Episode] = {}
 
@@ -119,9 +120,22 @@ class Features:
                     if len(new) >= _AHEAD:
                         break
                 self._have(list(new))
-            return encode(drawn[step], self.__getitem__)
+            episode = encode(drawn[step], self.__getitem__)
+            return self._of_one_length(episode) if few_lengths else episode
 
         return encoded
+
+    def _of_one_length(self, episode: Episode) -> Episode:
+        batches = (*episode.support, episode.query)
+        longest = max(batch["mask"].shape[2] for batch in batches)
+        length = max(longest, min(-(-longest // _STEP) * _STEP, self.encoder.max_length))
+
+        def filled(name: str, value: Tensor) -> Tensor:
+            before = [0, 0] * (value.ndim - 3)  # `pad` counts dimensions from the last one
+            return value if name == "y" else nn.functional.pad(value, (*before, 0, length - value.shape[2]))
+
+        *support, query = ({name: filled(name, value) for name, value in batch.items()} for batch in batches)
+        return Episode(episode.tasks, tuple(support), query)
 
     def batch(self, keys: Sequence[Key]) -> Batch:
         """The learner's inputs for examples named by their keys, (n, T, ...)."""
