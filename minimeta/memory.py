@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
 from .errors import InputError
 
@@ -81,6 +80,8 @@ class Memory:
 
     def state_dict(self) -> dict[str, Any]:
         """All that is remembered, as a checkpoint keeps it."""
+        import torch  # not above: the list of the methods needs no second of importing it
+
         return {"names": self.names, "sums": torch.from_numpy(self.sums), "counts": torch.from_numpy(self.counts)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

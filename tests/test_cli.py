@@ -109,6 +109,15 @@ def test_methods_lists_them_all(call):
         assert all(control in line for control in method.controls)
 
 
+def test_the_list_of_methods_needs_no_torch():
+    """What is only read is there at once: importing torch, transformers or datasets takes seconds."""
+    asked = "import sys, minimeta.__main__ as cli; cli.main(['methods']); print(*sys.modules)"
+    found = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    imported = found.stdout.splitlines()[-1].split()
+    assert "minimeta.studies.methods" in imported
+    assert not {"torch", "transformers", "datasets", "pandas", "scipy"} & set(imported)
+
+
 @pytest.fixture(scope="module")
 def finished(data, encoder, tmp_path_factory):
     """All methods on two targets with two seeds: what was printed, and the records."""

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 from ..errors import InputError
 from ..grouping import Grouping, alone, everyone, fixed_tree, learned_tree, random_tree
-from ..inner import everything
 from ..memory import Memory
 from ..text.languages import FAMILIES, PHYLOGENY, check, ordered
 from ..trees import TaskTree
@@ -62,7 +61,7 @@ class Method:
     grouping: Callable[[TaskTree | None, int], Grouping] = nobody_shares
     shares: str = "alone"
     tree: TaskTree | None = None
-    moves: Callable[[str], bool] = everything
+    moves: Callable[[str], bool] = lambda name: True
     trains: bool = True
     controls: tuple[str, ...] = ()
     chosen_on: tuple[str, ...] = ("ru", "th")
