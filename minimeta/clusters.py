@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -55,13 +56,24 @@ def rows_of(value: Tensor, index: list[int]) -> Tensor:
     return value if index == list(range(len(value))) else _stack(value.unbind(), index)
 
 
-def _stack(rows: Sequence[Tensor], index: Sequence[int]) -> Tensor:
-    """Some rows as one tensor, without a copy of a single one.
+class _Stack(torch.autograd.Function):
+    """`torch.stack`, whose second derivative by torch would fill a tensor of zeros for each row, and add them up."""
 
-    The backward pass of `value[index]` would fill a tensor of zeros for each index and add them up; that of rows from
-    one `unbind` puts the gradients of all of them side by side.
+    @staticmethod
+    def forward(ctx: Any, *rows: Tensor) -> Tensor:
+        return torch.stack(rows)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Sequence[Tensor]:
+        return gradient.unbind()
+
+
+def _stack(rows: Sequence[Tensor], index: Sequence[int]) -> Tensor:
+    """Some rows of an `unbind` as one tensor, without a copy of a single one.
+
+    `value[index]` has the same fault as `torch.stack`, in its first derivative.
     """
-    return rows[index[0]].unsqueeze(0) if len(index) == 1 else torch.stack([rows[i] for i in index])
+    return rows[index[0]].unsqueeze(0) if len(index) == 1 else _Stack.apply(*(rows[i] for i in index))
 
 
 def chunks(batch: Batch, tasks_per_chunk: int | None) -> list[slice]:
