@@ -18,8 +18,9 @@ that of the run before ("warm"); of importing the outer loop; and of all nine me
 table.
 
 At the end stands what was promised and whether it is kept; the exit status is 1 if something is not. Without a
-compiler "inductor" is eager, and says so. About 20 minutes on two cores; `--quick`: 3 repetitions, shorter ones, no
-training above 500 steps and no `run`, in about 5.
+compiler "inductor" is eager, and says so. With empty caches Inductor builds for minutes on each head, so all of it
+takes the better part of an hour on two cores; `--only` takes a part. `--quick`: 3 repetitions, shorter ones, no
+training above 500 steps and no `run`.
 """
 
 from __future__ import annotations

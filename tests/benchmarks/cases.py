@@ -126,7 +126,7 @@ def compiled(case: Case, how: str) -> Method:
     """The same through a compiled graph, which the first call builds."""
     from minimeta.compiled import Compiled  # not at the top: earlier code has no such file
 
-    step = Compiled(how)
+    step = Compiled(how).meta_gradient
     return lambda: step(*case)[1]
 
 
