@@ -1,4 +1,4 @@
-"""How many threads torch computes with: one for small products, which sharing out makes slower.
+"""How this process computes: with one thread for small products, which sharing out makes slower.
 
 Threads that share a product wait for one another. On small products that costs more than it gives, and beside another
 busy process many times more: a notebook of 30 seconds took minutes. So the number is chosen by the size of the work,
@@ -7,9 +7,10 @@ not by that of the machine.
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import torch
 from torch import nn
@@ -23,6 +24,20 @@ LARGE = 10**10
 def processors() -> int:
     """How many processors this process may use; 4 where the system does not say."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4
+
+
+def keep_freed_memory() -> None:
+    """Let this process keep the memory that it frees, if the C library is glibc; others are left as they are.
+
+    glibc gives the memory of large tensors back and gets it anew, page by page. In a step of a 2 M parameter head that
+    took a fifth to a third of the time (`tests/benchmarks/RESULTS.md`). It is set for the whole process, so it is for
+    processes of our own, and not for a reader's.
+    """
+    trim_threshold, mmap_threshold = -1, -3  # glibc's names, in capitals, of these parameters
+    with suppress(AttributeError, OSError, TypeError):  # another library, or none to be had
+        set_parameter = ctypes.CDLL(None).mallopt
+        set_parameter(trim_threshold, 2**31 - 1)
+        set_parameter(mmap_threshold, 2**25)  # the most that it takes: larger ones are given back as before
 
 
 @contextmanager

@@ -1,5 +1,9 @@
 """The number of threads is chosen by the size of the work, and nobody else's choice is changed."""
 
+import platform
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -94,3 +98,27 @@ def test_a_tiny_encoder_is_small_work():
         layer.register_forward_pre_hook(lambda *_: seen.add(torch.get_num_threads()))
     encoder.features(corpus).predict(encoder.learner, [0, 1])
     assert seen == {1}
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc gives freed memory back so")
+def test_freed_memory_is_kept():
+    """In a process of its own: pages of a tensor that is made again and again are asked for once."""
+    code = """
+import resource, sys, torch
+from minimeta.threads import keep_freed_memory
+if sys.argv[1] == "kept":
+    keep_freed_memory()
+torch.set_num_threads(1)
+def step():
+    return [torch.ones(2_000_000) for _ in range(8)]
+step(), step()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(5):
+    step()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+    faults = [
+        int(subprocess.run([sys.executable, "-c", code, how], capture_output=True, text=True, check=True).stdout)
+        for how in ("kept", "given back")
+    ]
+    assert faults[0] < faults[1] / 10

@@ -21,7 +21,7 @@ from ..files import expanded, write_json
 from ..inner import Learner
 from ..text import identity
 from ..text.corpora import texts_of
-from ..threads import processors
+from ..threads import keep_freed_memory, processors
 from . import devices, jobs, models, own, recipes
 from .checkpoints import FREE
 from .comparisons import record_of, rows_of_study, shared
@@ -236,6 +236,7 @@ def _one(
     import torch
 
     torch.set_num_threads(threads)
+    keep_freed_memory()
     unfinished, trace = folder / "unfinished" / each.name, folder / "failed" / f"{each.name}.txt"
     try:
         features = world.features(settings.adapt, settings.max_length)
