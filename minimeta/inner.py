@@ -270,14 +270,18 @@ def query_labels(adapted: Adapted, episode: Episode) -> list[int]:
 
 def check_finite(losses: Tensor, tasks: Sequence[str], step: int, rate: float) -> None:
     """Raise InputError unless the support losses (m_s,) at an inner step are finite."""
-    if math.isfinite(losses.sum()):  # one number is quickly tested
+    if is_finite(losses):
         return
-    bad = (~losses.isfinite()).nonzero().flatten().tolist()
-    if bad:
-        raise InputError(
-            f"The support loss of task {tasks[bad[0]]} is {losses[bad[0]].item()} at inner step {step}; "
-            f"lower the inner rate (now {rate:g}) or look for bad values in the data."
-        )
+    bad = (~losses.isfinite()).nonzero()[0].item()
+    raise InputError(
+        f"The support loss of task {tasks[bad]} is {losses[bad].item()} at inner step {step}; "
+        f"lower the inner rate (now {rate:g}) or look for bad values in the data."
+    )
+
+
+def is_finite(value: Tensor) -> bool:
+    """Are all numbers finite? Their sum says so at once and in no memory, unless it alone is not."""
+    return math.isfinite(value.sum()) or bool(value.isfinite().all())
 
 
 def check_chunk(tasks_per_chunk: int | None) -> None:

@@ -16,7 +16,7 @@ from .clusters import task_outputs
 from .compiled import Compiled
 from .errors import InputError
 from .grouping import Grouping
-from .inner import InnerLoop, Learner, everything, query_labels, trainable
+from .inner import InnerLoop, Learner, everything, is_finite, query_labels, trainable
 from .tasks import Episode, Sampler
 from .threads import threads_for
 
@@ -93,12 +93,12 @@ class meta_train:
         start = time.perf_counter()
         episode = self.sampler(self.step)
         loss, gradients, record = self.compiled.meta_gradient(self.learner, episode, self.loop)
-        if not loss.isfinite():
+        if not is_finite(loss):
             raise InputError(
                 f"The outer loss is {loss.item()} at outer step {self.step + 1}; lower the inner rate (now "
                 f"{self.loop.rate:g}) or the outer rate. The parameters are those of the step before."
             )
-        if not all(gradient.isfinite().all() for gradient in gradients):
+        if not all(map(is_finite, gradients)):
             raise InputError(
                 f"The meta-gradient at outer step {self.step + 1} is not finite; lower the inner rate (now "
                 f"{self.loop.rate:g}) or look for bad values in the data. The parameters are those of the step before."
@@ -182,7 +182,7 @@ def evaluate(
                 losses = learner.loss(outputs.flatten(0, 1), episode.query["y"].flatten(0, 1))
         finally:
             learner.train(training)
-        if not outputs.isfinite().all():
+        if not is_finite(outputs):
             raise InputError(
                 f"The outputs for {episode.tasks[-1]} are not finite after {steps} inner steps; lower the inner rate "
                 f"(now {inner_rate:g})."

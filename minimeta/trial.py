@@ -88,8 +88,8 @@ def try_out(learner: nn.Module, function: Function, theta: Parameters, buffers: 
 
 
 def at(batch: dict[str, Tensor], place: int) -> dict[str, Tensor]:
-    """One task of a batch, or one cluster of parameters."""
-    return {name: value[place] for name, value in batch.items()}
+    """One task of a batch, or one cluster of parameters; the derivative of the only one is no copy."""
+    return {name: value.squeeze(0) if len(value) == 1 else value[place] for name, value in batch.items()}
 
 
 def check_module(module: nn.Module, given: Sequence[tuple[str, Tensor]], second_order: bool) -> None:
