@@ -99,8 +99,6 @@ def paired_differences(pairs: Iterable[Pair], seed: int = 0, of_means: OfMeans |
 
 def _with_seeds(part: _Counted, low: float, high: float) -> Gain:
     """The difference of a pair with its interval over groups and seeds, from that over groups, `low` to `high`."""
-    from scipy.special import stdtrit
-
     seeds = len(part.by_seed)
     # Squared standard errors. The variance of equal numbers is not always 0, by rounding; their range is.
     of_seeds = np.var(part.by_seed, ddof=1) / seeds if np.ptp(part.by_seed) else 0.0
@@ -109,10 +107,10 @@ def _with_seeds(part: _Counted, low: float, high: float) -> Gain:
         """How far a quantile is from the middle: standard errors times a quantile between the normal's and t's."""
         if not of_groups + of_seeds:
             return 0.0
-        normal, student = stdtrit([np.inf, max(seeds - 1, 1)], sure)
+        normal, student = _quantiles(seeds, sure)
         return (of_groups * normal + of_seeds * student) / np.sqrt(of_groups + of_seeds)
 
-    normal = stdtrit(np.inf, _INSIDE)
+    normal, _ = _quantiles(seeds, _INSIDE)
     if of_seeds:  # without, the ends stay as they are, to the last bit
         below, above = (((end - part.gain) / normal) ** 2 for end in (low, high))
         low, high = part.gain - reach(below, _INSIDE), part.gain + reach(above, _INSIDE)
@@ -121,6 +119,14 @@ def _with_seeds(part: _Counted, low: float, high: float) -> Gain:
         of_groups = ((high - low) / 2 / normal) ** 2
     smallest = reach(of_groups, _INSIDE) + reach(of_groups, _FOUND)
     return Gain(part.gain, float(low), float(high), float(smallest), part.by_seed, part.rows)
+
+
+@lru_cache
+def _quantiles(seeds: int, sure: float) -> tuple[float, float]:
+    """The normal's, and Student's t of so many seeds."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(np.inf, sure)), float(stdtrit(max(seeds - 1, 1), sure))
 
 
 @dataclass(frozen=True)
@@ -150,10 +156,11 @@ def _counted(ours: np.ndarray, control: np.ndarray, groups: Sequence[str], of_me
     alike = not (ours != control).any()
     if of_means is None:
         # Over seeds too: sums of ones and zeros are exact, whatever the order in which they are added.
-        total, points = (ours - control).sum(0), 100 / len(ours)
+        apart = ours - control
+        total, points = apart.sum(0), 100 / len(ours)
         sums = np.stack([np.bincount(place, total), sizes], axis=1)
-        gain = float(((ours - control).mean(0) * 100).mean())
-        by_seed = tuple(((ours - control).mean(1) * 100).tolist())
+        gain = float((apart.mean(0) * 100).mean())
+        by_seed = tuple((apart.mean(1) * 100).tolist())
         certain = alike or np.ptp(total) == 0
         return _Counted(sums, gain, by_seed, len(groups), certain, lambda drawn: drawn[:, 0] / drawn[:, 1] * points)
 
