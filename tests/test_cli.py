@@ -174,7 +174,9 @@ def test_the_table_has_the_accuracies_of_the_files(finished):
 
 def test_every_effect_stands_beside_its_controls(finished):
     said, records = finished
-    compared = re.findall(r"^  (\S.*?) +- (\S.*?) +[+-]\d+\.\d\d \[ *[+-]\d+\.\d\d, *[+-]\d+\.\d\d\]  \w", said, re.M)
+    points = r"[+-]\d+\.\d\d"
+    line = rf"^  (\S.*?) +- (\S.*?) +{points} \([+-][^)]*\) +\[ *{points}, *{points}\]  \w"
+    compared = re.findall(line, said, re.M)
     kinds = {}  # of each method, by kind of tasks
     for record in records.values():
         for results in record["results"].values():
@@ -187,7 +189,7 @@ def test_every_effect_stands_beside_its_controls(finished):
         for _ in found[by_genre] & kinds[control].get(by_genre, set())
     ]
     assert sorted(compared) == sorted(expected * 3)  # de, zh and both together
-    assert said.count("95 % interval over premises, paired by seed") == 9
+    assert said.count("95 % interval over premises and seeds, paired by seed") == 9
 
 
 def test_a_target_named_twice_is_scored_once(call):

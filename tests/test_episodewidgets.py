@@ -327,7 +327,31 @@ def test_where_less_is_better_the_words_say_so(monkeypatch):
 @pytest.mark.parametrize("make, groups", [(made_up, "premises"), (questions, "passages")])
 def test_the_text_of_a_study_says_what_its_intervals_are_over(make, groups):
     said = report.study_text(make())
-    assert set(re.findall(r"interval over (\w+),", said)) == {groups}
+    assert set(re.findall(r"interval over ([\w ]+),", said)) == {f"{groups} and seeds"}
+    assert "one seed: not over seeds" not in said
+    one = make()
+    one.records[:] = [record for record in one.records if record["seed"] == 0]
+    found, said = comparisons.differences(one), report.study_text(one)
+    assert set(found["covers"]) == {groups} and said.count("one seed: not over seeds)") == len(found) > 0
+
+
+def test_the_text_of_a_study_has_every_seed_and_the_smallest_effect(results):
+    said, found, scored = report.study_text(results), comparisons.differences(results), comparisons.scores(results)
+    for line in found.itertuples():
+        assert np.mean(line.by_seed) == pytest.approx(line.gain) and len(line.by_seed) == line.seeds == 2
+        told = f"{line.gain:+.2f} ({' '.join(f'{value:+.1f}' for value in line.by_seed)})"
+        assert re.search(rf"{re.escape(told)} +\[ *{re.escape(f'{line.low:+.2f}')}", said)
+    for line in scored.itertuples():
+        assert f"{line.accuracy:.2f} ± {line.sd:4.2f} ({line.by_seed[0]:.1f} {line.by_seed[1]:.1f})" in said
+    blocks = found.groupby(["kind", "target"])["smallest"].median()
+    assert said.count("would have been found in 4 of 5 tries") == len(blocks)
+    assert all(f"a difference of {size:.2f} points or more" in said for size in blocks)
+
+
+def test_many_seeds_are_told_by_their_range():
+    assert report.each_seed((1.0, 2.0, -3.0, 4.0, 5.0), "+.1f") == " (+1.0 +2.0 -3.0 +4.0 +5.0)"
+    assert report.each_seed((1.0, 2.0, -3.0, 4.0, 5.0, 0.0), "+.1f") == " (-3.0 to +5.0)"
+    assert report.each_seed((1.0,), "+.1f") == "" and report.each_seed((), "+.1f") == ""
 
 
 def test_a_click_shows_the_runs_of_a_cell_and_the_interval(results):

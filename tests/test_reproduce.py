@@ -587,7 +587,11 @@ def test_a_finished_folder_is_shown_and_not_trained_again(table_5, world, capsys
     line = line_of(found, "XLA-MAML hi", "zh", "Joint hi")
     gain, low, high = (re.escape(format(line[name], "+.2f")) for name in ("gain", "low", "high"))
     said = shown.split("\nzh, zero-shot")[1]
-    assert re.search(rf"XLA-MAML hi − Joint hi +– +{gain} \[ *{low}, +{high}\].*\(2 seeds, 24 rows\)", said)
+    seeds = re.escape(" ".join(f"{value:+.1f}" for value in line["gain_by_seed"]))
+    assert re.search(
+        rf"XLA-MAML hi − Joint hi +– +{gain} \({seeds}\) +\[ *{low}, +{high}\].*\(2 seeds, 24 rows\)", said
+    )
+    assert "would have been found in 4 of 5 tries" in said and line["covers"] == "premises and seeds"
     assert (table_5 / "xla-table5.txt").read_text("utf-8").strip() in shown
 
 
@@ -598,6 +602,11 @@ def test_the_csv_is_the_comparison(table_5, tmp_path):
     assert list(read.columns) == list(found.columns) and len(read) == len(found)
     for name in ("paper", "ours", "sd", "paper_gain", "gain", "low", "high"):
         assert read[name].to_numpy() == pytest.approx(found[name].to_numpy(), abs=1e-3, nan_ok=True)
+    for name, mean in (("by_seed", "ours"), ("gain_by_seed", "gain")):
+        for told, value in zip(read[name], found[mean], strict=True):
+            assert isinstance(told, float) or np.mean([float(each) for each in told.split()]) == pytest.approx(
+                value, abs=2e-3
+            )
 
 
 def test_the_page_is_whole_and_stands_alone(table_5, tmp_path):

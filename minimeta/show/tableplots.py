@@ -5,7 +5,7 @@ The data come first, then the drawing; what is drawn is a comparison of `reprodu
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from plotly.subplots import make_subplots
 
 from ..files import whole_file
 from ..studies.papers import settings, table
-from ..studies.report import ASKED, blocks, matrix, number, scale, set_otherwise, title
+from ..studies.report import ASKED, blocks, each_seed, found_from, matrix, number, scale, set_otherwise, title
 from ..text.languages import ordered
 from . import style
 from .style import COLOURS
@@ -142,7 +142,7 @@ def write_page(found: pd.DataFrame, path: Path) -> None:
 _BARE = {"displayModeBar": False}
 _LEGEND = (
     'In each cell the <span class="paper">paper\'s figure</span> stands above <b>ours</b>. A dash: not printed, or not '
-    "run."
+    "run. In small print: the standard deviation over seeds, and what each seed has."
 )
 _PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
@@ -163,13 +163,17 @@ td.words {{ text-align: left; white-space: normal }}
 
 
 def _scores(part: pd.DataFrame) -> list[str]:
-    """The paper's table: by row and target, the paper's score above ours with its standard deviation over seeds."""
-    wide = {value: matrix(part, value) for value in ("paper", "ours", "sd")}
+    """The paper's table: by row and target, the paper's score above ours with its spread over seeds and each one's."""
+    wide = {value: matrix(part, value) for value in ("paper", "ours", "sd", "by_seed")}
     targets = list(wide["paper"].columns)
     rows = [
         [escape(row)]
         + [
-            _both(wide["paper"].at[row, code], wide["ours"].at[row, code], ".2f", _spread(wide["sd"].at[row, code]))
+            _both(
+                *(wide[name].at[row, code] for name in ("paper", "ours")),
+                ".2f",
+                _spread(*(wide[name].at[row, code] for name in ("sd", "by_seed"))),
+            )
             for code in targets
         ]
         for row in wide["paper"].index
@@ -177,8 +181,8 @@ def _scores(part: pd.DataFrame) -> list[str]:
     return ["<h3>Scores in %</h3>", _table(["", *targets], rows)]
 
 
-def _spread(sd: float) -> str:
-    return "" if np.isnan(sd) else f" <small>± {sd:.2f}</small>"
+def _spread(sd: float, seeds: Sequence[float]) -> str:
+    return "" if np.isnan(sd) else f" <small>± {sd:.2f}<br>{each_seed(seeds, '.1f')}</small>"
 
 
 def _differences(part: pd.DataFrame) -> list[str]:
@@ -192,14 +196,19 @@ def _differences(part: pd.DataFrame) -> list[str]:
         cells = []
         for code in targets:
             each = by_target.loc[code]
-            interval = f"<br><small>[{each['low']:+.2f}, {each['high']:+.2f}]</small>" if each["paired"] else ""
+            interval = f"[{each['low']:+.2f}, {each['high']:+.2f}]<br>{each_seed(each['gain_by_seed'], '+.1f')}"
+            interval = f"<br><small>{interval}</small>" if each["paired"] else ""
             cells.append(_both(each["paper_gain"] if printed else None, each["gain"], "+.2f", interval))
         seeds = sorted({n for n in lines["paired"] if n})
         cells.append("–" if not seeds else str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}")
         rows.append([f"{escape(row)} − {escape(over)}", *cells])
     counts = part.groupby("target")["rows"].max()
     head = [code + (f"<br><small>{counts[code]:,} rows</small>" if counts[code] else "") for code in targets]
-    return ["<h3>Differences in points</h3>", _table(["", *head, "seeds"], rows)] if rows else []
+    if not rows:
+        return []
+    smallest = [size for size in part["smallest"] if not np.isnan(size)]
+    found = [f"<p>{found_from(smallest).capitalize()}.</p>"] if smallest else []
+    return ["<h3>Differences in points</h3>", _table(["", *head, "seeds"], rows), *found]
 
 
 def _settings(name: str, scale: str) -> Iterable[str]:

@@ -16,7 +16,7 @@ from ..errors import InputError
 from ..studies.comparisons import Results, by_seed, gains, verdict
 from ..studies.methods import KINDS, METHODS, Cell
 from ..studies.papers import REST
-from ..studies.report import number
+from ..studies.report import each_seed, found_from, number
 from ..text.corpora import TASKS
 from ..text.languages import ordered
 from ..text.metrics import METRICS, metric_of
@@ -220,6 +220,8 @@ class TransferMap(ipywidgets.VBox):
         names = " − ".join(METHODS[cell.method].title for cell in both)
         return (
             f"{names}: <b>{gain.gain:+.2f}</b> points, 95 % interval {gain.low:+.2f} to {gain.high:+.2f}, "
-            f"{gain.seeds} seed{'s' * (gain.seeds > 1)}: <b>{verdict(gain.low, gain.high, self.metric)}</b>. "
-            f"The interval covers the choice of {self.task.groups}, not that of seeds."
+            f"{gain.seeds} seed{'s' * (gain.seeds > 1)}{each_seed(gain.by_seed, '+.1f')}: "
+            f"<b>{verdict(gain.low, gain.high, self.metric)}</b>. The interval covers the choice of {self.task.groups}"
+            f"{' and that of seeds' if gain.seeds > 1 else ', not that of seeds, for there is one'}; "
+            f"{found_from([gain.smallest])}."
         )

@@ -15,7 +15,7 @@ from ..files import expanded, read_json
 from ..text.corpora import CORPORA, TASKS, official_of
 from ..text.languages import all_but, is_language, ordered
 from ..text.metrics import METRICS, Metric, metric_of
-from .intervals import paired_differences
+from .intervals import Gain, covers, paired_differences
 from .methods import KINDS, METHODS, Cell, left_out
 from .papers import REST, paper_figure
 
@@ -212,8 +212,9 @@ def over_seeds(values: Mapping[int, float]) -> tuple[float, float]:
 def scores(results: Results) -> pd.DataFrame:
     """A line for each cell, target and kind of test, with the METRICS of the task (mean over seeds, %).
 
-    `sd` is that of the first metric over seeds, `seconds` the mean time of a training of the cell, over its seeds and
-    targets, `paper` what a paper prints for the first metric (`papers.paper_figure`). `seeds` and `rows` say how many.
+    `sd` is that of the first metric over seeds, `by_seed` its value in each of them, `seconds` the mean time of a
+    training of the cell, over its seeds and targets, `paper` what a paper prints for the first metric
+    (`papers.paper_figure`). `seeds` and `rows` say how many.
     Empty where no run is finished.
     """
     import pandas as pd
@@ -232,7 +233,8 @@ def scores(results: Results) -> pd.DataFrame:
                 lines.append(
                     _labels(results, cell)
                     | {"target": target, "kind": kind, first: found[first][0], "seeds": len(tests)}
-                    | {"sd": found[first][1], "rows": tests[0]["n"]}
+                    | {"sd": found[first][1], "by_seed": tuple(by_seed(records, target, kind, first).values())}
+                    | {"rows": tests[0]["n"]}
                     | {name: found[name][0] for name in others}
                     | {"seconds": np.mean([record["train_seconds"] for record in records])}
                     | {"paper": paper_figure(cell, kind, target, first, *where)}
@@ -244,7 +246,8 @@ def differences(results: Results, metric: str | None = None) -> pd.DataFrame:
     """Each method minus each of its controls with the same auxiliaries: `gain` in points, `low`, `high` (95 %).
 
     Of one of the METRICS of the task, the first without `metric`. A line for each target that both were scored on, and
-    one for "all" of them together, if several (see `gains`).
+    one for "all" of them together, if several (see `gains`). `by_seed` are the differences in each seed, `covers` says
+    what the interval is over (not over seeds, if there is one), `smallest` is that of `intervals.Gain`.
     """
     import pandas as pd
 
@@ -256,11 +259,13 @@ def differences(results: Results, metric: str | None = None) -> pd.DataFrame:
                 continue
             for kind in [kind for kind in cell.kinds if kind in other.kinds]:
                 for target, each in gains(results, records, controls, kind, asked).items():
-                    said, counts = verdict(each.low, each.high, asked), {"seeds": each.seeds, "rows": each.rows}
+                    over = covers(each.seeds, TASKS[results.task].groups)
                     lines.append(
                         _labels(results, cell)
                         | {"control": METHODS[other.method].title, "target": target, "kind": kind}
-                        | {"gain": each.gain, "low": each.low, "high": each.high, "verdict": said, **counts}
+                        | {"gain": each.gain, "low": each.low, "high": each.high, "covers": over}
+                        | {"verdict": verdict(each.low, each.high, asked), "smallest": each.smallest}
+                        | {"by_seed": each.by_seed, "seeds": each.seeds, "rows": each.rows}
                     )
     return pd.DataFrame(lines)
 
@@ -278,17 +283,6 @@ def verdict(low: float, high: float, metric: Metric) -> str:
     return "better" if (high < 0) == metric.lower_is_better else "worse"
 
 
-@dataclass(frozen=True)
-class Gain:
-    """A difference of two scores in points, its 95 % interval, and over how many seeds and rows it was taken."""
-
-    gain: float
-    low: float
-    high: float
-    seeds: int
-    rows: int
-
-
 def gains(
     results: Results,
     records: Sequence[dict[str, Any]],
@@ -298,8 +292,8 @@ def gains(
 ) -> dict[str, Gain]:
     """By target, what one thing that was trained gains over another in a kind of test.
 
-    Paired by seed and row; intervals are bootstrapped over premises or passages (`intervals.paired_differences`), which
-    are the same in all languages. "all" has the rows of all targets, if both were scored on several, with the seeds
+    Paired by seed and row; intervals are over seeds and over premises or passages, which are the same in all languages
+    (see `intervals`). "all" has the rows of all targets, if both were scored on several, with the seeds
     that all of them have. Targets whose rows are not known are left out.
     """
     theirs = {record["seed"]: record for record in controls}
@@ -316,11 +310,7 @@ def gains(
         places = {target: [own.index(seed) for seed in common] for target, own in seeds.items()}
         ours, control = (np.concatenate([found[code][i][places[code]] for code in found], 1) for i in (0, 1))
         found["all"] = (ours, control, [group for part in found.values() for group in part[2]])
-    intervals = paired_differences(found.values(), of_means=metric.of_means)
-    return {
-        target: Gain(*interval, seeds=len(ours), rows=len(groups))
-        for (target, (ours, _, groups)), interval in zip(found.items(), intervals, strict=True)
-    }
+    return dict(zip(found, paired_differences(found.values(), of_means=metric.of_means), strict=True))
 
 
 def _labels(results: Results, cell: Cell) -> dict[str, Any]:

@@ -134,7 +134,7 @@ def compare(folder: str | Path, asked: Search) -> pd.DataFrame:
     `score` is the mean over `seeds`, in percent, of the first metric of the task on the `rows` of all languages and
     tests together, `sd` its standard deviation; NaN where runs are lacking. Once a method has all of its runs, `best`
     marks the pair that is chosen; the others are `behind` it by so many points, from `low` to `high` (95 %, over
-    premises or passages), and `level` with it if that interval holds 0 or a seed says otherwise. A rate that the method
+    premises or passages and seeds), and `level` with it if that interval holds 0. A rate that the method
     does not have is NaN.
     """
     import pandas as pd
@@ -201,9 +201,8 @@ def _lines(
             difference = paired_difference(best, own_counts, groups, of_means=metric.of_means)
             behind, *ends = (sign * each for each in difference)
             low, high = sorted(ends)
-            ahead = sign * (_of_seeds(best, metric) - _of_seeds(own_counts, metric)) > 0
             line |= {"best": i == place, "behind": behind, "low": low, "high": high}
-            line["level"] = i != place and not (low > 0 and ahead.all())
+            line["level"] = i != place and not low > 0
     return lines
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,13 +24,38 @@ def number(value: float | None, form: str, missing: str = "–") -> str:
     return missing if value is None or np.isnan(value) else format(value, form)
 
 
-def _difference(start: str, row: Any, said: str, about: str, width: int = 6) -> str:
-    """The line of a difference: `start`, its points, and, if there is one, its 95 % interval and what that says."""
+_MANY = 5
+"""More values than that are told by their range."""
+
+
+def each_seed(values: Sequence[float], form: str) -> str:
+    """What stands behind a mean over seeds: each one's value, or from where to where they go; nothing for one seed."""
+    if len(values) < 2:
+        return ""
+    if len(values) > _MANY:
+        return f" ({min(values):{form}} to {max(values):{form}})"
+    return f" ({' '.join(format(value, form) for value in values)})"
+
+
+def found_from(smallest: Sequence[float]) -> str:
+    """From which size on true differences would have been found, in words; see `intervals.Gain`."""
+    sure, middle, unsure = (f"{size:.2f}" for size in np.percentile(smallest, [0, 50, 100]))
+    lines = f" (the middle one of these lines; {sure} in the surest, {unsure} in the least sure)" * (sure != unsure)
+    return f"a difference of {middle} points or more would have been found in 4 of 5 tries{lines}"
+
+
+def _difference(start: str, row: Any, seeds: str, said: str, about: str, width: int = 6) -> str:
+    """The line of a difference: `start`, its points with those of each seed, its 95 % interval and what that says."""
     line = f"{start} {number(row.gain, '+.2f'):>6}"
     if np.isnan(row.gain):
         return line
     interval = f"[{row.low:+{width}.2f}, {row.high:+{width}.2f}]"
-    return f"{line} {interval}  {said} ({about})"
+    return f"{line}{seeds} {interval}  {said} ({about})"
+
+
+def _about(seeds: int, *words: str) -> str:
+    """What is said of a difference in brackets; of one seed, that its interval is not over seeds."""
+    return ", ".join(filter(None, (*words, "one seed: not over seeds" * (seeds == 1))))
 
 
 # A study
@@ -41,15 +68,15 @@ def study_text(results: Results) -> str:
         return "No run is finished yet; the tables come with the first one."
     metrics = METRICS[results.task]
     names = " / ".join(metric.title for metric in metrics)
-    lines, width = [], max(13, len(names))
+    lines = []
     for (kind, target), part in found.groupby(["kind", "target"], sort=False):
         quoted = " (the paper's is mBERT's, at full scale)" * bool(part["paper"].notna().any())
         split = results.shared.get("split", "test")
-        lines += ["", f"{target}, {kind}: {split} {names} in %, mean ± sd over seeds{quoted}"]
+        lines += ["", f"{target}, {kind}: {split} {names} in %, mean ± sd over seeds (each seed){quoted}"]
+        values = [_score(row, [getattr(row, metric.name) for metric in metrics]) for row in part.itertuples()]
+        width = max(map(len, (names, *values)))
         lines += [f"  {'method':17} {'auxiliaries':18} {'tasks':9} {names:{width}} {'rows':>5} {'seconds':>8}  paper"]
-        for row in part.itertuples():
-            value = " / ".join(f"{number(getattr(row, metric.name), '.2f'):>5}" for metric in metrics)
-            value += f" ± {number(row.sd, '.2f'):>4}"
+        for row, value in zip(part.itertuples(), values, strict=True):
             lines.append(
                 f"  {row.method:17} {_short(row.auxiliaries):18} {row.tasks:9} {value:{width}} "
                 f"{row.rows:5d} {row.seconds:8.1f}  {number(row.paper, '.2f')}"
@@ -63,14 +90,29 @@ def study_text(results: Results) -> str:
     return "\n".join(lines)
 
 
+def _score(row: Any, scores: Sequence[float]) -> str:
+    """The scores of a line of `comparisons.scores`, with the spread of the first over seeds."""
+    value = " / ".join(f"{number(score, '.2f'):>5}" for score in scores)
+    return f"{value} ± {number(row.sd, '.2f'):>4}{each_seed(row.by_seed, '.1f')}"
+
+
 def _study_differences(gains: pd.DataFrame, kind: str, target: str, groups: str) -> list[str]:
     """The lines of `comparisons.differences` for one kind and target."""
-    lines = []
-    for row in gains.itertuples():
-        if (row.kind, row.target) == (kind, target):
-            about = ", ".join(filter(None, (row.tasks, _short(row.auxiliaries))))
-            lines.append(_difference(f"  {row.method:17} - {row.control:17}", row, row.verdict, about, width=5))
-    return [f"  difference in points, 95 % interval over {groups}, paired by seed:", *lines] if lines else []
+    rows = [row for row in gains.itertuples() if (row.kind, row.target) == (kind, target)]
+    if not rows:
+        return []
+    lines = [f"  difference in points (each seed's), 95 % interval over {groups} and seeds, paired by seed:"]
+    seeds = [each_seed(row.by_seed, "+.1f") for row in rows]
+    for row, each in zip(rows, _padded(seeds), strict=True):
+        about = _about(row.seeds, row.tasks, _short(row.auxiliaries))
+        lines.append(_difference(f"  {row.method:17} - {row.control:17}", row, each, row.verdict, about, width=5))
+    return [*lines, f"  {found_from([row.smallest for row in rows])}"]
+
+
+def _padded(words: Sequence[str]) -> list[str]:
+    """As wide as the widest."""
+    width = max(map(len, words), default=0)
+    return [f"{word:{width}}" for word in words]
 
 
 def _short(auxiliaries: str) -> str:
@@ -85,8 +127,8 @@ ASKED = {name: task.title for name, task in TASKS.items()} | {"qa": "questions"}
 """Short words for what is asked."""
 
 _READING = (
-    "Gains are paired by seed. Intervals (95 %) cover the choice of premises or passages, not of seeds; of many, some "
-    "miss 0 by chance."
+    "Gains are paired by seed. Intervals (95 %) cover the choice of premises or passages, and of seeds if there are "
+    "several; of many, some miss 0 by chance."
 )
 
 
@@ -116,7 +158,7 @@ def blocks(found: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 
 
 def matrix(part: pd.DataFrame, value: str) -> pd.DataFrame:
-    """A block in the paper's form: `value` ("paper", "ours", "sd", "paper_gain", "gain") by row and target.
+    """A block in the paper's form: `value` ("paper", "ours", "sd", "by_seed", "paper_gain", "gain") by row and target.
 
     Gains are over what a row is compared with first.
     """
@@ -151,7 +193,9 @@ def _matrix_lines(heading: str, part: pd.DataFrame, gains: bool) -> list[str]:
     ours = matrix(part, "gain" if gains else "ours")
     shown = {" ours": ours} if gains else {"paper": matrix(part, "paper"), " ours": ours}
     width = max(map(len, ours.index)) + 2
-    what = f"{heading}, gain over Baseline in points" if gains else f"{heading} in %; the paper's above, ours below"
+    what = f"{heading}, gain over Baseline in points"
+    if not gains:
+        what = f"{heading} in %; the paper's above, ours below, and each seed's"
     said = [what, " " * (width + 7) + "".join(f"{code:>7}" for code in ours.columns)]
     for row in ours.index:
         if gains and row == "Baseline" and ours.loc[row].isna().all():
@@ -159,7 +203,18 @@ def _matrix_lines(heading: str, part: pd.DataFrame, gains: bool) -> list[str]:
         for start, (label, values) in zip((row, ""), shown.items(), strict=False):
             numbers = "".join(f"{number(value, '+.2f' if gains else '.2f'):>7}" for value in values.loc[row])
             said.append(f"{start:{width}}{label}: {numbers}")
+        said += [f"{'':{width + 7}}{line}" for line in _each_seed_lines(part, row)] if not gains else []
     return said
+
+
+def _each_seed_lines(part: pd.DataFrame, row: str) -> list[str]:
+    """Each seed's scores of a row, a line for each seed; of more than a few, the lowest and the highest."""
+    seeds = list(matrix(part, "by_seed").loc[row])
+    seeds = [(min(each), max(each)) if len(each) > _MANY else each for each in seeds]
+    if max(map(len, seeds)) < 2:
+        return []
+    lines = zip_longest(*seeds, fillvalue=None)
+    return ["".join(f"{number(value, '.1f', ''):>7}" for value in line) for line in lines]
 
 
 def _difference_lines(heading: str, target: str, part: pd.DataFrame) -> list[str]:
@@ -167,13 +222,16 @@ def _difference_lines(heading: str, target: str, part: pd.DataFrame) -> list[str
     names = [f"{row.row} − {row.over}" for row in part.itertuples()]
     width = max(map(len, names), default=0)
     where = "all targets together" if target == "all" else target
-    said = [f"{where}, {heading}: difference in points, ours with its 95 % interval, paired by seed"]
+    said = [f"{where}, {heading}: difference in points, ours (each seed's) with its 95 % interval, paired by seed"]
     said += [f"  {'':{width}}   paper    ours"] if names else ["  nothing to compare"]
-    for name, row in zip(names, part.itertuples(), strict=True):
+    seeds = [each_seed(row.gain_by_seed, "+.1f") for row in part.itertuples()]
+    for name, row, each in zip(names, part.itertuples(), _padded(seeds), strict=True):
         start = f"  {name:{width}}  {number(row.paper_gain, '+.2f'):>6} "
         word = verdict(row.low, row.high, metric_of(row.task, row.metric))
-        said.append(_difference(start, row, word, f"{_seeds(row.paired)}, {row.rows:,} rows"))
-    return said
+        about = _about(row.paired, _seeds(row.paired) * (row.paired > 1), f"{row.rows:,} rows")
+        said.append(_difference(start, row, each, word, about))
+    smallest = [size for size in part["smallest"] if not np.isnan(size)]
+    return [*said, f"  {found_from(smallest)}"] if smallest else said
 
 
 def settings_text(name: str, scale: str) -> list[str]:
@@ -195,6 +253,8 @@ def write_text(found: pd.DataFrame, path: Path) -> None:
 
 
 def write_csv(found: pd.DataFrame, path: Path) -> None:
-    """Write a table in its long form, whole or not at all."""
+    """Write a table in its long form, whole or not at all; each seed's values are one entry, "1.2 -0.3 0.8"."""
+    several = [name for name in ("by_seed", "gain_by_seed") if name in found]
+    words = {name: [" ".join(f"{value:.3f}" for value in values) for values in found[name]] for name in several}
     with whole_file(path) as unfinished:
-        found.round(3).to_csv(unfinished, index=False, lineterminator="\n")
+        found.round(3).assign(**words).to_csv(unfinished, index=False, lineterminator="\n")

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
+from ..text.corpora import TASKS
 from ..text.languages import check
 from ..text.metrics import METRICS, Metric
-from .comparisons import Gain, Results, by_seed, cell_of, counted, gains, load, over_seeds
+from .comparisons import Results, by_seed, cell_of, counted, gains, load, over_seeds
 from .grids import Run, merged
+from .intervals import Gain, covers
 from .methods import METHODS, Cell
 from .own import words
 from .papers import Row, Table, table
@@ -81,11 +83,11 @@ def compare(name: str, folder: str | Path, targets: Sequence[str] = ()) -> pd.Da
     target that is not in the paper's table, and where no run of it was begun.
 
     In long form: a line for each row of the table, target and metric, and for each row that it is compared with
-    (`over`). `paper` and `ours` are in percent (ours the mean over `seeds`, with `sd`), `paper_gain` and `gain` in
-    points. A gain is paired by seed (so many: `paired`) and has a 95 % interval from `low` to `high`, bootstrapped
-    over premises or passages (`comparisons.gains`). The target "all" is all rows of the targets together: a score only
-    if every target has one, a gain over the targets that both rows have, the paper's over the same ones. NaN where a
-    paper prints nothing, or where there is no run.
+    (`over`). `paper` and `ours` are in percent (ours the mean over `seeds`, with `sd`, each one `by_seed`),
+    `paper_gain` and `gain` in points. A gain is paired by seed (so many: `paired`, each one `gain_by_seed`) and has a
+    95 % interval from `low` to `high`, over what it `covers`; `smallest` is that of `intervals.Gain`. The target "all"
+    is all rows of the targets together: a score only if every target has one, a gain over the targets that both rows
+    have, the paper's over the same ones. NaN where a paper prints nothing, or where there is no run.
     """
     import pandas as pd
 
@@ -124,16 +126,18 @@ def _lines(part: Results, rows: Sequence[Row], row: Row, shown: Sequence[str], m
             paper_gain["all"] = _mean(paper_gain, counts, same) if len(same) > 1 else np.nan
         for target in [*shown, "all"] if len(shown) > 1 else shown:
             mean, sd = over_seeds(scores[target])
-            none = Gain(np.nan, np.nan, np.nan, seeds=0, rows=counts[target] if scores[target] else 0)
+            none = Gain(*[np.nan] * 4, by_seed=(), rows=counts[target] if scores[target] else 0)
             gain = gained.get(target, none)
             lines.append(
                 _world(part)
                 | {"task": row.task, "metric": metric.name, "kind": row.kind, "row": row.label}
                 | {"auxiliaries": "+".join(row.auxiliaries), "drawn": row.drawn or "random", "target": target}
                 | {"paper": paper.get(target, np.nan), "ours": mean, "sd": sd, "seeds": len(scores[target])}
+                | {"by_seed": tuple(scores[target].values())}
                 | {"rows": gain.rows, "over": other.label if other else ""}
                 | {"paper_gain": paper_gain.get(target, np.nan), "gain": gain.gain, "low": gain.low, "high": gain.high}
-                | {"paired": gain.seeds}
+                | {"covers": covers(gain.seeds, TASKS[row.task].groups) if gain.seeds else ""}
+                | {"smallest": gain.smallest, "gain_by_seed": gain.by_seed, "paired": gain.seeds}
             )
     return lines
 

@@ -17,6 +17,7 @@ from minimeta.files import data_directory
 from minimeta.studies import study
 from minimeta.studies.comparisons import Results, gains, load
 from minimeta.studies.grids import Run
+from minimeta.studies.intervals import covers
 from minimeta.studies.methods import Cell
 from minimeta.studies.sources import source
 from minimeta.studies.world import World
@@ -86,6 +87,7 @@ def write(folder: Path, worlds: dict[str, World]) -> None:
                         {"tree": name, "languages": len(LANGUAGES), **shape, "target": target, "kind": kind}
                         | {"accuracy": sum(score) / len(score), "control": control}
                         | {"gain": each.gain, "low": each.low, "high": each.high}
+                        | {"covers": covers(each.seeds, "premises"), "smallest": each.smallest}
                         | {"seeds": each.seeds, "rows": each.rows, "outer_steps": settings[0]["outer_steps"]}
                     )
     table = pd.DataFrame(lines).round(3)
