@@ -319,14 +319,26 @@ def _agree(found: Any, compiled: Any, learner: nn.Module) -> bool:
 
 
 def _simplified(graph: torch.fx.GraphModule) -> torch.fx.GraphModule:
-    """The same numbers with fewer operations: autograd multiplies by 1 a good deal, and nothing is differentiated."""
+    """The same numbers by fewer and faster operations.
+
+    Autograd multiplies by 1 a good deal, and nothing here is differentiated any more. Products of a few columns take
+    MKL up to five times as long as their transposes, of a few rows.
+    """
     aten = torch.ops.aten
     by_one = (aten.mul.Scalar, aten.div.Scalar, aten.pow.Tensor_Scalar)
     for node in graph.graph.nodes:
         if node.target is aten.detach.default or (node.target in by_one and node.args[1] == 1):
             node.replace_all_uses_with(node.args[0])
-        elif node.target is aten.bmm.default and node.args[0].meta["val"].shape[2] == 1:
-            node.target = aten.mul.Tensor  # of a column and a row
+        elif node.target is aten.bmm.default:
+            left, right = node.args
+            (_, rows, inner), columns = left.meta["val"].shape, right.meta["val"].shape[2]
+            if inner == 1:
+                node.target = aten.mul.Tensor  # of a column and a row
+            elif columns < rows:
+                with graph.graph.inserting_before(node):
+                    turned = [graph.graph.call_function(aten.transpose.int, (each, 1, 2)) for each in (right, left)]
+                    product = graph.graph.call_function(aten.bmm.default, tuple(turned))
+                node.target, node.args = aten.transpose.int, (product, 1, 2)
     graph.graph.eliminate_dead_code()
     graph.recompile()
     return graph
