@@ -50,6 +50,7 @@ Built = tuple[Callable[..., Sequence[Tensor]], Any]
 
 _BUILT: OrderedDict[Hashable, Built] = OrderedDict()
 _KEPT = 16
+_FEW = 16  # columns
 
 
 class Compiled:
@@ -334,11 +335,13 @@ def _simplified(graph: torch.fx.GraphModule) -> torch.fx.GraphModule:
             (_, rows, inner), columns = left.meta["val"].shape, right.meta["val"].shape[2]
             if inner == 1:
                 node.target = aten.mul.Tensor  # of a column and a row
-            elif columns < rows:
+            elif columns < rows and columns <= _FEW:
                 with graph.graph.inserting_before(node):
                     turned = [graph.graph.call_function(aten.transpose.int, (each, 1, 2)) for each in (right, left)]
                     product = graph.graph.call_function(aten.bmm.default, tuple(turned))
                 node.target, node.args = aten.transpose.int, (product, 1, 2)
+        elif node.target in (aten.view.default, aten._unsafe_view.default):
+            node.target = aten.reshape.default  # for what is turned now
     graph.graph.eliminate_dead_code()
     graph.recompile()
     return graph
