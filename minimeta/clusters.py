@@ -53,7 +53,9 @@ def rows_of(value: Tensor, index: list[int]) -> Tensor:
     """`value[index]`, without a copy where that changes nothing."""
     if len(value) == 1:
         return value if len(index) == 1 else value.expand(len(index), *value.shape[1:])
-    return value if index == list(range(len(value))) else _stack(value.unbind(), index)
+    if index == list(range(len(value))):
+        return value
+    return _stack(value.unbind(), index) if value.requires_grad else value[index]
 
 
 class _Stack(torch.autograd.Function):
@@ -146,7 +148,8 @@ def _by_cluster(
         for inside in members.values():
             by_size.setdefault(len(inside), []).append(inside)
 
-        rows = {name: value.unbind() for name, value in theta.items()} if len(by_size) > 1 else {}
+        graph = torch.is_grad_enabled() and len(by_size) > 1
+        rows = {name: value.unbind() for name, value in theta.items()} if graph else {}
         results, order = [], []
         for size, groups in by_size.items():
             index = [task for inside in groups for task in inside]
