@@ -435,6 +435,15 @@ def test_the_tables_can_be_printed_and_written(finished, tmp_path):
     assert "fr, fine-tuned" in printed.getvalue() and "all targets together, zero-shot" in printed.getvalue()
 
 
+def test_a_table_of_one_seed_does_not_speak_of_seeds():
+    results = comparisons.load(data_directory() / "results" / "toy_transfer")
+    one = replace(results, records=[record for record in results.records if record["seed"] == 0])
+    heads = {line.split(", ")[1] for line in report.study_text(one).splitlines() if "difference in points" in line}
+    assert heads == {"95 % interval over premises"}
+    heads = {line.split(", ")[1] for line in report.study_text(results).splitlines() if "difference in points" in line}
+    assert heads == {"95 % interval over premises and seeds"}
+
+
 def test_the_stored_study_was_made_with_the_settings_of_today():
     results = comparisons.load(data_directory() / "results" / "toy_transfer")
     assert (

@@ -13,6 +13,7 @@ from ..files import whole_file
 from ..text.corpora import TASKS
 from ..text.metrics import METRICS, metric_of
 from .comparisons import Results, differences, scores, verdict
+from .intervals import covers
 from .papers import settings, table
 
 if TYPE_CHECKING:
@@ -101,7 +102,9 @@ def _study_differences(gains: pd.DataFrame, kind: str, target: str, groups: str)
     rows = [row for row in gains.itertuples() if (row.kind, row.target) == (kind, target)]
     if not rows:
         return []
-    lines = [f"  difference in points (each seed's), 95 % interval over {groups} and seeds, paired by seed:"]
+    most = max(row.seeds for row in rows)
+    points = "points (each seed's)" if most > 1 else "points"
+    lines = [f"  difference in {points}, 95 % interval over {covers(most, groups)}, paired by seed:"]
     seeds = [each_seed(row.by_seed, "+.1f") for row in rows]
     for row, each in zip(rows, _padded(seeds), strict=True):
         about = _about(row.seeds, row.tasks, _short(row.auxiliaries))
