@@ -29,7 +29,7 @@ import torch
 from torch import Tensor, nn
 
 from .errors import InputError, first_line
-from .gradient import MetaGradient, meta_gradient, random_state, through_graph
+from .gradient import MetaGradient, drawn_since, meta_gradient, random_state, through_graph
 from .grouping import Weighted, regroup
 from .inner import Adapted, InnerLoop, InnerStep, adapt, check_finite, last, unchecked
 from .tasks import Episode
@@ -131,7 +131,7 @@ class Compiled:
         """Compute in both ways; from now on compiled, if it can be and the two agree."""
         before = random_state()
         found = plain(learner, episode, loop)
-        if not all(map(torch.equal, before, random_state())):
+        if drawn_since(before):
             self._refuse("the learner draws random numbers, as dropout does")
             return found
         key = (self.how, kind, _structure(learner))

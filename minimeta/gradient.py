@@ -117,7 +117,7 @@ def _visited(learner: nn.Module, episode: Episode, loop: InnerLoop) -> tuple[lis
     with torch.no_grad():
         for adapted in trajectory(learner, episode, loop):
             visited = [adapted.parameters] if loop.first_order else [*visited, adapted.parameters]
-            drawn = not all(map(torch.equal, before, random_state())) or tried(learner).repeats is False
+            drawn = drawn_since(before) or tried(learner).repeats is False
             if drawn and not loop.first_order:
                 raise InputError(
                     "The learner draws random numbers (dropout, say), which would be others in the second pass over a "
@@ -152,3 +152,8 @@ def _curvature(
 def random_state() -> list[Tensor]:
     """The state of torch's random generators, the processor's and each GPU's."""
     return [torch.get_rng_state(), *torch.cuda.get_rng_state_all()]
+
+
+def drawn_since(before: list[Tensor]) -> bool:
+    """Have torch's random generators moved on from this `random_state`?"""
+    return not all(map(torch.equal, before, random_state()))
