@@ -22,6 +22,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import lru_cache
 from types import FunctionType, MethodType
 from typing import Any, NoReturn, TypeVar
 
@@ -45,6 +46,7 @@ KINDS = 4
 
 Result = TypeVar("Result", MetaGradient, Adapted)
 Compute = Callable[[nn.Module, Episode, InnerLoop], Result]
+Answer = tuple[int, ...] | Weighted
 Built = tuple[Callable[..., Sequence[Tensor]], Any]
 """A compiled function of tensors, and a result into which the tensors that it gives have to be put."""
 
@@ -90,12 +92,14 @@ class Compiled:
         if self._refused:
             return plain(learner, episode, loop)
         try:
-            plan, loop = _planned(episode, loop)
+            plan, answers = _planned(episode, loop)
         except _Asked:
             return self._without("its clusters are found in the tasks' gradients", plain, learner, episode, loop)
         kind = (bare.__name__, plan, *_kind(learner, episode, loop))
-        if kind in self._ready:
-            return _run(self._ready[kind], learner, episode, loop)
+        built = self._ready.get(kind)
+        if built is not None:
+            return _run(built, learner, episode, loop)
+        loop = replace(loop, grouping=lambda step, *rest: answers[step - 1])  # it is not asked again
         if not self._counts(repr(kind)):
             return plain(learner, episode, loop)
         if self.how == "auto" and not is_small(learner, episode):
@@ -182,25 +186,29 @@ class _Asked(Exception):
     """A grouping asked for gradients, which are not there before an inner loop has begun."""
 
 
-def _planned(episode: Episode, loop: InnerLoop) -> tuple[Hashable, InnerLoop]:
-    """The labels and weights at every inner step, and the loop that follows them; a grouping is asked once a step."""
-
-    answers: dict[int, Sequence[int] | Weighted] = {}
+def _planned(episode: Episode, loop: InnerLoop) -> tuple[Hashable, list[Answer]]:
+    """The labels and weights at every inner step, and what the grouping answered, which is asked once a step."""
 
     def gradients() -> NoReturn:
         raise _Asked
 
-    def once(step: int, *rest: Any) -> Sequence[int] | Weighted:
-        answer = loop.grouping(step, *rest)
-        answers[step] = Weighted(*map(list, answer)) if isinstance(answer, Weighted) else list(answer)
-        return answers[step]
-
     given = next((len(value) for batch in episode.support for value in batch.values()), 0)
-    labels, plan = [0] * len(episode.tasks), []
+    labels, plan, answers = (0,) * len(episode.tasks), [], []
     for step in range(1, loop.steps + 1):
-        labels, _, weights = regroup(once, step, episode.tasks, labels, gradients, given)
-        plan.append((tuple(labels), tuple(weights)))
-    return tuple(plan), replace(loop, grouping=lambda step, *rest: answers[step])
+        answer = loop.grouping(step, episode.tasks, list(labels), gradients)
+        answers.append(Weighted(*map(tuple, answer)) if isinstance(answer, Weighted) else tuple(answer))
+        labels, weights = _numbered(answers[-1], step, episode.tasks, labels, given)
+        plan.append((labels, weights))
+    return tuple(plan), answers
+
+
+@lru_cache(typed=True)  # a `Weighted` is more than the tuple that it is
+def _numbered(
+    answer: Answer, step: int, tasks: tuple[str, ...], parents: tuple[int, ...], given: int
+) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """Labels and weights by `regroup`: of an answer that has come before, those of then."""
+    labels, _, weights = regroup(lambda *_: answer, step, tasks, parents, given=given)
+    return tuple(labels), tuple(weights)
 
 
 def _kind(learner: nn.Module, episode: Episode, loop: InnerLoop) -> tuple[Hashable, ...]:
@@ -209,8 +217,10 @@ def _kind(learner: nn.Module, episode: Episode, loop: InnerLoop) -> tuple[Hashab
         tuple((name, tuple(value.shape), value.dtype, value.device) for name, value in batch.items())
         for batch in (*episode.support, episode.query)
     ]
-    state = (*(part.training for part in learner.modules()), *(p.requires_grad for p in learner.parameters()))
-    return len(episode.tasks), *shapes, loop.rate, loop.first_order, tuple(loop.moved(learner)), state
+    learned = {name: p.requires_grad for name, p in learner.named_parameters()}
+    moved = tuple(name for name, learns in learned.items() if learns and loop.moves(name))
+    state = (*(part.training for part in learner.modules()), *learned.values())
+    return len(episode.tasks), *shapes, loop.rate, loop.first_order, moved, state
 
 
 def _build(how: str | None, bare: Compute[Any], learner: nn.Module, episode: Episode, loop: InnerLoop) -> Built:
@@ -322,29 +332,62 @@ def _agree(found: Any, compiled: Any, learner: nn.Module) -> bool:
 def _simplified(graph: torch.fx.GraphModule) -> torch.fx.GraphModule:
     """The same numbers by fewer and faster operations.
 
-    Autograd multiplies by 1 a good deal, and nothing here is differentiated any more. Products of a few columns take
-    MKL up to five times as long as their transposes, of a few rows.
+    Autograd multiplies by 1 a good deal, `vmap` gives tensors the shape that they have, and nothing here is
+    differentiated any more. Products of a few columns take MKL up to five times as long as their transposes, of a few
+    rows. So does a sum of a tensor and a transposed one beside that of two which lie alike: a product that is only
+    wanted transposed is computed so.
     """
     aten = torch.ops.aten
-    by_one = (aten.mul.Scalar, aten.div.Scalar, aten.pow.Tensor_Scalar)
     for node in graph.graph.nodes:
-        if node.target is aten.detach.default or (node.target in by_one and node.args[1] == 1):
+        if node.target in (aten.view.default, aten._unsafe_view.default):
+            node.target = aten.reshape.default  # for what is turned later
+        if node.target is aten.reshape.default and node.args[0].target is aten.reshape.default:
+            node.args = (node.args[0].args[0], node.args[1])
+        if _changes_nothing(node):
             node.replace_all_uses_with(node.args[0])
-        elif node.target is aten.bmm.default:
+    graph.graph.eliminate_dead_code()
+    for node in graph.graph.nodes:
+        if node.target is aten.bmm.default:
             left, right = node.args
             (_, rows, inner), columns = left.meta["val"].shape, right.meta["val"].shape[2]
             if inner == 1:
                 node.target = aten.mul.Tensor  # of a column and a row
-            elif columns < rows and columns <= _FEW:
+            elif (columns < rows and columns <= _FEW) or (columns <= rows and all(map(_turns, node.users))):
                 with graph.graph.inserting_before(node):
-                    turned = [graph.graph.call_function(aten.transpose.int, (each, 1, 2)) for each in (right, left)]
-                    product = graph.graph.call_function(aten.bmm.default, tuple(turned))
+                    product = graph.graph.call_function(aten.bmm.default, (_turned(right), _turned(left)))
+                    product.meta["val"] = node.meta["val"].mT
                 node.target, node.args = aten.transpose.int, (product, 1, 2)
-        elif node.target in (aten.view.default, aten._unsafe_view.default):
-            node.target = aten.reshape.default  # for what is turned now
+        elif _turns(node) and _turns(node.args[0]):
+            node.replace_all_uses_with(node.args[0].args[0])
     graph.graph.eliminate_dead_code()
     graph.recompile()
     return graph
+
+
+def _changes_nothing(node: torch.fx.Node) -> bool:
+    """Does an operation give its first argument as it is?"""
+    aten = torch.ops.aten
+    if node.target in (aten.mul.Scalar, aten.div.Scalar, aten.pow.Tensor_Scalar):
+        return node.args[1] == 1
+    if node.target in (aten.reshape.default, aten.expand.default):
+        return node.meta["val"].shape == node.args[0].meta["val"].shape
+    return node.target is aten.detach.default
+
+
+def _turns(node: torch.fx.Node) -> bool:
+    """Does it transpose matrices, (n, rows, columns)?"""
+    if node.target is not torch.ops.aten.transpose.int:
+        return False
+    return node.meta["val"].ndim == 3 and {place % 3 for place in node.args[1:]} == {1, 2}
+
+
+def _turned(node: torch.fx.Node) -> torch.fx.Node:
+    """The transposes of matrices, by an operation only where they are not there already."""
+    if _turns(node):
+        return node.args[0]
+    found = node.graph.call_function(torch.ops.aten.transpose.int, (node, 1, 2))
+    found.meta["val"] = node.meta["val"].mT
+    return found
 
 
 class _Itself:

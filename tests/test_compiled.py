@@ -6,6 +6,7 @@ import warnings
 import pytest
 import torch
 from torch import nn
+from torch.fx.experimental.proxy_tensor import make_fx
 from transformers import BertConfig, BertForSequenceClassification
 
 from minimeta import compiled
@@ -138,6 +139,22 @@ def test_operations_that_torchscript_lacks_run_all_the_same():
         episode = Episode(("a", "b"), (support,), query)
         assert_same(run.meta_gradient(learner, episode, loop), meta_gradient(learner, episode, loop), 1e-5)
     assert run._ready
+
+
+def test_a_product_is_computed_as_it_is_wanted():
+    def noted(x: torch.Tensor, y: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+        same = x.view(2, 1, 4, 3).reshape(2, 4, 3).expand(2, 4, 3)
+        return z + (same @ y).transpose(1, 2)
+
+    given = torch.randn(2, 4, 3), torch.randn(2, 3, 4), torch.randn(2, 4, 4)
+    graph = make_fx(noted, tracing_mode="fake")(*given)
+    expected = graph(*given)
+    graph = compiled._simplified(graph)
+    torch.testing.assert_close(graph(*given), expected)
+    left = [node.target for node in graph.graph.nodes if node.op == "call_function"]
+    aten = torch.ops.aten
+    assert sorted(map(str, left)) == sorted(map(str, [aten.transpose.int] * 2 + [aten.bmm.default, aten.add.Tensor]))
+    assert left[-2:] == [aten.bmm.default, aten.add.Tensor]  # what is added lies as what it is added to
 
 
 def test_the_learner_is_left_as_it_was():
