@@ -99,6 +99,34 @@ def branching_curves(
     return draw
 
 
+def branching_points(
+    tree: TaskTree,
+    shots: int = 5,
+    queries: int = 50,
+    noise: float = 0.5,
+    spread: tuple[float, ...] = (2.0, 1.6, 0.9, 0.45),
+    seed: int = 0,
+) -> tuple[np.ndarray, Sampler]:
+    """Tasks that are points of a plane, so that they can be seen: y = x . target + noise, with x standard normal.
+
+    Returns the targets (leaves, 2), each the sum of a Gaussian step for every node on its path (see
+    `branching_curves`), and the sampler. The targets stay, the examples are new in every episode; the query is without
+    noise. On plentiful data the gradient is 2 (θ - target). Batches: x (m, n, 2), y (m, n, 1).
+    """
+    _sizes(shots, queries)
+    # A stream of its own: (seed, 0) is the stream of the first episode.
+    targets = _walk(tree, spread, 2, np.random.default_rng((seed, 0, 1)))
+
+    def draw(step: int) -> Episode:
+        rng = np.random.default_rng((seed, step))
+        x = rng.standard_normal((len(targets), shots + queries, 2))
+        y = x @ targets[:, :, None]
+        y[:, :shots] += noise * rng.standard_normal((len(targets), shots, 1))
+        return _episode(tree.leaves, x, y, shots)
+
+    return targets, draw
+
+
 def fourier(x: Tensor, frequencies: int) -> Tensor:
     """Fourier features of x (..., 1): a constant and sine and cosine of each frequency, (..., 2 f + 1)."""
     angles = x * torch.arange(1, frequencies + 1, dtype=x.dtype, device=x.device)

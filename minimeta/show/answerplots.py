@@ -20,7 +20,7 @@ from ..inner import Learner
 from ..text.features import SpanFeatures
 from ..text.metrics import exact_match, f1, of_answers
 from ..text.spans import LONGEST, best_spans, first_answer, training_window
-from .style import COLOURS, DASHES, LEGEND_ABOVE, SYMBOLS, blank, language_name, places
+from .style import COLOURS, DASHES, INK, LEGEND_ABOVE, SYMBOLS, blank, language_name, places
 
 RIGHT = "#009E73"
 """The colour of the right answer."""
@@ -170,7 +170,7 @@ def by_language(scores: Mapping[str, Sequence[float]], title: str, known: str = 
         figure.add_bar(
             x=names, y=values, name=metric.title, text=[f"{value:.0f}" for value in values], textposition="outside",
             textangle=0, textfont={"size": 10}, cliponaxis=False,
-            marker={"color": colour, "line": {"color": "#000000", "width": lines}},
+            marker={"color": colour, "line": {"color": INK, "width": lines}},
         )  # fmt: skip
     if known in scores:
         place = list(scores).index(known)

@@ -21,7 +21,7 @@ from ..inner import Learner, adapt
 from ..outer import Report
 from ..tasks import Batch, Episode
 from ..trees import TaskTree
-from .style import COLOURS, DASHES, Plot, blank, on_change, smoothed
+from .style import COLOURS, DASHES, INK, Plot, blank, looks, on_change, smoothed
 
 
 def adaptation_data(
@@ -70,16 +70,17 @@ def _add_truth(figure: go.Figure, grid: Tensor, truth: Tensor | np.ndarray) -> N
 
 
 def _add_support(figure: go.Figure, x: Tensor, y: Tensor) -> None:
-    marker = {"color": "#000000", "size": 9, "symbol": "x"}
+    marker = {"color": INK, "size": 9, "symbol": "x"}
     figure.add_scatter(x=x, y=y, name="support (shots)", mode="markers", marker=marker)
 
 
 def training(runs: Mapping[str, Sequence[Report]], smooth: int = 10) -> go.Figure:
     """The outer loss of each run at every outer step, averaged over the last `smooth` steps."""
     figure = blank("Meta-training", "outer step", "query loss (after the inner steps, if any)")
-    for (name, reports), colour in zip(runs.items(), itertools.cycle(COLOURS), strict=False):
+    for (name, reports), (colour, dash) in zip(runs.items(), looks(runs).values(), strict=True):
         losses = smoothed([report.outer_loss for report in reports], smooth)
-        figure.add_scatter(x=[r.step for r in reports], y=losses, name=name, line={"color": colour, "width": 2.5})
+        line = {"color": colour, "dash": dash, "width": 2.5}
+        figure.add_scatter(x=[r.step for r in reports], y=losses, name=name, line=line)
     figure.update_layout(showlegend=True)
     figure.update_yaxes(rangemode="tozero")
     return figure
@@ -95,8 +96,8 @@ def lines(
     if log and (odd := [v for points in series.values() for v in points if v <= 0]):
         raise InputError(f"A logarithmic axis has no place for {odd[0]:g}; leave it out, or choose log=False.")
     figure = blank(title, x, y)
-    for i, (name, points) in enumerate(series.items()):
-        colour, xs = COLOURS[i % len(COLOURS)], list(points)
+    for (name, points), (colour, dash) in zip(series.items(), looks(series).values(), strict=True):
+        xs = list(points)
         low, high = [min(points[v]) for v in xs], [max(points[v]) for v in xs]
         figure.add_scatter(
             x=[*xs, *reversed(xs)], y=[*high, *reversed(low)], fill="toself", fillcolor=colour, opacity=0.15,
@@ -104,7 +105,7 @@ def lines(
         )  # fmt: skip
         figure.add_scatter(
             x=xs, y=[float(np.mean(points[v])) for v in xs], name=name, legendgroup=name,
-            line={"color": colour, "width": 2.5, "dash": DASHES[i % len(DASHES)]}, mode="lines+markers",
+            line={"color": colour, "width": 2.5, "dash": dash}, mode="lines+markers",
         )  # fmt: skip
     if log:
         ticks = sorted({v for points in series.values() for v in points})
@@ -116,8 +117,8 @@ def dots(values: Mapping[str, Sequence[float]], title: str, x: str) -> go.Figure
     """A row of dots per name, one per seed, and a line at their mean with its value."""
     figure = blank(title, x, height=140 + 42 * len(values))
     figure.update_layout(margin_t=75)
-    for i, (name, points) in enumerate(values.items()):
-        colour, mean = COLOURS[i % len(COLOURS)], float(np.mean(points))
+    for (name, points), (colour, _) in zip(values.items(), looks(values).values(), strict=True):
+        mean = float(np.mean(points))
         marker = {"color": colour, "size": 9, "opacity": 0.6}
         figure.add_scatter(x=list(points), y=[name] * len(points), mode="markers", marker=marker, name=name)
         figure.add_scatter(
@@ -266,7 +267,7 @@ class SinusoidExplorer(ipywidgets.VBox):
         figure.update_yaxes(range=[-6.5, 6.5])
         figure.update_layout(uirevision="kept")  # what a reader zoomed, or hid in the legend, stays so
         _add_truth(figure, _GRID, truth)
-        for (name, learner), colour in zip(self.learners.items(), itertools.cycle(COLOURS), strict=False):
+        for (name, learner), (colour, _) in zip(self.learners.items(), looks(self.learners).values(), strict=True):
             curves = self.curves(learner, episode)
             error = np.inf if curves is None else np.square(curves - truth).mean(1)
             if not np.max(error) <= _RUN_AWAY:  # NaN too
@@ -274,8 +275,8 @@ class SinusoidExplorer(ipywidgets.VBox):
                 curves = (None, None)
             else:
                 words.append(f"{name}: squared error {error[0]:.2f} before, <b>{error[1]:.2f}</b> after")
-            looks = {"ω": {"color": colour, "dash": "dash"}, "adapted": {"color": colour, "width": 3}}
-            for (when, line), curve in zip(looks.items(), curves, strict=True):
+            both = {"ω": {"color": colour, "dash": "dash"}, "adapted": {"color": colour, "width": 3}}
+            for (when, line), curve in zip(both.items(), curves, strict=True):
                 figure.add_scatter(x=_GRID, y=curve, name=f"{name}, {when}", line=line)
         _add_support(figure, *(episode.support[0][axis].flatten() for axis in "xy"))
         self.figure = self.plot.show(figure)

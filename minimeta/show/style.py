@@ -5,6 +5,7 @@ What they show is data, not markup: names, sentences and labels are shown as wri
 
 from __future__ import annotations
 
+import copy
 import html
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,6 +15,7 @@ import anywidget
 import ipywidgets
 import numpy as np
 import plotly.graph_objects as go
+import plotly.io as pio
 import traitlets
 from plotly.offline import get_plotlyjs
 
@@ -21,16 +23,68 @@ from ..errors import InputError
 from ..text.languages import language
 
 # Okabe and Ito's colours: told apart by colour-blind readers too.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#666666", "#000000")
+# The last two, grey and brown, stand in for the black of the original, which a dark page would swallow.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C8C8C", "#A6611A")
 DASHES = ("solid", "dash", "dot", "dashdot")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "hourglass")
+INK = "#777777"
+"""For words and marks on the page itself: as far from white (4.5 : 1) as from JupyterLab's dark (4.2 : 1)."""
+FAINT = "rgba(128, 128, 128, 0.3)"
+
+BLUE, RED, GREEN, PINK, YELLOW, SKY, GREY, BROWN = COLOURS
+LOOKS = {  # of a method, in every figure
+    "Baseline": (GREY, "dot"),
+    "Joint": (GREY, "solid"),
+    "MAML": (BLUE, "solid"),
+    "X-MAML": (SKY, "solid"),
+    "XLA-MAML": (PINK, "solid"),
+    "XLA-MAML bi-pair": (PINK, "dash"),
+    "XLA-MAML few-shot": (PINK, "dot"),
+    "Fixed TreeMAML": (GREEN, "solid"),
+    "Families TreeMAML": (GREEN, "dot"),
+    "Fixed, halves first": (GREEN, "dash"),
+    "Learned TreeMAML": (YELLOW, "solid"),
+    "Learned, memory": (YELLOW, "dash"),
+    "Random tree": (RED, "dash"),
+    "Everyone": (BROWN, "dot"),
+}
+
+
+def looks(names: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """A colour and a dash for each name: a method's own, and for other names those that are left.
+
+    A name that begins with a method's, like "Joint (no inner step)", has its look too, unless that is taken.
+    """
+    names = list(names)
+    longest_first = sorted(LOOKS, key=len, reverse=True)
+    found: dict[str, tuple[str, str]] = {}
+    for name in names:
+        own = LOOKS.get(next((method for method in longest_first if name.startswith(method)), ""))
+        if own and own not in found.values():
+            found[name] = own
+    left = [(c, dash) for dash in DASHES for c in COLOURS if (c, dash) not in (*LOOKS.values(), *found.values())]
+    used = {colour for colour, _ in found.values()}
+    left.sort(key=lambda look: look[0] in used)  # a colour of its own, as long as there is one
+    others = itertools.cycle(left)
+    return {name: found[name] if name in found else next(others) for name in names}
+
+
+def _template() -> go.layout.Template:
+    template = copy.deepcopy(pio.templates["plotly_white"])
+    template.layout.update(paper_bgcolor="rgba(0, 0, 0, 0)", plot_bgcolor="rgba(0, 0, 0, 0)", font_color=INK)
+    for axis in (template.layout.xaxis, template.layout.yaxis):
+        axis.update(gridcolor=FAINT, zerolinecolor=FAINT, linecolor=FAINT)
+    return template
+
+
+TEMPLATE = _template()
 
 
 def blank(title: str, x: str = "", y: str = "", height: int = 380) -> go.Figure:
-    """An empty figure in the house style: a white card, readable in light and dark themes."""
+    """An empty figure in the house style: no card of its own, so that it is light or dark as the page is."""
     figure = go.Figure()
     figure.update_layout(
-        template="plotly_white",
+        template=TEMPLATE,
         title={"text": title, "x": 0, "xref": "paper", "font": {"size": 15}},
         xaxis_title=x,
         yaxis_title=y,
@@ -181,7 +235,10 @@ def on_change(act: Callable[[], object], *controls: ipywidgets.Widget) -> None:
 
 
 class Plot(anywidget.AnyWidget):
-    """A plotly figure that is drawn in place, outlives a reload of the page, and tells `clicked` which node was hit.
+    """A plotly figure that is drawn in place, outlives a reload of the page, and tells which node was hit.
+
+    `clicked` hears a node's position, `dragged` the new centre of the first shape of the figure, if it is editable.
+    Letters have the page's own colour, also after a change of theme.
 
     All plots of a page share one plotly.js, which comes from the kernel. An anywidget that needs more than two seconds
     to start is deaf from then on: nothing that the kernel sends arrives. A page that is loading, on a busy machine, can
@@ -202,28 +259,42 @@ class Plot(anywidget.AnyWidget):
     async function render({model, el}) {
         const wire = await model.widget_manager.get_model(model.get("wire").replace("IPY_MODEL_", ""));
         const plotly = await load(wire), plot = el.appendChild(document.createElement("div"));
+        plot.style.color = "var(--jp-ui-font-color1, inherit)";
         const draw = () => {
             const {data, layout} = JSON.parse(wire.get("value"));
+            layout.font = {...layout.font, color: getComputedStyle(plot).color};
             return plotly.react(plot, data, layout, {displaylogo: false});
         };
         await draw();
         wire.on("change:value", draw);
+        const theme = new MutationObserver(draw);
+        theme.observe(document.body, {attributeFilter: ["data-jp-theme-name"]});
         plot.on("plotly_click", ({points}) => wire.send({node: points[0].customdata}));
-        return () => wire.off("change:value", draw);
+        plot.on("plotly_relayout", change => {  // a shape that can be dragged has a new place
+            const [x0, x1, y0, y1] = ["x0", "x1", "y0", "y1"].map(end => change[`shapes[0].${end}`]);
+            if (x0 !== undefined) wire.send({place: [(x0 + x1) / 2, (y0 + y1) / 2]});
+        });
+        return () => { theme.disconnect(); wire.off("change:value", draw); };
     }
     export default {render};
     """
     wire = traitlets.Instance(ipywidgets.HTML).tag(sync=True, **ipywidgets.widget_serialization)
 
-    def __init__(self, clicked: Callable[[int], None] = lambda node: None) -> None:
+    def __init__(
+        self,
+        clicked: Callable[[int], None] = lambda node: None,
+        dragged: Callable[[float, float], None] = lambda x, y: None,
+    ) -> None:
         super().__init__(wire=ipywidgets.HTML(go.Figure().to_json()))
-        self.clicked = clicked
+        self.clicked, self.dragged = clicked, dragged
         self.wire.on_msg(self.hear)
 
     def hear(self, _: Any, message: Mapping[str, Any], __: Any = None) -> None:
-        """Answer the browser: it wants plotly.js, or somebody clicked a point (a node, if it has a position)."""
+        """Answer the browser: it wants plotly.js, or somebody clicked a point (with a node's position), or dragged."""
         if "want" in message:
             self.wire.send({}, [get_plotlyjs().encode()])
+        elif "place" in message:
+            self.dragged(*message["place"])
         elif message.get("node") is not None:
             self.clicked(message["node"])
 

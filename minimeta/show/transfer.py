@@ -20,7 +20,7 @@ from ..studies.report import each_seed, found_from, number
 from ..text.corpora import TASKS
 from ..text.languages import ordered
 from ..text.metrics import METRICS, metric_of
-from .style import COLOURS, Plot, blank, language_name, menu, on_change, places, table
+from .style import COLOURS, INK, Plot, blank, language_name, menu, on_change, places, table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,7 +100,7 @@ def transfer_map(data: pd.DataFrame, title: str, chosen: tuple[str, str] | None 
     )  # fmt: skip
     if chosen:
         y, x = list(data.index).index(chosen[0]), list(data.columns).index(chosen[1])
-        line = {"color": "#000000", "width": 3}
+        line = {"color": INK, "width": 3}
         figure.add_shape(type="rect", x0=x - 0.5, x1=x + 0.5, y0=y - 0.5, y1=y + 0.5, line=line)
     figure.update_layout(
         width=max(560, 260 + 44 * m),  # room for a number in each cell

@@ -16,7 +16,7 @@ import plotly.graph_objects as go
 from ..errors import InputError, some
 from ..text.languages import language
 from ..trees import TaskTree
-from .style import COLOURS, SYMBOLS, blank, plain
+from .style import COLOURS, INK, SYMBOLS, blank, plain
 
 _ROW = 9  # height in pixels that a written name needs
 _SCALES = {"ω": "ω, mean pairwise cosine similarity", "length": "length from the root", "depth": "edges from the root"}
@@ -104,7 +104,7 @@ def dendrogram(
     figure = blank(title, _SCALES[data.scale], height=110 + round(max(200, row * len(data.leaves))))
     traces = _tree_traces(data, hover, row)
     if len(rings):
-        marker = {"symbol": "circle-open", "size": 17, "color": ["#000000", "#999999"], "line": {"width": 3}}
+        marker = {"symbol": "circle-open", "size": 17, "color": [INK, "#BBBBBB"], "line": {"width": 3}}
         at = {"x": data.x[rings], "y": data.y[rings], "marker": marker}
         traces.insert(0, _QUIET | at | {"mode": "markers"})
     for label, look in looks.items():
