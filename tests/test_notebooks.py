@@ -1,5 +1,6 @@
 """The notebooks as documents, and the guards of their comparison: each must be able to fail."""
 
+import ast
 import base64
 import copy
 import io
@@ -16,6 +17,9 @@ from PIL import Image
 from regenerate import smaller
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+from conftest import claims_of  # noqa: E402
+
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 FIGURE = "application/vnd.plotly.v1+json"
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -101,6 +105,34 @@ def test_a_smaller_picture_keeps_what_is_drawn_flat(kind):
     found = pixels_of(smaller(base64.b64encode(drawn.getvalue()).decode(), figure)).tolist()
     assert [0, 114, 178] in found and [213, 94, 0] in found
     assert len(found) > 2000 if kind == "heatmap" else len(found) <= 256
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_what_is_asserted_stands_beside_the_notebook(path):
+    """An assertion in a cell would give away what a reader is asked to predict."""
+    assert not [cell.id for cell in code(read(path))[1:] if re.search(r"^\s*assert\b", cell.source, re.M)]
+    claims = claims_of(path.stem)
+    assert claims and set(claims) <= {cell.id for cell in code(read(path))}
+    for claim in claims.values():
+        assert any(isinstance(node, ast.Assert) for node in ast.walk(ast.parse(claim)))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_what_is_to_be_predicted_is_folded(path):
+    """The outputs between a "Predict" and the next words on what one should see are hidden until asked for."""
+    hidden = False
+    for cell in read(path).cells:
+        if cell.cell_type == "markdown":
+            hidden = "**Predict" in cell.source.rpartition("What you should see")[2]
+        elif cell.outputs:
+            folded = cell.metadata.get("jupyter", {}).get("outputs_hidden", False)
+            assert folded == ("hide-output" in cell.metadata.get("tags", [])) and folded >= hidden, cell.id
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_the_first_cell_is_folded(path):
+    first = code(read(path))[0].metadata
+    assert first.jupyter.source_hidden and "hide-input" in first.tags
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
@@ -210,3 +242,13 @@ def test_a_damaged_notebook_fails(stored, tmp_path, damage):
     damage(book)
     done = compare(book, tmp_path)
     assert "1 failed, 1 passed" in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize(("claim", "words"), [("assert x == 1", "1 failed"), ("x = 2", "2 passed")])
+def test_what_is_asserted_of_a_cell_runs_in_its_kernel(stored, tmp_path, claim, words):
+    book = copy.deepcopy(stored)
+    book.cells[0].id, book.cells[0].source = "first", "x = 2\n" + book.cells[0].source
+    (tmp_path / "tests" / "claims").mkdir(parents=True)
+    (tmp_path / "tests" / "claims" / "small.py").write_text(f"# %% after first\n{claim}\n", encoding="utf-8")
+    done = compare(book, tmp_path)
+    assert words in done.stdout and ("AssertionError" in done.stdout) == ("assert" in claim), done.stdout
