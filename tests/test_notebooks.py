@@ -119,10 +119,12 @@ def test_what_is_asserted_stands_beside_the_notebook(path):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_what_is_to_be_predicted_is_folded(path):
-    """The outputs between a "Predict" and the next words on what one should see are hidden until asked for."""
+    """The outputs after a "Predict", and the words on what one should see, are hidden until asked for."""
     hidden = False
     for cell in read(path).cells:
         if cell.cell_type == "markdown":
+            if hidden:
+                assert cell.source.startswith("<details><summary>What you should see"), cell.id
             hidden = "**Predict" in cell.source.rpartition("What you should see")[2]
         elif cell.outputs:
             folded = cell.metadata.get("jupyter", {}).get("outputs_hidden", False)

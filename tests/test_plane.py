@@ -112,9 +112,11 @@ def test_the_crossing_follows_its_slider():
     for rate, frame in zip(rates, figure.frames, strict=True):
         inner, query, outer, joint = frame.data
         found = plane.outer_gradient(episode, rate)
-        assert np.allclose([inner.x[1], inner.y[1]], found.theta) and np.allclose([query.x[0], query.y[0]], found.theta)
-        assert np.allclose([outer.x[1], outer.y[1]], -found.outer / 4)
-        assert np.allclose([joint.x[1], joint.y[1]], -found.joint / 4)
+        assert np.allclose([inner.x[1], inner.y[1]], found.theta, atol=1e-3) and np.allclose(
+            [query.x[0], query.y[0]], found.theta, atol=1e-3
+        )
+        assert np.allclose([outer.x[1], outer.y[1]], -found.outer / 4, atol=1e-3)
+        assert np.allclose([joint.x[1], joint.y[1]], -found.joint / 4, atol=1e-3)
 
 
 def test_the_explorer_does_what_its_controls_say():

@@ -93,7 +93,9 @@ def picture(runs: Mapping[str, Ways], title: str, tree: TaskTree = TREE) -> go.F
     figure = _panels(runs, title, tree)
     last = len(next(iter(runs.values())).places) - 1
     for k in range(last + 1):
-        data = [trace for found in runs.values() for trace in _traces(found, tree, k)]
+        drawn = [trace for found in runs.values() for trace in _traces(found, tree, k)]
+        # Only what changes: the picture is stored in notebooks.
+        data = [go.Scatter(x=each.x, y=each.y, marker={"size": each.marker.size}, text=each.text) for each in drawn]
         figure.frames += (go.Frame(data=data, name=str(k)),)
     timing = {"frame": {"duration": 900, "redraw": False}, "transition": {"duration": 600}, "mode": "immediate"}
     names = [str(k) for k in range(last + 1)]
@@ -327,6 +329,5 @@ def _arrow(
         "line": {"width": 0},
     }
     line = {"color": colour, "width": width, "dash": dash}
-    return go.Scatter(
-        x=[start[0], end[0]], y=[start[1], end[1]], mode="lines+markers", marker=marker, line=line, name=name
-    )
+    x, y = ([round(float(place[axis]), 4) for place in (start, end)] for axis in (0, 1))
+    return go.Scatter(x=x, y=y, mode="lines+markers", marker=marker, line=line, name=name)
