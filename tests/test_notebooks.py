@@ -125,7 +125,7 @@ def test_what_is_to_be_predicted_is_folded(path):
         if cell.cell_type == "markdown":
             if hidden:
                 assert cell.source.startswith("<details><summary>What you should see"), cell.id
-            hidden = "**Predict" in cell.source.rpartition("What you should see")[2]
+            hidden = "> **Predict" in cell.source.rpartition("What you should see")[2]
         elif cell.outputs:
             folded = cell.metadata.get("jupyter", {}).get("outputs_hidden", False)
             assert folded == ("hide-output" in cell.metadata.get("tags", [])) and folded >= hidden, cell.id
