@@ -263,7 +263,8 @@ class Plot(anywidget.AnyWidget):
         const draw = () => {
             const {data, layout} = JSON.parse(wire.get("value"));
             layout.font = {...layout.font, color: getComputedStyle(plot).color};
-            return plotly.react(plot, data, layout, {displaylogo: false});
+            const shapePosition = !!layout.shapes?.some(shape => shape.editable);
+            return plotly.react(plot, data, layout, {displaylogo: false, edits: {shapePosition}});
         };
         await draw();
         wire.on("change:value", draw);
