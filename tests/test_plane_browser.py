@@ -27,8 +27,8 @@ def explorer(page, lab):  # noqa: F811
 
 def omega(explorer):
     """Where the grey dot is: its centre on the page, in pixels."""
-    box = explorer.locator(".js-plotly-plot .shapelayer path").first.bounding_box()
-    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    box = "path => { const b = path.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2]; }"
+    return explorer.locator(".js-plotly-plot .shapelayer path").first.evaluate(box)
 
 
 def table(explorer):
