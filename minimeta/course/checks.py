@@ -9,6 +9,7 @@ import numpy as np
 from numpy.random import Generator
 
 from ..grouping import no_gradients
+from .inner_loop import inner_loop as inner_loop
 from .verdict import Student, exercise, parted
 
 
