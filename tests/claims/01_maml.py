@@ -15,4 +15,6 @@ assert means[0] > means[1] > means[2]
 assert max(errors["MAML"][5]) < 0.5 * min(errors["Joint"][5])
 at = {name: {k: sum(scores) / 10 for k, scores in found.items()} for name, found in errors.items()}
 assert at["MAML"][0] > 0.9 * at["Joint"][0] and at["MAML"][1] < 0.7 * at["Joint"][1]
+falls = [at["MAML"][0] - at["MAML"][1], at["MAML"][1] - at["MAML"][2], at["MAML"][2] - at["MAML"][5]]
+assert max(falls) == falls[0] > 3 * (at["Joint"][0] - at["Joint"][1]) > 0
 assert at["MAML"][10] < at["MAML"][5] and 3 < at["Joint"][5] / at["MAML"][5] < 8
