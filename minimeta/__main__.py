@@ -45,7 +45,7 @@ def _methods(options: argparse.Namespace) -> None:
 
     for name, method in METHODS.items():
         controls = f"  controls: {', '.join(method.controls)}" if method.controls else ""
-        print(f"{name:17} {method.title:15} {method.source}{controls}")
+        print(f"{name:20} {method.title:19} {method.source}{controls}")
 
 
 def _run(options: argparse.Namespace) -> None:

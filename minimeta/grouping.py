@@ -50,13 +50,17 @@ def everyone() -> Grouping:
     return lambda step, tasks, parents, gradients=no_gradients: [0] * len(tasks)
 
 
-def fixed_tree(tree: TaskTree) -> Grouping:
-    """At step k the tasks below one node at depth k - 1 of `tree` share a gradient: Fixed TreeMAML.
+def fixed_tree(tree: TaskTree, first: int = 1) -> Grouping:
+    """At step k the tasks below one node at level k of `tree`, whose root is level 1, share a gradient: Fixed TreeMAML.
 
-    A task stands at the leaf with its name, or else at the leaf with the part of its name before the first
-    slash: task `de/fiction` stands at `de`, and the genres of a language stay together at every step. A branch
-    that ends early keeps its cluster for the later steps.
+    With `first`, step 1 pools at that level in place of the root, and each further step one level deeper: TreeMAML's
+    section 4.1 begins at the root, its Figure 1b at level 2. A task stands at the leaf with its name, or else at the
+    leaf with the part of its name before the first slash: task `de/fiction` stands at `de`, and the genres of a
+    language stay together at every step. A branch that ends early keeps its cluster for the later steps. Raises
+    InputError if `first` is below 1.
     """
+    if first < 1:
+        raise InputError(f"The levels of a tree are counted from 1, its root; step 1 cannot stand at level {first}.")
     leaves = set(tree.leaves)
 
     def group(
@@ -69,7 +73,7 @@ def fixed_tree(tree: TaskTree) -> Grouping:
                 f"The tree has no place for {some(missing)}; its leaves are {some(tree.leaves, 15)}. "
                 "Leave these tasks out or use a tree that has them."
             )
-        clusters = tree.clusters(step)
+        clusters = tree.clusters(step + first - 1)
         return [clusters[place] for place in places]
 
     return group

@@ -43,16 +43,23 @@ def sketch(parts: Sequence[Tensor]) -> np.ndarray:
     Longer ones are folded by a count sketch (Charikar et al. 2002): each number is added to one place with one
     sign, both drawn once. Inner products stay what they are on average, with an error near |g| |h| / sqrt(SKETCH).
     """
-    whole = torch.cat([part.detach().flatten(1) for part in parts], dim=1).cpu()
-    whole = whole.to(torch.promote_types(whole.dtype, torch.float32))  # numpy has no bfloat16
-    if whole.shape[1] <= SKETCH:
-        return whole.numpy()
-    place, sign = _places(whole.shape[1])
-    return whole.new_zeros(len(whole), SKETCH).index_add_(1, place, whole * sign).numpy()
+    sizes = [part[0].numel() for part in parts]
+    wide = torch.promote_types(parts[0].dtype, torch.float32)  # numpy has no bfloat16
+    parts = [part.detach().cpu() for part in parts]
+    if sum(sizes) <= SKETCH:
+        return torch.cat([part.flatten(1).to(wide) for part in parts], dim=1).numpy()
+    folded, signed = torch.zeros(len(parts[0]), SKETCH, dtype=wide), torch.empty(max(sizes), dtype=wide)
+    for part, place, sign in zip(parts, *(drawn.split(sizes) for drawn in _places(sum(sizes))), strict=True):
+        # Row by row in the same little memory: copies of all rows would take longer than to fold them.
+        row = signed[: len(place)]
+        for own, sums in zip(part, folded, strict=True):
+            torch.mul(own, sign.view(own.shape), out=row.view(own.shape))
+            sums.scatter_add_(0, place, row)
+    return folded.numpy()
 
 
 @lru_cache(maxsize=2)
 def _places(size: int) -> tuple[Tensor, Tensor]:
     drawn = torch.Generator().manual_seed(size)
     place = torch.randint(SKETCH, (size,), generator=drawn)
-    return place, 2 * torch.randint(2, (size,), generator=drawn) - 1
+    return place, (2 * torch.randint(2, (size,), generator=drawn) - 1).float()

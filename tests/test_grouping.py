@@ -71,6 +71,21 @@ def test_fixed_tree_follows_the_phylogeny(step):
     assert blocks(TASKS, walk(fixed_tree(PHYLOGENY), TASKS, 5)[step - 1]) == blocks_of_languages(LEVELS[step])
 
 
+@pytest.mark.parametrize("tree", [PHYLOGENY, FAMILIES, TaskTree.from_newick("((vi,th),(((en,de),fr),ru),zh);")])
+@pytest.mark.parametrize("first", [1, 2, 3])
+def test_step_one_may_stand_lower_in_the_tree(tree, first):
+    """Then K steps are those from `first` on of as many more along the whole tree."""
+    tasks = [f"{code}/{genre}" for code in tree.leaves for genre in GENRES]
+    assert walk(fixed_tree(tree, first), tasks, 5) == walk(fixed_tree(tree), tasks, 4 + first)[first - 1 :]
+    assert walk(fixed_tree(tree, 1), tasks, 5) == walk(fixed_tree(tree), tasks, 5)
+
+
+@pytest.mark.parametrize("first", [0, -1])
+def test_there_is_no_level_above_the_root(first):
+    with pytest.raises(InputError, match=f"level {first}"):
+        fixed_tree(PHYLOGENY, first)
+
+
 @pytest.mark.parametrize("step", LEVELS)
 def test_fixed_tree_needs_no_history(step):
     labels = fixed_tree(PHYLOGENY)(step, TASKS, [0] * len(TASKS))
@@ -223,7 +238,9 @@ def test_regroup_raises_exactly_when_clusters_merge(parents, data):
 
 
 @pytest.mark.parametrize(
-    "grouping", [alone(), everyone(), fixed_tree(PHYLOGENY), random_tree(PHYLOGENY, 1)], ids=lambda g: g.__qualname__
+    "grouping",
+    [alone(), everyone(), fixed_tree(PHYLOGENY), fixed_tree(PHYLOGENY, 2), random_tree(PHYLOGENY, 1)],
+    ids=["alone", "everyone", "fixed", "halves first", "random"],
 )
 def test_every_grouping_refines_itself(grouping):
     for before, after in pairwise(walk(grouping, TASKS, 6)):

@@ -50,6 +50,9 @@ def test_a_short_gradient_is_kept_and_a_long_one_folded():
     parts = [torch.randn(3, 4, 5), torch.randn(3, 7)]
     assert np.array_equal(sketch(parts), torch.cat([part.flatten(1) for part in parts], 1).numpy())
     assert sketch([torch.randn(2, 30_000)]).shape == (2, SKETCH)
+    flat, columns = torch.randn(3, 40, 50), torch.randn(3, 70, 60).transpose(1, 2)
+    strung = torch.cat([flat.flatten(1), columns.flatten(1)], 1)
+    assert np.array_equal(sketch([flat, columns]), sketch([strung]))  # parts in any layout, to the last bit
 
 
 def test_a_sketch_keeps_cosines():

@@ -100,7 +100,8 @@ def test_what_a_method_cannot_be_scored_on_is_said():
 
 
 def test_only_the_fixed_tree_and_its_random_control_follow_a_studys_own_tree():
-    assert [name for name, method in METHODS.items() if method.own_tree] == ["fixed-treemaml", "random-tree"]
+    able = ["fixed-treemaml", "halves-treemaml", "random-tree"]
+    assert [name for name, method in METHODS.items() if method.own_tree] == able
     fixed, families, maml = (Cell(name, ("fr",), True) for name in ("fixed-treemaml", "families-treemaml", "maml"))
     assert scored_on(fixed, ["yo", "de"], ("yo", "fr")) == ("yo",)
     assert scored_on(families, ["sw", "de"], ("yo", "fr")) == ("de", "sw")[::-1]
@@ -121,6 +122,8 @@ def test_the_own_tree_is_cut_down_and_brought_to_the_inner_steps(world, own):
     by_step = [group(step, tasks, [0] * 4) for step in (1, 2, 3, 4)]
     assert [len(set(labels)) for labels in by_step] == [1, 2, 3, 4]
     assert by_step[2][0] == by_step[2][1] != by_step[2][2]
+    halves = recipes.grouping_for(Cell("halves-treemaml", ("en", "fr", "zh"), True), fixed, 0)
+    assert [halves(step, tasks, [0] * 4) for step in (1, 2, 3, 4)] == [*by_step[1:], by_step[3]]
 
 
 def test_a_tree_that_is_not_as_deep_as_there_are_inner_steps(world, own):

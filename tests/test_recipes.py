@@ -28,6 +28,7 @@ DESIGN = {
     "fixed-treemaml": ("same", "fixed", True, True, True),
     "xla-maml-pair": ("other", "alone", False, True, True),
     "xla-maml-few-shot": ("target", "alone", False, True, True),
+    "halves-treemaml": ("same", "halves", True, True, True),
     "families-treemaml": ("same", "families", True, True, True),
     "random-tree": ("same", "random", True, True, True),
     "everyone": ("same", "everyone", True, True, True),
@@ -102,7 +103,7 @@ def test_the_word_for_a_grouping_says_whether_gradients_are_shared(name):
 @pytest.mark.parametrize("name", METHODS)
 def test_controls_are_methods(name):
     assert set(METHODS[name].controls) <= set(METHODS) - {name}
-    if METHODS[name].shares == "fixed":
+    if METHODS[name].shares in ("fixed", "halves"):
         assert {"joint", "random-tree", "everyone"} <= set(METHODS[name].controls)
     if METHODS[name].crosses and not METHODS[name].by_genre:
         assert {"joint", "x-maml"} <= set(METHODS[name].controls)
@@ -197,6 +198,7 @@ def test_groupings_are_those_of_the_design():
     assert labels("maml") == labels("x-maml") == labels("xla-maml") == [[0, 1, 2, 3, 4]] * 4
     assert labels("everyone") == [[0] * 5] * 4
     assert labels("fixed-treemaml") == [[0] * 5, [0, 0, 0, 0, 4], [0, 0, 2, 3, 4], [0, 1, 2, 3, 4]]
+    assert labels("halves-treemaml") == [[0, 0, 0, 0, 4], [0, 0, 2, 3, 4], [0, 1, 2, 3, 4], [0, 1, 2, 3, 4]]
 
 
 def test_a_random_tree_is_a_new_draw_per_seed():
@@ -478,6 +480,9 @@ def test_zero_shot_tree_follows_the_auxiliaries_of_its_branch_alone(corpus, feat
     near = outputs("fixed-treemaml", corpus, features, 0, auxiliaries=("fr", "zh"), inner_steps=4)
     near_root = outputs("fixed-treemaml", corpus, features, 0, auxiliaries=("fr", "zh"), inner_steps=1)
     assert near != near_root
+    halves = outputs("halves-treemaml", corpus, features, 0, auxiliaries=("zh",), inner_steps=4)
+    assert halves == outputs("baseline", corpus, features, 0)  # de never was in one cluster with zh
+    assert outputs("halves-treemaml", corpus, features, 0, auxiliaries=("fr", "zh"), inner_steps=1) != halves
 
 
 def test_held_out_rows_can_be_scored(corpus, features):

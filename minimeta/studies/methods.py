@@ -117,6 +117,15 @@ METHODS: dict[str, Method] = {
         tree=PHYLOGENY,
         controls=(*_PLAIN, "maml", "random-tree", "everyone"),
     ),
+    "halves-treemaml": Method(
+        "Fixed, halves first",
+        "TreeMAML, Alg. 1, Fig. 1b",
+        "fixed-treemaml",
+        grouping=lambda tree, seed: fixed_tree(tree, first=2),
+        shares="halves",
+        tree=PHYLOGENY,
+        controls=(*_PLAIN, "maml", "fixed-treemaml", "random-tree", "everyone"),
+    ),
     "families-treemaml": Method(
         "Families TreeMAML",
         "TreeMAML, Alg. 1; vi, th, zh apart",

@@ -69,17 +69,19 @@ def study_text(results: Results) -> str:
         return "No run is finished yet; the tables come with the first one."
     metrics = METRICS[results.task]
     names = " / ".join(metric.title for metric in metrics)
-    lines = []
+    lines, wide = [], max(map(len, found["method"]))
     for (kind, target), part in found.groupby(["kind", "target"], sort=False):
         quoted = " (the paper's is mBERT's, at full scale)" * bool(part["paper"].notna().any())
         split = results.shared.get("split", "test")
         lines += ["", f"{target}, {kind}: {split} {names} in %, mean ± sd over seeds (each seed){quoted}"]
         values = [_score(row, [getattr(row, metric.name) for metric in metrics]) for row in part.itertuples()]
         width = max(map(len, (names, *values)))
-        lines += [f"  {'method':17} {'auxiliaries':18} {'tasks':9} {names:{width}} {'rows':>5} {'seconds':>8}  paper"]
+        lines += [
+            f"  {'method':{wide}} {'auxiliaries':18} {'tasks':9} {names:{width}} {'rows':>5} {'seconds':>8}  paper"
+        ]
         for row, value in zip(part.itertuples(), values, strict=True):
             lines.append(
-                f"  {row.method:17} {_short(row.auxiliaries):18} {row.tasks:9} {value:{width}} "
+                f"  {row.method:{wide}} {_short(row.auxiliaries):18} {row.tasks:9} {value:{width}} "
                 f"{row.rows:5d} {row.seconds:8.1f}  {number(row.paper, '.2f')}"
             )
         lines += _study_differences(gains, kind, target, TASKS[results.task].groups)
@@ -106,9 +108,12 @@ def _study_differences(gains: pd.DataFrame, kind: str, target: str, groups: str)
     points = "points (each seed's)" if most > 1 else "points"
     lines = [f"  difference in {points}, 95 % interval over {covers(most, groups)}, paired by seed:"]
     seeds = [each_seed(row.by_seed, "+.1f") for row in rows]
+    wide = max(max(len(row.method), len(row.control)) for row in rows)
     for row, each in zip(rows, _padded(seeds), strict=True):
         about = _about(row.seeds, row.tasks, _short(row.auxiliaries))
-        lines.append(_difference(f"  {row.method:17} - {row.control:17}", row, each, row.verdict, about, width=5))
+        lines.append(
+            _difference(f"  {row.method:{wide}} - {row.control:{wide}}", row, each, row.verdict, about, width=5)
+        )
     return [*lines, f"  {found_from([row.smallest for row in rows])}"]
 
 
