@@ -8,13 +8,13 @@ import torch
 from torch import nn
 
 from minimeta.errors import InputError
-from minimeta.grouping import alone, fixed_tree
+from minimeta.grouping import alone
 from minimeta.inner import Learner, adapt, squared_error
 from minimeta.outer import meta_train
 from minimeta.show import plots
 from minimeta.show.plots import SinusoidExplorer
 from minimeta.show.style import forest
-from minimeta.tasks import FourierRegression, balanced_tree, branching_curves, sinusoids
+from minimeta.tasks import balanced_tree, sinusoids
 
 TREE = balanced_tree((2, 2, 2))
 
@@ -69,24 +69,6 @@ def test_the_landscape_marks_the_lowest_start_of_each_rate():
     assert best == [(1.0, 1.0), (0.0, 0.5)]
     shown = [step.args[0]["visible"] for step in figure.layout.sliders[0].steps]
     assert shown == [[True, True, True, True, False, False], [True, True, False, False, True, True]]
-
-
-def test_the_pooled_steps_figure_shows_one_step_at_a_time_in_its_clusters_colours():
-    episode, grid = branching_curves(TREE)(0), torch.linspace(-3, 3, 5)
-    learner = Learner(FourierRegression(), squared_error)
-    curves = plots.adaptation_data(learner, episode, grid, fixed_tree(TREE), steps=4, rate=0.3)
-    figure = plots.pooled_steps(episode, grid, curves, curves[-1], fixed_tree(TREE), "Tree")
-    steps = figure.layout.sliders[0].steps
-    colours = np.array([trace.line.color for trace in figure.data])
-    for k, clusters in enumerate((1, 1, 2, 4, 8)):
-        shown = np.array(steps[k].args[0]["visible"])
-        assert shown.sum() == 16  # a truth and a prediction per task
-        assert len(set(colours[shown])) == clusters
-        assert steps[k].args[1]["title.text"] == f"Tree: step {k}, {clusters} cluster{'s' * (clusters > 1)}"
-    assert figure.layout.title.text == "Tree: step 4, 8 clusters"
-    curves = plots.adaptation_data(learner, episode, grid, fixed_tree(TREE), steps=1, rate=0.3)
-    figure = plots.pooled_steps(episode, grid, curves, curves[-1], fixed_tree(TREE), "Tree")
-    assert figure.layout.title.text == "Tree: step 1, 1 cluster"
 
 
 def test_gains_stand_in_the_row_of_their_name():

@@ -22,10 +22,24 @@ from ..grouping import Grouping, alone, everyone, fixed_tree, random_tree
 from ..inner import InnerLoop, Learner, adapt, query_losses, squared_error, trajectory
 from ..tasks import Episode, balanced_tree, branching_points
 from ..trees import TaskTree
-from .style import COLOURS, FAINT, INK, LEGEND_ABOVE, Plot, blank, button, in_a_row, on_change, plain, slider, table
+from .style import (
+    COLOURS,
+    FAINT,
+    INK,
+    LEGEND_ABOVE,
+    Plot,
+    blank,
+    button,
+    css,
+    family_colours,
+    in_a_row,
+    on_change,
+    plain,
+    slider,
+    table,
+)
 
 TREE = balanced_tree((2, 2, 2))
-_FAMILIES = (COLOURS[0], COLOURS[5], COLOURS[1], COLOURS[4])  # two blues, two reds: quarters of two halves
 
 
 @dataclass(frozen=True)
@@ -126,18 +140,18 @@ def _panels(runs: Mapping[str, Ways], title: str, tree: TaskTree) -> go.Figure:
 
 def _traces(found: Ways, tree: TaskTree, shown: int) -> list[go.Scatter]:
     """The arrows of the first `shown` steps, the later ones without length, and the targets."""
-    colours, drawn = _colours(found.tasks, tree), []
+    colours, drawn = family_colours(found.tasks, tree), []
     for k in range(1, len(found.places)):
         for i, label in enumerate(found.labels[k]):
             together = found.labels[k] == label
             # A step that is still to come has no length yet: it grows out of its place when it is played.
             start, end = found.places[min(k - 1, shown), i], found.places[min(k, shown), i]
-            colour, width = _css(colours[together].mean(0)), 1.5 + 1.1 * (together.sum() - 1)
+            colour, width = css(colours[together].mean(0)), 1.5 + 1.1 * (together.sum() - 1)
             words = f"step {k}: {together.sum()} together, {found.angles[k - 1, i]:.0f}° off {plain(found.tasks[i])}"
             arrow = _arrow("", start, end, colour, width=width, head=6 + 1.6 * width if k <= shown else 0)
             drawn.append(arrow.update(hovertemplate=f"{words}<extra></extra>"))
     words = [f"{plain(task)}: {away:.2f} away" for task, away in zip(found.tasks, found.distances[shown], strict=True)]
-    marker = {"size": 11, "color": [_css(colour) for colour in colours], "line": {"width": 1.5, "color": INK}}
+    marker = {"size": 11, "color": [css(colour) for colour in colours], "line": {"width": 1.5, "color": INK}}
     x, y = found.targets.T
     return [
         *drawn,
@@ -161,18 +175,6 @@ def _square(figure: go.Figure, held: np.ndarray) -> go.Figure:
     for i, axis in enumerate(figure.select_yaxes()):
         axis.scaleanchor = f"x{i + 1}" if i else "x"
     return figure
-
-
-def _colours(tasks: Sequence[str], tree: TaskTree) -> np.ndarray:
-    """Red, green and blue of each task, (m, 3): the same within a quarter of the tree."""
-    quarters = tree.clusters(3)
-    order = list(dict.fromkeys(quarters[task] for task in tree.leaves))
-    palette = [[int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in _FAMILIES]
-    return np.array([palette[order.index(quarters[task]) % len(palette)] for task in tasks], float)
-
-
-def _css(colour: np.ndarray) -> str:
-    return "rgb({:.0f}, {:.0f}, {:.0f})".format(*colour)
 
 
 class PlaneExplorer(ipywidgets.VBox):

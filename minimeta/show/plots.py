@@ -5,7 +5,6 @@ Here as in all of `show`, the data come first (`..._data`), then the drawing, so
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 
 import ipywidgets
@@ -16,12 +15,11 @@ from torch import Tensor
 
 from ..clusters import task_outputs
 from ..errors import InputError
-from ..grouping import Grouping, alone, regroup
+from ..grouping import Grouping, alone
 from ..inner import Learner, adapt
 from ..outer import Report
 from ..tasks import Batch, Episode
-from ..trees import TaskTree
-from .style import COLOURS, DASHES, INK, Plot, blank, looks, on_change, smoothed
+from .style import COLOURS, INK, Plot, blank, looks, on_change, smoothed
 
 
 def adaptation_data(
@@ -130,63 +128,6 @@ def dots(values: Mapping[str, Sequence[float]], title: str, x: str) -> go.Figure
     figure.update_yaxes(autorange="reversed")
     figure.update_xaxes(rangemode="tozero")
     return figure
-
-
-def family(tree: TaskTree, episode: Episode, grid: Tensor, curves: Tensor) -> go.Figure:
-    """One episode of a task family on a tree: `curves` (m, points), a colour per branch and a dash per sub-branch."""
-    figure = blank("One episode of the branching family", "x", "y")
-    for task, curve, colour, dash in zip(episode.tasks, curves, *_branch_style(tree, episode.tasks), strict=True):
-        figure.add_scatter(x=grid, y=curve, name=task, line={"color": colour, "dash": dash, "width": 2})
-    figure.update_layout(legend_title="task")
-    return figure
-
-
-def _branch_style(tree: TaskTree, tasks: Sequence[str]) -> tuple[list[str], list[str]]:
-    """A colour per branch below the root and a dash per branch below that, for each task."""
-    first, second = tree.clusters(2), tree.clusters(3)
-    colours, dashes = dict(zip(dict.fromkeys(first.values()), itertools.cycle(COLOURS), strict=False)), {}
-    for branch in colours:
-        twigs = dict.fromkeys(second[task] for task in tree.leaves if first[task] == branch)
-        dashes |= zip(twigs, itertools.cycle(DASHES), strict=False)
-    return [colours[first[task]] for task in tasks], [dashes[second[task]] for task in tasks]
-
-
-def pooled_steps(
-    episode: Episode, grid: Tensor, predictions: Tensor, truth: Tensor, grouping: Grouping, title: str
-) -> go.Figure:
-    """All tasks' predictions after k inner steps, with a slider for k, a colour per cluster of step k.
-
-    `predictions` is (steps + 1, m, points), as from `adaptation_data`; `truth` is (m, points).
-    """
-    figure = blank(title, "x", "y", height=490)
-    last, labels, colours, titles = len(predictions) - 1, [0] * len(episode.tasks), {0: COLOURS[0]}, []
-    for k, curves in enumerate(predictions):
-        if k:
-            below, *_ = regroup(grouping, k, episode.tasks, labels)
-            colours = _inherit(colours, labels, below)
-            labels = below
-        titles.append(f"{title}: step {k}, {len(colours)} cluster{'s' * (len(colours) > 1)}")
-        for task, curve, true, label in zip(episode.tasks, curves, truth, labels, strict=True):
-            dotted = {"color": colours[label], "width": 1.5, "dash": "dot"}
-            figure.add_scatter(x=grid, y=true, name=f"{task}, truth", line=dotted, visible=k == last, showlegend=False)
-            line = {"color": colours[label], "width": 3}
-            figure.add_scatter(x=grid, y=curve, name=task, line=line, visible=k == last)
-    steps = {}
-    for k, words in enumerate(titles):
-        visible = [shown == k for shown in range(last + 1) for _ in range(2 * len(labels))]
-        steps[f"{k}"] = {"visible": visible}, {"title.text": words}
-    _add_slider(figure, "inner steps taken: ", steps, last)
-    return figure.update_layout(title_text=titles[last], legend_title="task")
-
-
-def _inherit(colours: Mapping[int, str], labels: Sequence[int], below: Sequence[int]) -> dict[int, str]:
-    """Colours for the clusters `below`: the first child keeps its parent's, the others take unused ones."""
-    kept: dict[int, str] = {}
-    for parent, child in zip(labels, below, strict=True):
-        if child not in kept and colours[parent] not in kept.values():
-            kept[child] = colours[parent]
-    unused = itertools.cycle([c for c in COLOURS if c not in colours.values()] or COLOURS)
-    return {child: kept.get(child) or next(unused) for child in dict.fromkeys(below)}
 
 
 def _add_slider(figure: go.Figure, prefix: str, steps: Mapping[str, Sequence[dict]], active: int) -> None:

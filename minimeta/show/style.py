@@ -21,6 +21,7 @@ from plotly.offline import get_plotlyjs
 
 from ..errors import InputError
 from ..text.languages import language
+from ..trees import TaskTree
 
 # Okabe and Ito's colours: told apart by colour-blind readers too.
 # The last two, grey and brown, stand in for the black of the original, which a dark page would swallow.
@@ -67,6 +68,25 @@ def looks(names: Iterable[str]) -> dict[str, tuple[str, str]]:
     left.sort(key=lambda look: look[0] in used)  # a colour of its own, as long as there is one
     others = itertools.cycle(left)
     return {name: found[name] if name in found else next(others) for name in names}
+
+
+def family_colours(tasks: Sequence[str], tree: TaskTree) -> np.ndarray:
+    """Red, green and blue of each task, (m, 3): one hue for each half of the tree, a shade for each quarter in it."""
+    shades = ((BLUE, SKY), (RED, YELLOW), (GREEN, "#7FCBB2"), (PINK, "#8C4A6F"))
+    halves, quarters = tree.clusters(2), tree.clusters(3)
+    order = list(dict.fromkeys(halves[task] for task in tree.leaves))
+    found = []
+    for task in tasks:
+        inside = list(dict.fromkeys(quarters[leaf] for leaf in tree.leaves if halves[leaf] == halves[task]))
+        pair = shades[order.index(halves[task]) % len(shades)]
+        colour = pair[inside.index(quarters[task]) % len(pair)]
+        found.append([int(colour[i : i + 2], 16) for i in (1, 3, 5)])
+    return np.array(found, float)
+
+
+def css(colour: np.ndarray) -> str:
+    """Red, green and blue (3,) as plotly takes them."""
+    return "rgb({:.0f}, {:.0f}, {:.0f})".format(*colour)
 
 
 def _template() -> go.layout.Template:
