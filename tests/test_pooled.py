@@ -1,4 +1,4 @@
-"""The curves that share their first steps: data from adapt's trajectory, families that keep their hue, one step shown."""
+"""Curves that share their first steps: data from adapt, families that keep their hue, one step shown at a time."""
 
 import numpy as np
 import pytest
