@@ -19,6 +19,7 @@ from regenerate import smaller
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 from conftest import claims_of  # noqa: E402
+from minimeta.show.style import LOOKS  # noqa: E402
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 FIGURE = "application/vnd.plotly.v1+json"
@@ -56,6 +57,24 @@ def test_a_reader_without_a_kernel_sees_every_figure_in_its_colours(path):
         for trace in data[FIGURE]["data"]:
             for colour, off in colours_of(trace):
                 assert (abs(pixels - colour) <= off).all(-1).any(), (trace.get("name"), colour)
+
+
+def test_a_method_looks_the_same_in_every_figure():
+    """Its colour, and where there are lines its dash, over all stored figures; some have it as the name of a trace."""
+    seen = set()
+    for path in NOTEBOOKS:
+        for figure in [
+            o.data[FIGURE] for cell in code(read(path)) for o in cell.outputs if FIGURE in o.get("data", {})
+        ]:
+            for trace in figure["data"]:
+                if (look := LOOKS.get(trace.get("name", ""))) and trace["type"] == "scatter":
+                    drawn = trace.get("line") if "lines" in trace.get("mode", "lines") else trace["marker"]
+                    assert drawn["color"] == look[0] and drawn.get("dash", look[1]) == look[1], (
+                        path.stem,
+                        trace["name"],
+                    )
+                    seen.add(trace["name"])
+    assert {"MAML", "Fixed TreeMAML", "Joint"} <= seen
 
 
 def pixels_of(picture):
