@@ -297,7 +297,7 @@ class Plot(anywidget.AnyWidget):
         self.wire.on_msg(self.hear)
 
     def hear(self, _: Any, message: Mapping[str, Any], __: Any = None) -> None:
-        """Answer the browser: it wants plotly.js, or a reader clicked a point (a node's position), dragged, or looks."""
+        """Answer the browser: it wants plotly.js, or a reader clicked a point (a node's position), dragged or looks."""
         if "want" in message:
             self.wire.send({}, [get_plotlyjs().encode()])
         elif "place" in message:

@@ -44,7 +44,7 @@ _PRINTED = {  # why, by the paper's rule
     "wrap": "It falls below the bound: ",
     "descend": "It rises: ",
 }
-_CALLED = {"ω(A)": "The tasks' mean similarity", "ω(A ∪ x)": "with the newcomer", "ω(A) − ξσ": "the bound, ξσ below"}
+_CALLED = {"ω(A)": "The tasks' mean similarity", "ω(A ∪ x)": "with the newcomer", "ω(A) − ξσ": "the bound (ξσ lower)"}
 _MOVES = {
     "sibling": "it joins the children of {other}",
     "pair": "it makes a pair with {other}, below {new}",
@@ -129,7 +129,8 @@ class OTDReplay(ipywidgets.VBox):
         bound = f"</b> of at most D = {most}" if tree.depth <= most else f", above D = {most}</b>"
         self.live.value = (
             f"<div style='line-height:1.5'>purity <b>{tree.purity(labels):.2f}</b> · "
-            f"mean similarity of all <b>{nodes[0].omega:.2f}</b> · height <b>{tree.depth}{bound} · <b>{len(nodes)}</b> nodes</div>"
+            f"mean similarity of all <b>{nodes[0].omega:.2f}</b> · height <b>{tree.depth}{bound} · "
+            f"<b>{len(nodes)}</b> nodes</div>"
         )
         self.words.value = explain(event, self.state(step - 1)[1] if step > 1 else [], self.rule.value)
 
@@ -260,7 +261,7 @@ class TreeExplorer(ipywidgets.VBox):
         self.draw()
 
     def tree_of(self, name: str) -> TaskTree:
-        """One of the trees to choose from, x its mean similarities; the random one is the shown one, leaves permuted."""
+        """One of the trees to choose from, x its mean similarities; the random one is that shown, leaves permuted."""
         if name == _LEARNED or (name == _RANDOM and self.shown.value == _RANDOM):
             root = grow(self.gradients, self.tasks, self.depth.value, self.xi.value)[0].tree()
         else:
