@@ -127,6 +127,28 @@ def branching_points(
     return targets, draw
 
 
+def branching_directions(
+    tree: TaskTree, spread: tuple[float, ...] = (0.8, 0.9), dimensions: int = 64, seed: int = 0
+) -> np.ndarray:
+    """Directions that a tree planted: the unit vectors of its leaves, (leaves, dimensions).
+
+    The root's children point anywhere. A node further down has its parent's direction plus a random one of length
+    `spread[0]`, or, another level down, `spread[1]`, and so on, and is brought back to length 1.
+    Raises InputError if the tree has another height than levels of spread.
+    """
+    if tree.depth != 1 + len(spread):
+        raise InputError(f"Expected a spread for each of {tree.depth - 1} levels below the first; got {len(spread)}.")
+    rng, found, level = np.random.default_rng(seed), {}, [(np.zeros(dimensions), tree)]
+    for length in (1.0, *spread):
+        below = [(direction, child) for direction, node in level for child in node.children]
+        steps = rng.standard_normal((len(below), dimensions))
+        steps *= length / np.linalg.norm(steps, axis=1, keepdims=True)
+        ends = [direction + step for (direction, _), step in zip(below, steps, strict=True)]
+        level = [(end / np.linalg.norm(end), node) for end, (_, node) in zip(ends, below, strict=True)]
+        found |= {node.name: direction for direction, node in level if not node.children}
+    return np.stack([found[leaf] for leaf in tree.leaves])
+
+
 def fourier(x: Tensor, frequencies: int) -> Tensor:
     """Fourier features of x (..., 1): a constant and sine and cosine of each frequency, (..., 2 f + 1)."""
     angles = x * torch.arange(1, frequencies + 1, dtype=x.dtype, device=x.device)

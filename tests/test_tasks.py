@@ -11,7 +11,7 @@ from minimeta.errors import InputError
 from minimeta.grouping import alone, everyone, fixed_tree, random_tree
 from minimeta.inner import Learner, cross_entropy
 from minimeta.outer import evaluate, meta_train
-from minimeta.tasks import balanced_tree, branching_curves, fourier, sinusoids, tree_softmax
+from minimeta.tasks import balanced_tree, branching_curves, branching_directions, fourier, sinusoids, tree_softmax
 from minimeta.trees import TaskTree
 
 UNEVEN = TaskTree.from_newick("(a,(b,(c,d)),(e,f));")
@@ -344,3 +344,24 @@ def test_the_tree_wins_on_softmax_regression_too():
             wins.setdefault(name, []).append(best - accuracy(grouping, 0.3, seed))
     for name, (low, high) in {"MAML": (1.6, 2.5), "Random tree": (2.6, 4.4), "Everyone": (3.6, 5.5)}.items():
         assert low - 0.6 < min(wins[name]) and max(wins[name]) < high + 0.6, (name, wins)
+
+
+def test_branching_directions_are_unit_and_alike_where_the_tree_says_so():
+    tree = balanced_tree((2, 3, 6))
+    vectors = branching_directions(tree, spread=(0.8, 0.9), dimensions=2000)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1)
+    similar = (vectors @ vectors.T).reshape(2, 3, 6, 2, 3, 6)
+    branch, family, beyond = similar[0, 0, 0, 0, 0, 1], similar[0, 0, 0, 0, 1, 0], similar[0, 0, 0, 1, 0, 0]
+    # Nearly orthogonal steps: what two tasks share, over their lengths.
+    assert branch == pytest.approx(1 / 1.81, abs=0.05) and abs(beyond) < 0.1
+    assert family == pytest.approx(1 / 1.64 / 1.81, abs=0.05)
+    np.testing.assert_array_equal(vectors, branching_directions(tree, (0.8, 0.9), 2000))
+    assert not np.allclose(vectors, branching_directions(tree, (0.8, 0.9), 2000, seed=1))
+
+
+def test_branching_directions_stop_where_a_branch_does():
+    tree = TaskTree.from_newick("(a,(b,c)x);")
+    vectors = branching_directions(tree, (0.1,), dimensions=200)
+    assert vectors.shape == (3, 200) and vectors[1] @ vectors[2] > 0.9 > vectors[0] @ vectors[1]
+    with pytest.raises(InputError, match="a spread for each of 1 levels"):
+        branching_directions(tree, (0.1, 0.2))

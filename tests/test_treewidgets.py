@@ -58,10 +58,16 @@ def look(widget):
     return repr((traces, widget.figure.layout.title.text, widget.live.value, widget.words.value))
 
 
+def placed(widget):
+    """Where a replay's nodes stand: tasks come in the order in which they stand in the end."""
+    last = widget.state(widget.count)[0].leaves
+    return dendrogram_data(widget.state(widget.step.value)[0], {name: place for place, name in enumerate(last)})
+
+
 def ringed(widget):
     """The positions in `TaskTree.nodes` of the nodes that have a ring, in the order of their rings."""
-    tree = widget.tree if isinstance(widget, TreeExplorer) else widget.state(widget.step.value)[0]
-    data, ring = dendrogram_data(tree), widget.figure.data[0]
+    data = dendrogram_data(widget.tree) if isinstance(widget, TreeExplorer) else placed(widget)
+    ring = widget.figure.data[0]
     places = {place: i for i, place in enumerate(zip(data.x, data.y, strict=True))}
     return [places[place] for place in zip(ring.x, ring.y, strict=True)]
 
@@ -82,16 +88,14 @@ def test_every_step_shows_the_tree_grown_so_far():
         widget.step.value = step
         online, events = grow(vectors[:step], names[:step], 3)
         tree = online.tree()
-        drawn, data = nodes_drawn(widget.figure), dendrogram_data(tree)
+        drawn, data = nodes_drawn(widget.figure), placed(widget)
         assert sorted(drawn) == list(range(len(data.x)))
         np.testing.assert_array_equal([drawn[i][:2] for i in sorted(drawn)], np.c_[data.x, data.y])
         moved = [events[-1].moved] if events[-1].moved else []
         assert [list(tree.nodes)[i].name for i in ringed(widget)] == [names[step - 1], *moved]
         omega = mean_similarity(similarities(vectors[:step]), range(step))
-        said = (
-            f"purity {tree.purity({n: n[:2] for n in names}):.2f} · ω of the root {omega:.2f} · height {tree.depth} of"
-        )
-        assert plain(widget.live.value).startswith(said)
+        said = f"purity {tree.purity({n: n[:2] for n in names}):.2f} · mean similarity of all {omega:.2f}"
+        assert plain(widget.live.value).startswith(f"{said} · height {tree.depth} of at most D = 3")
         assert plain(widget.live.value).endswith(f"{len(data.x)} nodes")
         assert plain(widget.words.value).startswith(f"{names[step - 1]} arrives")
 
@@ -116,16 +120,60 @@ def test_scrubbing_back_is_exact_and_so_is_a_setting_that_comes_back():
 
 def test_the_controls_of_the_replay_move_one_another():
     widget, _, _ = replay()
+    assert (widget.step.value, widget.play.value) == (18, 18)  # it opens on the grown tree
+    widget.forward.click()
+    assert widget.step.value == 18
+    widget.play.value = 1  # what the browser sends while it plays
+    assert widget.step.value == 1
     widget.back.click()
     assert widget.step.value == 1
     widget.forward.click()
     assert (widget.step.value, widget.play.value) == (2, 2)
-    widget.play.value = 18  # what the browser sends while it plays
-    assert widget.step.value == 18
-    widget.forward.click()
-    assert widget.step.value == 18
+    widget.step.value = 18
     widget.back.click()
     assert widget.figure.layout.title.text == "The tree after 17 of 18 tasks"
+
+
+@pytest.mark.parametrize("touched", [False, True])
+def test_it_plays_by_itself_once_when_it_is_seen(touched):
+    widget, _, _ = replay()
+    if touched:
+        widget.step.value = 5
+    assert not widget.play.playing
+    widget.plot.hear(None, {"seen": True})
+    assert widget.play.playing == (not touched)
+    widget.play.playing = False
+    widget.step.value = 18
+    widget.plot.hear(None, {"seen": True})  # after a reload
+    assert not widget.play.playing
+
+
+def test_nodes_keep_their_marks_and_their_axis_from_step_to_step():
+    """What plotly needs to move them: the same traces, axes and edges, and a node's own id."""
+    widget, _, _ = replay()
+    seen, edges = [], set()
+    for step in range(1, 19):
+        widget.step.value = step
+        figure, (tree, nodes, _) = widget.figure, widget.state(step)
+        seen.append([figure.layout.xaxis.range, figure.layout.yaxis.range, figure.layout.height, len(figure.data)])
+        assert figure.layout.transition.duration > 0
+        low, high = figure.layout.xaxis.range
+        assert all(low <= x <= high for x, _, _ in nodes_drawn(figure).values())
+        for trace in figure.data[2:]:
+            assert len(trace.x) > 0  # a trace without points would leave the legend
+            for at, mark in zip(trace.customdata, trace.ids, strict=True):
+                assert at is None or str(nodes[at].id) == mark
+        edges.add(len(figure.data[1].x))
+        corners = np.array([figure.data[1].x, figure.data[1].y]).T.reshape(-1, 4, 2)
+        data = placed(widget)
+        for i, node in enumerate(nodes[1:], 1):
+            up = data.parents[i]
+            assert corners[node.id, 0].tolist() == [data.x[up], data.y[up]]
+            assert corners[node.id, 2].tolist() == [data.x[i], data.y[i]]
+        assert len(tree.leaves) == step
+    assert all(look == seen[0] for look in seen) and len(edges) == 1
+    widget.order.value = 1  # other nodes: nothing to move
+    assert widget.figure.layout.transition.duration is None
 
 
 def test_another_data_set_brings_its_own_ends_and_colours():
@@ -135,7 +183,7 @@ def test_another_data_set_brings_its_own_ends_and_colours():
     widget.step.value = 18
     widget.data_set.value = "few"
     assert (widget.step.max, widget.play.max, widget.step.value) == (8, 8, 8)
-    assert {t.name for t in widget.figure.data if t.visible is not False} >= {"t0", "t1", "t2", "t3"}
+    assert sorted(t.name for t in widget.figure.data[3:]) == ["t0", "t1", "t2", "t3"]
     assert len(nodes_drawn(widget.figure)) == len(widget.state(8)[1])
 
 
@@ -178,10 +226,11 @@ def test_the_words_give_the_numbers_of_every_decision(rule):
             shown = [f"{value:.2f}" for value in sorted(visit.similarities, reverse=True)[:3]]
             assert re.findall(r"(-?\d\.\d\d) to", plain(line)) == shown
             for name, value in visit.numbers.items():
-                assert (f"{name} {value:+.3f}" if rule == "corrected" else f"{name} = {value:.3f}") in plain(line)
+                said = f"{name} {value:+.3f}" if rule == "corrected" else f"{treewidgets._CALLED[name]} {value:.3f}"
+                assert said in plain(line) and "ω" not in plain(line)
         repairs |= {move.kind for move in event.moves[1:]}
         assert words.count("(score") == sum(move.kind != "out" for move in event.moves[1:])
-        assert ("(grey ring)" in words) == bool(event.moved)
+        assert ("(square)" in words) == bool(event.moved)
     assert kinds == {"sibling", "pair", "descend", "look" if rule == "corrected" else "wrap"}
     assert bool(repairs) == (rule == "corrected")
     assert "above D" not in widget.live.value
@@ -214,10 +263,10 @@ def test_a_step_that_was_seen_before_inserts_nothing_again(monkeypatch):
         widget.step.value = step
         drawn = [trace.to_plotly_json() for trace in widget.figure.data]
         assert repr(seen.setdefault(step, drawn)) == repr(drawn)
-        assert len(drawn) == 4 + 5  # the ring, guides, edges, inner nodes, and one for each label
+        assert len(drawn) == 3 + 5  # the rings, edges, inner nodes, and one for each label
     assert not inserted
     widget.order.value = 1  # another order is another tree
-    assert len(inserted) == 1
+    assert len(inserted) == 150
 
 
 def test_the_explorer_shows_the_trees_of_the_gradients():

@@ -108,7 +108,7 @@ def within_parents(student: Student, rng: Generator) -> None:
 
 @exercise("the mean cosine of all pairs.")
 def omega(student: Student, rng: Generator) -> None:
-    """Check `function(vectors)`: ω of the tasks with these vectors (n, d), as in notebook 03."""
+    """Check `function(vectors)`: the mean similarity of the tasks with these vectors (n, d), as in notebook 03."""
     for n in (3, 4, 7):
         vectors = rng.standard_normal((n, 3)) * rng.uniform(0.5, 3.0, (n, 1))
         products, pairs = vectors @ vectors.T, np.triu_indices(n, 1)

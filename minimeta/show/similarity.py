@@ -1,9 +1,12 @@
-"""Similarities of tasks, the ω of a tree's nodes, and a heat map in a tree's order."""
+"""Similarities of tasks, as arrows, along a tree, and as a heat map in a tree's order.
+
+The mean similarity of the tasks below a node is what the TreeMAML paper calls ω(A).
+"""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
@@ -13,7 +16,7 @@ from ..inner import Learner, trainable
 from ..sketch import task_gradients
 from ..tasks import Episode
 from ..trees import TaskTree
-from .style import COLOURS, blank
+from .style import COLOURS, blank, plain
 from .treeplots import names_along
 
 
@@ -36,14 +39,27 @@ def similarities(vectors: Sequence[Sequence[float]] | np.ndarray) -> np.ndarray:
     return rows @ rows.T
 
 
+def arrows(vectors: Mapping[str, Sequence[float]], labels: Mapping[str, str], title: str) -> go.Figure:
+    """The directions of tasks' vectors of two numbers, each with its task's name, in the colour of its label."""
+    figure = blank(title, "first parameter", "second parameter", height=420)
+    looks = dict(zip(dict.fromkeys(labels.values()), itertools.cycle(COLOURS), strict=False))
+    for name, vector in vectors.items():
+        x, y = np.asarray(vector, float) / np.linalg.norm(vector)
+        marker = {"symbol": ["circle", "arrow"], "size": [1, 14], "angleref": "previous", "opacity": 1}
+        colour = looks[labels[name]]
+        figure.add_scatter(x=[0, x], y=[0, y], mode="lines+markers", line_color=colour, marker=marker, name=plain(name))
+        figure.add_annotation(x=1.1 * x, y=1.1 * y, text=plain(name), showarrow=False)
+    return figure.update_layout(showlegend=False, width=500, yaxis={"scaleanchor": "x", "range": [-0.5, 1.2]})
+
+
 def mean_similarity(matrix: np.ndarray, rows: Sequence[int]) -> float:
-    """ω: the mean of the similarities (n, n) over all pairs of `rows`; 1 for a single one."""
+    """The mean of the similarities (n, n) over all pairs of `rows`; 1 for a single one."""
     k, inside = len(rows), matrix[np.ix_(rows, rows)]
     return float(inside.sum() - inside.trace()) / (k * (k - 1)) if k > 1 else 1.0
 
 
 def with_omega(root: TaskTree, matrix: np.ndarray, names: Sequence[str]) -> TaskTree:
-    """The same tree with the lengths of `OnlineTree.tree`: ω(child) − ω(parent), and ω(root) at the root.
+    """The same tree with the lengths of `OnlineTree.tree`: each node stands at its mean similarity.
 
     `matrix` (n, n) are the similarities of `names`. Where a child agrees less than its parent, its edge is negative.
     """

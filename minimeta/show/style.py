@@ -257,8 +257,9 @@ def on_change(act: Callable[[], object], *controls: ipywidgets.Widget) -> None:
 class Plot(anywidget.AnyWidget):
     """A plotly figure that is drawn in place, outlives a reload of the page, and tells which node was hit.
 
-    `clicked` hears a node's position, `dragged` the new centre of the first shape of the figure, if it is editable.
-    Letters have the page's own colour, also after a change of theme.
+    `clicked` hears a node's position, `dragged` the new centre of the first shape of the figure, if it is editable, and
+    `seen` that the figure came into view on a page, unless the reader's system asks for less motion. Letters have the
+    page's own colour, also after a change of theme.
 
     All plots of a page share one plotly.js, which comes from the kernel. An anywidget that needs more than two seconds
     to start is deaf from then on: nothing that the kernel sends arrives. A page that is loading, on a busy machine, can
@@ -290,12 +291,16 @@ class Plot(anywidget.AnyWidget):
         wire.on("change:value", draw);
         const theme = new MutationObserver(draw);
         theme.observe(document.body, {attributeFilter: ["data-jp-theme-name"]});
+        const view = new IntersectionObserver(([{isIntersecting}]) => {
+            if (isIntersecting) { wire.send({seen: true}); view.disconnect(); }
+        }, {threshold: 0.6});
+        if (!matchMedia("(prefers-reduced-motion: reduce)").matches) view.observe(plot);
         plot.on("plotly_click", ({points}) => wire.send({node: points[0].customdata}));
         plot.on("plotly_relayout", change => {  // a shape that can be dragged has a new place
             const [x0, x1, y0, y1] = ["x0", "x1", "y0", "y1"].map(end => change[`shapes[0].${end}`]);
             if (x0 !== undefined) wire.send({place: [(x0 + x1) / 2, (y0 + y1) / 2]});
         });
-        return () => { theme.disconnect(); wire.off("change:value", draw); };
+        return () => { theme.disconnect(); view.disconnect(); wire.off("change:value", draw); };
     }
     export default {render};
     """
@@ -305,17 +310,20 @@ class Plot(anywidget.AnyWidget):
         self,
         clicked: Callable[[int], None] = lambda node: None,
         dragged: Callable[[float, float], None] = lambda x, y: None,
+        seen: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(wire=ipywidgets.HTML(go.Figure().to_json()))
-        self.clicked, self.dragged = clicked, dragged
+        self.clicked, self.dragged, self.seen = clicked, dragged, seen
         self.wire.on_msg(self.hear)
 
     def hear(self, _: Any, message: Mapping[str, Any], __: Any = None) -> None:
-        """Answer the browser: it wants plotly.js, or somebody clicked a point (with a node's position), or dragged."""
+        """Answer the browser: it wants plotly.js, or a reader clicked a point (a node's position), dragged or looks."""
         if "want" in message:
             self.wire.send({}, [get_plotlyjs().encode()])
         elif "place" in message:
             self.dragged(*message["place"])
+        elif "seen" in message:
+            self.seen()
         elif message.get("node") is not None:
             self.clicked(message["node"])
 

@@ -27,7 +27,7 @@ from ..tasks import Episode
 from ..trees import TaskTree
 from .similarity import gradients, heatmap, mean_similarity, similarities, with_omega
 from .style import COLOURS, Plot, in_a_row, menu, on_change, slider, table
-from .treeplots import dendrogram, side_by_side
+from .treeplots import Stage, dendrogram, growing, side_by_side
 
 Labels = Mapping[str, str]
 _LEARNED, _AVERAGE, _RANDOM = "learned (OTD)", "average linkage", "random tree"
@@ -40,15 +40,16 @@ _PLACES = {
     "look": "There is no better place here.",
 }
 _PRINTED = {  # why, by the paper's rule
-    "sibling": "Neither below ω(A) − ξσ, nor above ω(A) with a level to spare: ",
-    "wrap": "ω(A ∪ x) is below ω(A) − ξσ: ",
-    "descend": "ω(A ∪ x) is above ω(A): ",
+    "sibling": "It is neither below the bound nor, with a level to spare, above what it was: ",
+    "wrap": "It falls below the bound: ",
+    "descend": "It rises: ",
 }
+_CALLED = {"ω(A)": "The tasks' mean similarity", "ω(A ∪ x)": "with the newcomer", "ω(A) − ξσ": "the bound (ξσ lower)"}
 _MOVES = {
     "sibling": "it joins the children of {other}",
     "pair": "it makes a pair with {other}, below {new}",
     "wrap": "it stands together with {other} below {new}",
-    "out": "{node} came earlier and is placed anew (grey ring)",
+    "out": "{node} came earlier and is placed anew (square)",
     "dissolve": "{node} is dissolved, its children go to its parent",
     "merge": "the children of {other} go to {node}",
     "split": "some children of {node} go to {new} beside it",
@@ -60,7 +61,8 @@ class OTDReplay(ipywidgets.VBox):
 
     `data[name]` is a data set: vectors (n, d) and the names of the n tasks; `labels[name]` gives each task's label,
     for the colours and for the purity. `depth` and `xi` are where the sliders begin. Order 0 is the order as given;
-    the others are drawn from `seed`. Raises InputError if a data set cannot be grown or a task has no label.
+    the others are drawn from `seed`. It opens on the grown tree, and plays by itself once, when a reader first sees it.
+    Raises InputError if a data set cannot be grown or a task has no label.
     """
 
     def __init__(
@@ -77,11 +79,12 @@ class OTDReplay(ipywidgets.VBox):
         for name, (vectors, names) in data.items():
             grow(vectors, names, depth, xi)[0].tree().purity(labels[name])
         # A setting that comes back is at hand; the oldest ones make room while a slider is dragged.
-        self._run = lru_cache(maxsize=8)(self._begin)
+        self._run = lru_cache(maxsize=8)(self._grow)
         self.data_set, self.rule = menu("data", list(data)), menu("rule", RULES)
-        self.order, self.step = slider("order", 0, 0, 20), slider("tasks", 1, 1, self.count)
+        self.data_set.disabled = len(data) == 1
+        self.order, self.step = slider("order", 0, 0, 20), slider("tasks", self.count, 1, self.count)
         self.xi, self.depth = _sliders(depth, xi)
-        self.play = ipywidgets.Play(value=1, min=1, max=self.count, interval=900)
+        self.play = ipywidgets.Play(value=self.count, min=1, max=self.count, interval=900, show_repeat=False)
         ipywidgets.link((self.step, "value"), (self.play, "value"))
         self.back, self.forward = (
             ipywidgets.Button(icon=f"step-{way}", tooltip=f"one task {way}", layout={"width": "40px"})
@@ -89,11 +92,15 @@ class OTDReplay(ipywidgets.VBox):
         )
         self.back.on_click(lambda _: self._move(-1))
         self.forward.on_click(lambda _: self._move(1))
-        self.live, self.words, self.plot = ipywidgets.HTML(), ipywidgets.HTML(), Plot()
+        self.live, self.words = ipywidgets.HTML(), ipywidgets.HTML(layout={"min_height": "290px"})
+        self.plot = Plot(seen=self._play_once)
+        self._played, self._shown = False, None
         on_change(self._choose, self.data_set)
         on_change(self.draw, self.rule, self.order, self.xi, self.depth, self.step)
-        rows = in_a_row(self.data_set, self.rule), in_a_row(self.order, self.step), in_a_row(self.xi, self.depth)
-        super().__init__([*rows, in_a_row(self.play, self.back, self.forward), self.live, self.plot, self.words])
+        settings = self.data_set, self.order, self.xi, self.depth, self.rule
+        moves = in_a_row(self.play, self.back, self.forward)
+        beside = ipywidgets.VBox([moves, self.step, self.live, self.words, *settings], layout={"width": "390px"})
+        super().__init__([in_a_row(self.plot, beside)])
         self._choose()
 
     @property
@@ -103,44 +110,64 @@ class OTDReplay(ipywidgets.VBox):
 
     def state(self, step: int) -> tuple[TaskTree, list[NodeInfo], Event]:
         """The tree after `step` (1, 2, ...) insertions with the settings chosen, its nodes, and the last event."""
-        controls = self.data_set, self.order, self.depth, self.xi, self.rule
-        tree, ways, states = self._run(*(control.value for control in controls))
-        vectors, names = self.data[self.data_set.value]
-        for i in ways[len(states) : step]:
-            event = tree.insert(vectors[i], names[i])
-            states.append((tree.tree(), tree.nodes(), event))
-        return states[step - 1]
+        return self._states()[0][step - 1]
 
     def draw(self) -> None:
         """Show the tree after the chosen number of insertions, and say why it is as it is."""
         step, most = self.step.value, self.depth.value
         tree, nodes, event = self.state(step)
-        labels = {name: self.labels[self.data_set.value][name] for name in self.data[self.data_set.value][1]}
+        names = set(self.data[self.data_set.value][1])  # colours follow the order of the labels
+        labels = {name: label for name, label in self.labels[self.data_set.value].items() if name in names}
         at = {node.name: i for i, node in enumerate(nodes)}
         notes, title = [f"node {node.id}" for node in nodes], f"The tree after {step} of {self.count} tasks"
-        figure = dendrogram(tree, labels, title, notes, [at[name] for name in (event.name, event.moved) if name])
-        figure.layout.height = self._height
+        rings = [at[name] for name in (event.name, event.moved) if name]
+        figure = growing(tree, [node.id for node in nodes], labels, title, self._states()[1], notes, rings)
+        run, self._shown = self._shown, self._settings()
+        if run == self._shown:  # nodes move only where they are the same ones
+            figure.layout.transition = {"duration": 500, "easing": "cubic-in-out"}
         self.figure = self.plot.show(figure)
         bound = f"</b> of at most D = {most}" if tree.depth <= most else f", above D = {most}</b>"
         self.live.value = (
-            f"purity <b>{tree.purity(labels):.2f}</b> · ω of the root <b>{nodes[0].omega:.2f}</b> · height "
-            f"<b>{tree.depth}{bound} · <b>{len(nodes)}</b> nodes"
+            f"<div style='line-height:1.5'>purity <b>{tree.purity(labels):.2f}</b> · "
+            f"mean similarity of all <b>{nodes[0].omega:.2f}</b> · height <b>{tree.depth}{bound} · "
+            f"<b>{len(nodes)}</b> nodes</div>"
         )
         self.words.value = explain(event, self.state(step - 1)[1] if step > 1 else [], self.rule.value)
 
     def _choose(self) -> None:
-        """A new data set: how many tasks, and the height of all of them, so that nothing below the figure moves."""
-        self._height = dendrogram(TaskTree.nest("", self.data[self.data_set.value][1])).layout.height
+        """Another data set: its whole tree."""
         self.step.max = self.play.max = self.count
-        self.draw()
+        if self.step.value != self.count:
+            self.step.value = self.count  # which draws
+        else:
+            self.draw()
 
     def _move(self, by: int) -> None:
         self.step.value = min(max(self.step.value + by, 1), self.count)
 
-    def _begin(self, name: str, order: int, depth: int, xi: float, rule: str) -> tuple[OnlineTree, Sequence[int], list]:
-        n = len(self.data[name][1])
+    def _play_once(self) -> None:
+        """Play from the first task on, if nobody has touched anything and it has not been played yet."""
+        if not self._played and self.step.value == self.count:
+            self.play.playing = True
+        self._played = True
+
+    def _settings(self) -> tuple:
+        return tuple(control.value for control in (self.data_set, self.order, self.depth, self.xi, self.rule))
+
+    def _states(self) -> tuple[list[tuple[TaskTree, list[NodeInfo], Event]], Stage]:
+        return self._run(*self._settings())
+
+    def _grow(self, name: str, order: int, depth: int, xi: float, rule: str) -> tuple[list, Stage]:
+        """All states of a growth, and the stage that has room for each of them."""
+        vectors, names = self.data[name]
+        n, tree, states = len(names), OnlineTree(depth, xi, rule), []
         ways = np.random.default_rng((self.seed, order)).permutation(n) if order else np.arange(n)
-        return OnlineTree(depth, xi, rule), ways, []
+        for i in ways:
+            event = tree.insert(vectors[i], names[i])
+            states.append((tree.tree(), tree.nodes(), event))
+        last = {leaf: place for place, leaf in enumerate(states[-1][0].leaves)}
+        seen = [node for _, nodes, _ in states for node in nodes]
+        return states, Stage(last, min(node.omega for node in seen), 1 + max(node.id for node in seen))
 
 
 def explain(event: Event, before: Sequence[NodeInfo], rule: str) -> str:
@@ -164,7 +191,9 @@ def explain(event: Event, before: Sequence[NodeInfo], rule: str) -> str:
         words = ", ".join(f"{value:.2f} to {call(child)}" for value, child in near[:3])
         words = f"At {call(visit.node)}" + (f", mean similarity {words}" if near else "")
         words += f" and {len(near) - 3} more. " if near[3:] else ". "
-        numbers = [f"{name} {value:+.3f}" if ours else f"{name} = {value:.3f}" for name, value in visit.numbers.items()]
+        numbers = [
+            f"{name} {value:+.3f}" if ours else f"{_CALLED[name]} {value:.3f}" for name, value in visit.numbers.items()
+        ]
         if numbers:
             words += ("The score would grow by: " if ours else "") + ", ".join(numbers) + ". "
         lines.append(words + _PRINTED.get(visit.decision, "") * bool(numbers and not ours) + _PLACES[visit.decision])
@@ -174,7 +203,8 @@ def explain(event: Event, before: Sequence[NodeInfo], rule: str) -> str:
         mends.append(words + (f" (score {move.gain:+.3f})" if move.kind != "out" else ""))
     repairs = f"Repairs: {'; '.join(mends)}." if mends else "No repair." * ours
     steps = "".join(f"<li>{line}</li>" for line in lines or ["The first task stands below the root."])
-    return f"<b>{html.escape(event.name)}</b> arrives (black ring).{worth}<ol style='margin:0'>{steps}</ol>{repairs}"
+    told = f"<b>{html.escape(event.name)}</b> arrives (ring).{worth}<ol style='margin:0'>{steps}</ol>{repairs}"
+    return f"<div style='line-height:1.5'>{told}</div>"
 
 
 class TreeExplorer(ipywidgets.VBox):
@@ -231,7 +261,7 @@ class TreeExplorer(ipywidgets.VBox):
         self.draw()
 
     def tree_of(self, name: str) -> TaskTree:
-        """One of the trees to choose from, with ω along x; the random tree is the shown one with leaves permuted."""
+        """One of the trees to choose from, x its mean similarities; the random one is that shown, leaves permuted."""
         if name == _LEARNED or (name == _RANDOM and self.shown.value == _RANDOM):
             root = grow(self.gradients, self.tasks, self.depth.value, self.xi.value)[0].tree()
         else:
