@@ -11,7 +11,7 @@ from minimeta.errors import InputError
 from minimeta.grouping import alone, everyone, fixed_tree, random_tree
 from minimeta.inner import Learner, cross_entropy
 from minimeta.outer import evaluate, meta_train
-from minimeta.tasks import balanced_tree, branching_curves, fourier, sinusoids, tree_softmax
+from minimeta.tasks import balanced_tree, branching_curves, fourier, shuffled, sinusoids, tree_softmax
 from minimeta.trees import TaskTree
 
 UNEVEN = TaskTree.from_newick("(a,(b,(c,d)),(e,f));")
@@ -344,3 +344,17 @@ def test_the_tree_wins_on_softmax_regression_too():
             wins.setdefault(name, []).append(best - accuracy(grouping, 0.3, seed))
     for name, (low, high) in {"MAML": (1.6, 2.5), "Random tree": (2.6, 4.4), "Everyone": (3.6, 5.5)}.items():
         assert low - 0.6 < min(wins[name]) and max(wins[name]) < high + 0.6, (name, wins)
+
+
+def test_shuffled_tasks_keep_their_data():
+    plain = branching_curves(balanced_tree((2, 2, 2)), shots=3, seed=4)
+    mixed = shuffled(plain, seed=4)
+    orders = set()
+    for step in range(3):
+        one, other = plain(step), mixed(step)
+        orders.add(other.tasks)
+        for place, task in enumerate(other.tasks):
+            own = one.tasks.index(task)
+            assert torch.equal(other.support[0]["y"][place], one.support[0]["y"][own])
+            assert torch.equal(other.query["x"][place], one.query["x"][own])
+    assert len(orders) == 3 and mixed(1).tasks == shuffled(plain, seed=4)(1).tasks

@@ -278,7 +278,7 @@ class LearnedExplorer(ipywidgets.VBox):
         }
         shown = grown(self.learner, episode, self.tree, learned_tree(xi), rate=rate)
         pure = {f"purity, {name}": value for name, value in purities(self.tree, shown.tree).items()}
-        errors = {name: error(self.learner, [episode], g, chosen[name][0]) for name, g in groupings.items()}
+        errors = {f"error, {name}": error(self.learner, [episode], g, chosen[name][0]) for name, g in groupings.items()}
         self.found[shots].append(pure | errors)
         self.figure = self.plot.show(picture(self.tree, shown, f"{shots} shots, draw {self.drawn + 1}"))
         self.words.value = self._table(self.found[shots])
@@ -287,12 +287,9 @@ class LearnedExplorer(ipywidgets.VBox):
         mean = {name: float(np.mean([each[name] for each in found])) for name in found[0]}
         rows = []
         for name, value in found[-1].items():
-            is_error = not name.startswith("purity")
-            times = f"{mean[name] / mean['Fixed TreeMAML']:.2f}" if is_error else ""
-            words = f"error, {name}" if is_error else name
-            rows.append([html.escape(words), f"{value:.2f}", f"{mean[name]:.2f}", times])
+            times = f"{mean[name] / mean['error, Fixed TreeMAML']:.2f}" if name.startswith("error") else ""
+            rows.append([html.escape(name), f"{value:.2f}", f"{mean[name]:.2f}", times])
         draws = "1 draw" if len(found) == 1 else f"{len(found)} draws"
         head = ["", "this draw", f"mean of {draws}", "times Fixed’s"]
-        return table(
-            head, rows, ("text-align:left;padding:1px 10px 1px 0", *("text-align:right;padding:1px 10px",) * 3)
-        )
+        css = "text-align:left;padding:1px 10px 1px 0", *("text-align:right;padding:1px 10px",) * 3
+        return table(head, rows, css)
