@@ -46,12 +46,12 @@ found, halves = rows["Learned TreeMAML"], rows["Fixed, halves first"]
 assert (found > halves).all()
 ahead = (found < rows["Random tree"]).groupby("shots").sum()
 assert ahead[5] == 5 and all(ahead[shots] == 8 for shots in (10, 20, 30, 40))
-ratio = learned.ratios(["Learned TreeMAML", "Fixed, halves first", "Learned TreeMAML, one tree"])
+found_ratios = learned.ratios(["Learned TreeMAML", "Fixed, halves first", "Learned TreeMAML, one tree"])
 said = {5: (1.61, 1.78, 1.95), 20: (0.95, 1.05, 1.15), 30: (0.88, 0.94, 1.00), 40: (0.81, 0.94, 1.07)}
 for shots, ends in said.items():
-    assert all(abs(a - b) < 0.011 for a, b in zip(ratio["Learned TreeMAML"][shots], ends, strict=True))
-assert [round(ratio["Fixed, halves first"][shots][1], 2) for shots in (30, 40)] == [0.77, 0.74]
-assert [round(ratio["Learned TreeMAML, one tree"][shots][1], 2) for shots in (5, 20)] == [1.58, 1.28]
+    assert all(abs(a - b) < 0.011 for a, b in zip(found_ratios["Learned TreeMAML"][shots], ends, strict=True))
+assert [round(found_ratios["Fixed, halves first"][shots][1], 2) for shots in (30, 40)] == [0.77, 0.74]
+assert [round(found_ratios["Learned TreeMAML, one tree"][shots][1], 2) for shots in (5, 20)] == [1.58, 1.28]
 
 # %% after 04-31
 swaps = {"siblings": ("0.0.0", "0.0.1"), "in a half": ("0.0.1", "0.1.0"), "across": ("0.0.1", "1.0.0")}
