@@ -38,6 +38,18 @@ class Episode:
 Sampler = Callable[[int], Episode]
 
 
+def shuffled(sampler: Sampler, seed: int = 0) -> Sampler:
+    """The same episodes with their tasks in a random order, a new one in every episode; all have support and query."""
+
+    def draw(step: int) -> Episode:
+        episode = sampler(step)
+        order = np.random.default_rng((seed, step, 1)).permutation(len(episode.tasks))
+        batches = [{name: value[order] for name, value in b.items()} for b in (*episode.support, episode.query)]
+        return Episode(tuple(episode.tasks[i] for i in order), tuple(batches[:-1]), batches[-1])
+
+    return draw
+
+
 def sinusoids(tasks: int = 32, shots: int = 10, queries: int = 10, noise: float = 0.0, seed: int = 0) -> Sampler:
     """The sinusoids of Finn et al. (2017): amplitude in [0.1, 5], phase in [0, pi], x in [-5, 5].
 

@@ -11,7 +11,15 @@ from minimeta.errors import InputError
 from minimeta.grouping import alone, everyone, fixed_tree, random_tree
 from minimeta.inner import Learner, cross_entropy
 from minimeta.outer import evaluate, meta_train
-from minimeta.tasks import balanced_tree, branching_curves, branching_directions, fourier, sinusoids, tree_softmax
+from minimeta.tasks import (
+    balanced_tree,
+    branching_curves,
+    branching_directions,
+    fourier,
+    shuffled,
+    sinusoids,
+    tree_softmax,
+)
 from minimeta.trees import TaskTree
 
 UNEVEN = TaskTree.from_newick("(a,(b,(c,d)),(e,f));")
@@ -365,3 +373,17 @@ def test_branching_directions_stop_where_a_branch_does():
     assert vectors.shape == (3, 200) and vectors[1] @ vectors[2] > 0.9 > vectors[0] @ vectors[1]
     with pytest.raises(InputError, match="a spread for each of 1 levels"):
         branching_directions(tree, (0.1, 0.2))
+
+
+def test_shuffled_tasks_keep_their_data():
+    plain = branching_curves(balanced_tree((2, 2, 2)), shots=3, seed=4)
+    mixed = shuffled(plain, seed=4)
+    orders = set()
+    for step in range(3):
+        one, other = plain(step), mixed(step)
+        orders.add(other.tasks)
+        for place, task in enumerate(other.tasks):
+            own = one.tasks.index(task)
+            assert torch.equal(other.support[0]["y"][place], one.support[0]["y"][own])
+            assert torch.equal(other.query["x"][place], one.query["x"][own])
+    assert len(orders) == 3 and mixed(1).tasks == shuffled(plain, seed=4)(1).tasks

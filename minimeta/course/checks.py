@@ -10,6 +10,7 @@ from numpy.random import Generator
 
 from ..grouping import no_gradients
 from .inner_loop import inner_loop as inner_loop
+from .remembering import remember as remember
 from .verdict import Student, exercise, parted
 
 
