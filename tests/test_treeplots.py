@@ -155,7 +155,7 @@ def test_a_grown_tree_says_itself_that_its_lengths_are_omega():
     for told in (tree, tree.rename({"a": "z"}), replace(TaskTree.from_newick(tree.newick()), omega=True)):
         data, figure = dendrogram_data(told), dendrogram(told)
         assert data.scale == "ω" and data.x[0] == pytest.approx(tree.length) and data.x.max() == pytest.approx(1)
-        assert figure.layout.xaxis.title.text.startswith("ω")
+        assert figure.layout.xaxis.title.text.startswith("mean similarity")
     for untold in (TaskTree.from_newick(tree.newick()), tree.children[0]):  # ω of a part would begin elsewhere
         assert dendrogram_data(untold).scale == "length"
     assert dendrogram_data(grow(np.ones((3, 2)), "abc", depth=2)[0].tree()).x.tolist() == pytest.approx([1] * 4)
@@ -189,7 +189,7 @@ def test_a_hover_says_name_size_omega_label_and_note_and_leads_back_to_the_node(
         size = len(node.leaves)
         leaves = "1 leaf" if size == 1 else f"{size} leaves"
         label = [] if node.children else [labels[node.name]]
-        assert text.split("<br>") == [node.name or "inner node", *label, leaves, f"ω {x:.2f}", f"note {i}"]
+        assert text.split("<br>") == [node.name or "inner node", *label, leaves, f"mean similarity {x:.2f}", f"note {i}"]
 
 
 def test_edges_join_each_node_to_its_parent():

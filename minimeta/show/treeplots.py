@@ -19,7 +19,11 @@ from ..trees import TaskTree
 from .style import COLOURS, INK, SYMBOLS, blank, plain
 
 _ROW = 9  # height in pixels that a written name needs
-_SCALES = {"ω": "ω, mean pairwise cosine similarity", "length": "length from the root", "depth": "edges from the root"}
+_SCALES = {  # what each scale is called on an axis, and on hover
+    "ω": ("mean similarity (of all pairs below)", "mean similarity"),
+    "length": ("length from the root", "length"),
+    "depth": ("edges from the root", "depth"),
+}
 
 
 class Dendrogram(NamedTuple):
@@ -101,7 +105,7 @@ def dendrogram(
     """
     data, (label_of, looks) = dendrogram_data(root), _looks(root, labels)
     hover, row = _hover(data, label_of, notes), _row(len(data.leaves))
-    figure = blank(title, _SCALES[data.scale], height=110 + round(max(200, row * len(data.leaves))))
+    figure = blank(title, _SCALES[data.scale][0], height=110 + round(max(200, row * len(data.leaves))))
     traces = _tree_traces(data, hover, row)
     if len(rings):
         marker = {"symbol": "circle-open", "size": 17, "color": [INK, "#BBBBBB"], "line": {"width": 3}}
@@ -199,7 +203,8 @@ def side_by_side(
         })  # fmt: skip
     figure.add_traces(traces)
     axes = [
-        _across(data) | {"side": "top", "title": {"text": f"{plain(name)}: {data.scale}", "font": {"size": 12}}}
+        _across(data)
+        | {"side": "top", "title": {"text": f"{plain(name)}: {_SCALES[data.scale][1]}", "font": {"size": 12}}}
         for data, name in ((one, names[0]), (two, names[1]))
     ]
     figure.update_layout(
@@ -232,7 +237,7 @@ def _hover(data: Dendrogram, label_of: Mapping[str, str], notes: Sequence[str] |
     label_at = {i: label_of[data.names[i]] for i in data.leaves}
     texts = []
     for i, (name, x, size) in enumerate(zip(data.names, data.x, data.sizes, strict=True)):
-        place = f"{data.scale} {x:.0f}" if data.scale == "depth" else f"{data.scale} {x:.2f}"
+        place = f"{_SCALES[data.scale][1]} {x:.{0 if data.scale == 'depth' else 2}f}"
         leaves = "1 leaf" if size == 1 else f"{size} leaves"
         lines = plain(name, 60) or "inner node", plain(label_at.get(i, "")), leaves, place
         texts.append("<br>".join(filter(None, [*lines, plain(notes[i], 200) if notes else ""])))
@@ -247,7 +252,7 @@ def _tree_traces(data: Dendrogram, hover: list[str], row: float, axis: str = "x"
     guides = np.c_[x, far, gap][ends], np.c_[y, y, gap][ends]
     dotted = {"x": guides[0].ravel(), "y": guides[1].ravel(), "line": {"color": "#CCCCCC", "width": 1, "dash": "dot"}}
     traces = [dotted | _QUIET, _edges(data, width=1.2)]
-    marker = {"color": "#444444", "size": 0.8 * _marker(row)}
+    marker = {"color": INK, "size": 0.8 * _marker(row)}
     inner = _nodes(data, data.inner, hover, marker, name="inner nodes", showlegend=False)
     return [trace | {"xaxis": axis} for trace in (*traces, inner)]
 
@@ -297,5 +302,5 @@ def _across(data: Dendrogram) -> dict:
 def names_along(places: Sequence[float] | np.ndarray, names: Sequence[str], row: float) -> dict:
     """Names along an axis, hidden if they would overlap; the hover of a heat map finds them either way."""
     texts = {"tickvals": places, "ticktext": [plain(name) for name in names], "tickfont": {"size": _font(row)}}
-    distance = {"ticks": "outside", "ticklen": 4, "tickcolor": "#FFFFFF"}
+    distance = {"ticks": "outside", "ticklen": 4, "tickcolor": "rgba(0, 0, 0, 0)"}
     return {**texts, **distance, "showticklabels": row >= _ROW, "automargin": True}
