@@ -189,7 +189,8 @@ def test_a_hover_says_name_size_omega_label_and_note_and_leads_back_to_the_node(
         size = len(node.leaves)
         leaves = "1 leaf" if size == 1 else f"{size} leaves"
         label = [] if node.children else [labels[node.name]]
-        assert text.split("<br>") == [node.name or "inner node", *label, leaves, f"mean similarity {x:.2f}", f"note {i}"]
+        lines = [node.name or "inner node", *label, leaves, f"mean similarity {x:.2f}", f"note {i}"]
+        assert text.split("<br>") == lines
 
 
 def test_edges_join_each_node_to_its_parent():

@@ -126,12 +126,14 @@ def _add_lengths(figure: go.Figure, lengths: Sequence[float], row: float) -> Non
     """A bar for each row of a heat map, right of it, with its number where rows have room for one."""
     words = {"text": [f"{v:.2f}" for v in lengths], "textposition": "outside", "textfont_size": 9} if row >= 10 else {}
     figure.add_bar(
-        x=lengths, y=np.arange(len(lengths)), orientation="h", xaxis="x2", marker_color=INK, name="|g|",
+        x=lengths, y=np.arange(len(lengths)), orientation="h", xaxis="x2", name="|g|",
+        marker={"color": INK, "line": {"width": 0}},
         showlegend=False, cliponaxis=False, hovertemplate="|g| %{x:.3f}<extra></extra>", **words,
     )  # fmt: skip
     figure.update_layout(
-        height=640,
+        height=610,
         xaxis_domain=[0, 0.8],
+        yaxis_constraintoward="top",
         xaxis2={"domain": [0.82, 1], "range": [0, 1.35 * max(lengths)], "title": "|g|", "showgrid": False, "nticks": 4},
     )
 

@@ -317,7 +317,7 @@ class TreeExplorer(ipywidgets.VBox):
         similar, lengths = mean_similarity(self.matrix, rows), np.linalg.norm(chosen, axis=1)
         ratio = np.linalg.norm(chosen.mean(0)) / lengths.mean()
         lines = [
-            f"<b>{len(tasks)} task{'s' * (len(tasks) > 1)}</b>: {html.escape(some(tasks, 24))}",
+            f"<b>{len(tasks)} task{'s' * (len(tasks) > 1)}</b>: {html.escape(some(tasks, 12))}",
             f"agreement of their gradients: mean similarity <b>{similar:.2f}</b> (cosine, all pairs), "
             f"|mean g| / mean |g| = <b>{ratio:.2f}</b>",
             f"length of their gradients: |g| = <b>{_from_to(lengths)}</b>",
@@ -337,7 +337,7 @@ class TreeExplorer(ipywidgets.VBox):
 
     def _table(self, tasks: tuple[str, ...]) -> str:
         """Each task's query loss before and after one step, with the node's mean gradient and with its own."""
-        heads = {"before": "#999999", "pooled step": COLOURS[0], "own step alone": COLOURS[1]}
+        heads = {"before": "#999999", "pooled": COLOURS[0], "own step": COLOURS[1]}
         try:
             pooled = self._pooled[tasks] = self._pooled[tasks] if tasks in self._pooled else self._step(tasks, 1, True)
         except InputError as error:
@@ -356,7 +356,7 @@ class TreeExplorer(ipywidgets.VBox):
                 for value, colour in zip(values, heads.values(), strict=True)
             )
             lines.append([html.escape(name), *(f"{value:.3f}" for value in values), bars])
-        shown = table(head, lines, ("", *("text-align:right",) * len(heads), "width:100px"))
+        shown = table(head, lines, ("", *("text-align:right",) * len(heads), "width:100px"), "white-space:nowrap")
         reach = "tabindex='0' role='region' aria-label='query losses'"  # so that the keys can scroll it
         return f"<div {reach} style='max-height:320px;overflow:auto'>{shown}</div>"
 

@@ -30,6 +30,8 @@ assert min(means[3]["Own step"], key=means[3]["Own step"].get) == 0.1
 assert means[24]["Random threes"][0.4] < means[24]["Language"][0.4]
 
 # %% after 05-33
+
+
 def contrast(matrix, words):
     same, others = words[:, None] == words, ~np.eye(len(words), dtype=bool)
     return matrix[same & others].mean() - matrix[~same].mean()
