@@ -289,7 +289,7 @@ class TreeExplorer(ipywidgets.VBox):
         figure = dendrogram(
             self.tree, self.labels[self.colour.value], "Click a node, or choose it in the menu", rings=[node]
         )
-        figure.update_layout(width=560, margin={"l": 10, "r": 5})
+        figure.update_layout(width=520, margin={"l": 10, "r": 5})
         self.figure = self.plot.show(figure)
         now = patient or tasks in self._pooled or len(tasks) <= self._quick
         self.run.layout.display = "none" if now else ""
@@ -337,7 +337,7 @@ class TreeExplorer(ipywidgets.VBox):
 
     def _table(self, tasks: tuple[str, ...]) -> str:
         """Each task's query loss before and after one step, with the node's mean gradient and with its own."""
-        heads = {"before": "#999999", "pooled": COLOURS[0], "own step": COLOURS[1]}
+        heads = {"before": "#999999", "pooled": COLOURS[0], "own": COLOURS[1]}
         try:
             pooled = self._pooled[tasks] = self._pooled[tasks] if tasks in self._pooled else self._step(tasks, 1, True)
         except InputError as error:
@@ -356,7 +356,8 @@ class TreeExplorer(ipywidgets.VBox):
                 for value, colour in zip(values, heads.values(), strict=True)
             )
             lines.append([html.escape(name), *(f"{value:.3f}" for value in values), bars])
-        shown = table(head, lines, ("", *("text-align:right",) * len(heads), "width:100px"), "white-space:nowrap")
+        looks = ["text-align:left", *("text-align:right",) * len(heads), "width:60px"]
+        shown = table(head, lines, [f"padding:2px 4px;{look}" for look in looks])
         reach = "tabindex='0' role='region' aria-label='query losses'"  # so that the keys can scroll it
         return f"<div {reach} style='max-height:320px;overflow:auto'>{shown}</div>"
 
