@@ -356,8 +356,8 @@ class TreeExplorer(ipywidgets.VBox):
                 for value, colour in zip(values, heads.values(), strict=True)
             )
             lines.append([html.escape(name), *(f"{value:.3f}" for value in values), bars])
-        looks = ["text-align:left", *("text-align:right",) * len(heads), "width:60px"]
-        shown = table(head, lines, [f"padding:2px 4px;{look}" for look in looks])
+        looks = ("", *("text-align:right;padding:2px 4px",) * len(heads), "width:60px;padding:2px 4px")
+        shown = table(head, lines, looks)
         reach = "tabindex='0' role='region' aria-label='query losses'"  # so that the keys can scroll it
         return f"<div {reach} style='max-height:320px;overflow:auto'>{shown}</div>"
 
