@@ -234,6 +234,29 @@ def test_agreement_names_the_mistake(capsys, function, words):
     assert words in capsys.readouterr().out
 
 
+def of_pairs(matrix, labels, selfs=False):
+    """The similarities within labels, and across them."""
+    same = labels[:, None] == labels
+    return matrix[same & ~np.eye(len(labels), dtype=bool) | same & selfs], matrix[~same]
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        (lambda m, names: np.subtract(*(pairs.mean() for pairs in of_pairs(m, names))), "Right"),
+        (lambda m, names: None, "returned None"),
+        (lambda m, names: np.subtract(*(pairs.mean() for pairs in of_pairs(m, names, True))), "to itself"),
+        (lambda m, names: -np.subtract(*(pairs.mean() for pairs in of_pairs(m, names))), "sign is turned"),
+        (lambda m, names: of_pairs(m, names)[0].mean(), "subtract that across"),
+        (lambda m, names: of_pairs(m, names)[0].mean() - m[np.triu_indices(len(m), 1)].mean(), "not that of all pairs"),
+        (lambda m, names: np.subtract(*(pairs.sum() for pairs in of_pairs(m, names))), "not sums"),
+    ],
+)
+def test_contrast_names_the_mistake(capsys, function, words):
+    checks.contrast(function)
+    assert words in capsys.readouterr().out
+
+
 def variances(one, other, n):
     return [share * (1 - share) / n for share in (one / 100, other / 100)]
 

@@ -17,7 +17,7 @@ from minimeta.inner import Learner, adapt, query_losses, squared_error
 from minimeta.linkage import cosine_linkage
 from minimeta.otd import OnlineTree, grow
 from minimeta.show import treewidgets
-from minimeta.show.similarity import mean_similarity, similarities, with_omega
+from minimeta.show.similarity import mean_similarity, purities, similarities, with_omega
 from minimeta.show.treeplots import dendrogram_data
 from minimeta.show.treewidgets import OTDReplay, TreeExplorer
 from minimeta.tasks import Episode, FourierRegression, balanced_tree, branching_curves
@@ -305,7 +305,9 @@ def test_a_selected_node_shows_what_a_pooled_step_does_there():
         ratio = np.linalg.norm(chosen.mean(0)) / np.linalg.norm(chosen, axis=1).mean()
         assert f"|mean g| / mean |g| = {ratio:.2f}" in words
         pairs = similarities(chosen)[np.triu_indices(len(rows), 1)]
-        assert f"ω = {pairs.mean() if len(pairs) else 1:.2f} " in words
+        assert f"mean similarity {pairs.mean() if len(pairs) else 1:.2f} " in words
+        ends = (f"{end(np.linalg.norm(chosen, axis=1)):.2f}" for end in (min, max))
+        assert f"|g| = {' to '.join(ends) if len(rows) > 1 else next(ends)}" in words
         count = max(sum(leaf.startswith(twig) for leaf in node.leaves) for twig in LABELS["twig"].values())
         assert f"purity by twig: {count / len(rows):.2f} ({count} of {len(rows)} are" in words
         shown = [f"{leaf}: {leaf} 0" for leaf in node.leaves] + [f"{leaf}: {leaf} 1" for leaf in node.leaves]
@@ -341,6 +343,57 @@ def test_a_click_selects_and_the_selection_stays_with_its_tasks():
         widget.select(15)
 
 
+def test_a_node_is_chosen_from_the_menu_too():
+    widget = explorer()
+    widget.shown.value = "true"
+    nodes = list(widget.tree.nodes)
+    assert [value for _, value in widget.node.options] == list(range(len(nodes)))
+    for position in (4, 0, 14):
+        widget.node.value = position
+        assert ringed(widget) == [position] and set(widget.selected) == set(nodes[position].leaves)
+    name, inside = widget.node.options[14][0], widget.node.options[1][0]
+    assert name == "14: 1.1.1"
+    assert re.fullmatch(r"1: 4 tasks, similarity -?\d\.\d\d \(0.0.0, 0.0.1, 0.1.0 and 1 more\)", inside), inside
+    widget.select(1)
+    assert widget.node.value == 1
+    widget.shown.value = "average linkage"  # other nodes; the tasks stay chosen
+    assert set(nodes[1].leaves) <= set(list(widget.tree.nodes)[widget.node.value].leaves)
+    assert ringed(widget) == [widget.node.value] and len(widget.node.options) == len(list(widget.tree.nodes))
+
+
+def test_what_does_nothing_is_disabled():
+    widget = explorer()
+
+    def dead():
+        return widget.xi.disabled, widget.depth.disabled, widget.other.disabled
+
+    for shown, below, other, expected in (
+        ("learned (OTD)", "two trees", "true", (False, False, False)),
+        ("learned (OTD)", "heat map", "true", (False, False, True)),
+        ("true", "two trees", "learned (OTD)", (False, False, False)),
+        ("true", "two trees", "random tree", (True, True, False)),
+        ("true", "heat map", "learned (OTD)", (True, True, True)),
+        ("random tree", "heat map", "true", (False, False, True)),
+    ):
+        widget.shown.value, widget.below.value, widget.other.value = shown, below, other
+        assert dead() == expected, (shown, below, other)
+        assert ("for the learned tree only" in widget.live.value) == expected[0]
+        before = widget.figure.to_json(), widget.second.to_json()
+        widget.depth.value = 2
+        assert (before == (widget.figure.to_json(), widget.second.to_json())) == expected[0]
+        widget.depth.value = 3
+
+
+def test_a_sentence_has_its_translation_below_it():
+    sentences = {task: [f"{task} in its language", "same"] for task in TREE.leaves}
+    known = {f"{task} in its language": f"{ODD} of {task}" for task in TREE.leaves} | {"same": "same"}
+    widget = explorer(sentences=sentences, translations=known)
+    widget.select(len(list(widget.tree.nodes)) - 1)
+    words = widget.details.value
+    assert "in its language</bdi></i><br>= &lt;b&gt;x" in words and "<b>x" not in words
+    assert words.count("<br>= ") == 1  # none for what is its own translation
+
+
 def test_colours_and_the_heat_map_follow_the_menus():
     widget = explorer()
     names = lambda: [t.name for t in widget.figure.data if t.visible is not False and t.showlegend is not False]  # noqa: E731
@@ -352,6 +405,9 @@ def test_colours_and_the_heat_map_follow_the_menus():
     widget.below.value = "heat map"
     at = [TREE.leaves.index(leaf) for leaf in widget.tree.leaves]
     np.testing.assert_allclose(widget.second.data[0].z, similarities(widget.gradients)[np.ix_(at, at)])
+    bars = next(trace for trace in widget.second.data if trace.type == "bar")
+    np.testing.assert_allclose(bars.x, np.linalg.norm(widget.gradients, axis=1)[at])
+    assert list(bars.text) == [f"{length:.2f}" for length in bars.x] and list(bars.y) == list(range(8))
     widget.below.value = "two trees"
     assert "Robinson–Foulds" in widget.second.layout.title.subtitle.text
 
@@ -363,6 +419,7 @@ def test_a_slow_pooled_step_waits_for_its_button(monkeypatch):
     assert widget.run.layout.display == "none" and table(widget.details.value)  # of all tasks: taken at the start
     widget.select(1)
     assert widget.run.layout.display == "" and not table(widget.details.value)
+    assert "press the button" in widget.details.value
     widget.run.click()
     assert widget.run.layout.display == "none" and table(widget.details.value)
 
@@ -418,6 +475,17 @@ def test_omega_along_a_tree_is_the_mean_similarity_below_each_node():
         assert x == pytest.approx(pairs[np.triu_indices(len(pairs), 1)].mean() if len(pairs) > 1 else 1)
     deep = cosine_linkage(np.c_[np.ones(1500), np.arange(1500.0) ** 3], [str(i) for i in range(1500)])
     assert deep.depth > 12
+
+
+def test_purities_of_learned_trees_and_of_shuffled_ones():
+    vectors, names, _ = planted((3, 6), 0.3, 0)
+    found = purities(vectors, names, {"cluster": {name: name[:2] for name in names}, "odd": dict.fromkeys(names, 1)}, 5)
+    assert list(found) == [f"{kind}: {which}" for kind in ("cluster", "odd") for which in ("learned", "shuffled")]
+    assert min(found["cluster: learned"]) > 0.9 > 0.6 > max(found["cluster: shuffled"])
+    assert found["odd: learned"] == found["odd: shuffled"] == [1.0] * 5
+    of = {"cluster": {name: name[:2] for name in names}}
+    assert found["cluster: shuffled"] == purities(vectors, names, of, 5)["cluster: shuffled"]
+    assert found["cluster: shuffled"] != purities(vectors, names, of, 5, seed=1)["cluster: shuffled"]
 
 
 DATA = {"one": (np.eye(3), ["a", "b", "c"])}

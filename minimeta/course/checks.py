@@ -153,6 +153,31 @@ def pair_gain(student: Student, rng: Generator) -> None:
         student(similarities=near.tolist(), b=b, p=p, gap=gap).compare(pair - sibling, named)
 
 
+@exercise("that is how much more alike tasks of one label are.")
+def contrast(student: Student, rng: Generator) -> None:
+    """Check `function(matrix, labels)`: mean similarity within labels less that across, as in notebook 05.
+
+    matrix (n, n) are the similarities of n tasks, labels (n,) are whole numbers, an array.
+    """
+    for kinds in ((0, 0, 1, 1), (0, 1, 2, 0, 1), (0, 0, 0, 0, 1, 2)):
+        labels = rng.permutation(kinds)
+        rows = rng.standard_normal((len(labels), 3))
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+        matrix = rows @ rows.T
+        same, others = labels[:, None] == labels, ~np.eye(len(labels), dtype=bool)
+        within, across = matrix[same & others].mean(), matrix[~same].mean()
+        named = {
+            "each task's similarity to itself is in your mean; take pairs of two different tasks": matrix[same].mean()
+            - across,
+            "the sign is turned: it is the mean within labels less that across": across - within,
+            "this is the mean within labels; subtract that across": within,
+            "subtract the mean across labels, not that of all pairs": within - matrix[others].mean(),
+            "take means, not sums: there are more pairs across than within": matrix[same & others].sum()
+            - matrix[~same].sum(),
+        }
+        student(matrix=matrix, labels=labels).compare(within - across, named)
+
+
 @exercise("that is how far the gradients agree.")
 def agreement(student: Student, rng: Generator) -> None:
     """Check `function(gradients)`: |mean g| / mean |g| of gradients (m, d), as in notebook 05."""

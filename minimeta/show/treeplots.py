@@ -315,7 +315,7 @@ def _tree_traces(data: Dendrogram, hover: list[str], row: float, axis: str = "x"
     guides = np.c_[x, far, gap][ends], np.c_[y, y, gap][ends]
     dotted = {"x": guides[0].ravel(), "y": guides[1].ravel(), "line": {"color": "#CCCCCC", "width": 1, "dash": "dot"}}
     traces = [dotted | _QUIET, _edges(data, width=1.2)]
-    marker = {"color": "#444444", "size": 0.8 * _marker(row)}
+    marker = {"color": INK, "size": 0.8 * _marker(row)}
     inner = _nodes(data, data.inner, hover, marker, name="inner nodes", showlegend=False)
     return [trace | {"xaxis": axis} for trace in (*traces, inner)]
 
@@ -365,5 +365,5 @@ def _across(data: Dendrogram) -> dict:
 def names_along(places: Sequence[float] | np.ndarray, names: Sequence[str], row: float) -> dict:
     """Names along an axis, hidden if they would overlap; the hover of a heat map finds them either way."""
     texts = {"tickvals": places, "ticktext": [plain(name) for name in names], "tickfont": {"size": _font(row)}}
-    distance = {"ticks": "outside", "ticklen": 4, "tickcolor": "#FFFFFF"}
+    distance = {"ticks": "outside", "ticklen": 4, "tickcolor": "rgba(0, 0, 0, 0)"}
     return {**texts, **distance, "showticklabels": row >= _ROW, "automargin": True}

@@ -26,7 +26,7 @@ from ..outer import evaluate
 from ..tasks import Episode
 from ..trees import TaskTree
 from .similarity import gradients, heatmap, mean_similarity, similarities, with_omega
-from .style import COLOURS, Plot, in_a_row, menu, on_change, slider, table
+from .style import COLOURS, Plot, button, in_a_row, menu, on_change, slider, table
 from .treeplots import Stage, dendrogram, growing, side_by_side
 
 Labels = Mapping[str, str]
@@ -208,12 +208,13 @@ def explain(event: Event, before: Sequence[NodeInfo], rule: str) -> str:
 
 
 class TreeExplorer(ipywidgets.VBox):
-    """The trees over an episode's tasks: click a node to see its tasks and what a pooled step there does to them.
+    """The trees over an episode's tasks: choose a node to see its tasks and what a pooled step there does to them.
 
     A task's vector is the gradient of its support loss at the learner's ω. `labels[kind]` gives each task's label of
-    that kind ("language", say); `sentences[task]` are examples to show; `trees[name]` are further trees over the same
-    tasks; the steps shown have the inner rate `rate`; the random tree is drawn from `seed`. ω stays as it is. Raises
-    InputError if a task lacks support, query or a label, if a tree has other leaves, or if a task's own step runs away.
+    that kind ("language", say); `sentences[task]` are examples to show, with what `translations` has for them;
+    `trees[name]` are further trees over the same tasks; the steps shown have the inner rate `rate`; the random tree is
+    drawn from `seed`. ω stays as it is. Raises InputError if a task lacks support, query or a label, if a tree has
+    other leaves, or if a task's own step runs away.
     """
 
     def __init__(
@@ -225,9 +226,11 @@ class TreeExplorer(ipywidgets.VBox):
         trees: Mapping[str, TaskTree] | None = None,
         rate: float = 0.02,
         seed: int = 0,
+        translations: Mapping[str, str] | None = None,
     ) -> None:
         self.learner, self.episode, self.tasks = learner, episode, episode.tasks
         self.labels, self.sentences, self.trees = labels, sentences or {}, dict(trees or {})
+        self.translations = translations or {}
         self.rate, self.seed, self.selected = rate, seed, episode.tasks
         batches, whole = (*episode.support[:1], episode.query), TaskTree.nest("", self.tasks)
         if len(batches) < 2 or {len(v) for batch in batches for v in batch.values()} != {max(len(self.tasks), 2)}:
@@ -250,18 +253,21 @@ class TreeExplorer(ipywidgets.VBox):
         self.shown, self.other = menu("tree", names), menu("compare with", names, _AVERAGE)
         self.colour, self.below = menu("colour by", list(labels)), menu("below", ("two trees", "heat map"))
         self.xi, self.depth = _sliders(3, XI)
+        self.node = ipywidgets.Dropdown(description="node", layout={"width": "auto"})
+        self._filling = False  # whether the menu of nodes changes because the picture does
         self.live, self.details = ipywidgets.HTML(), ipywidgets.HTML()
         self.plot, self.second_plot = Plot(self.select), Plot()
-        self.run = ipywidgets.Button(description="Take the pooled step")
-        self.run.on_click(lambda _: self._draw_selected(patient=True))
+        self.run = button("Take the pooled step", "play", lambda: self._draw_selected(patient=True))
         on_change(self.draw, self.shown, self.other, self.colour, self.below, self.xi, self.depth)
-        above = in_a_row(self.shown, self.colour), in_a_row(self.xi, self.depth), self.live, self.plot
+        on_change(lambda: self._filling or self.select(self.node.value), self.node)
+        above = in_a_row(self.shown, self.colour), in_a_row(self.xi, self.depth), self.live
+        side = ipywidgets.VBox([self.node, self.details, self.run], layout={"flex": "1 1 300px", "min_width": "0"})
         below = in_a_row(self.below, self.other), self.second_plot
-        super().__init__([*above, self.details, self.run, *below])
+        super().__init__([*above, in_a_row(self.plot, side), *below])
         self.draw()
 
     def tree_of(self, name: str) -> TaskTree:
-        """One of the trees to choose from, x its mean similarities; the random one is that shown, leaves permuted."""
+        """One of the trees, with mean similarity along x; the random tree is the shown one with its leaves permuted."""
         if name == _LEARNED or (name == _RANDOM and self.shown.value == _RANDOM):
             root = grow(self.gradients, self.tasks, self.depth.value, self.xi.value)[0].tree()
         else:
@@ -275,14 +281,25 @@ class TreeExplorer(ipywidgets.VBox):
         """Show the chosen trees; the selection stays with its tasks."""
         self.tree, of = self.tree_of(self.shown.value), self.labels[self.colour.value]
         purity = (f"{html.escape(kind)} <b>{self.tree.purity(of):.2f}</b>" for kind, of in self.labels.items())
-        height, count = self.tree.depth, len(list(self.tree.nodes))
-        self.live.value = f"height <b>{height}</b> · <b>{count}</b> nodes · purity by {', '.join(purity)}"
-        if self.below.value == "two trees":
+        height, nodes = self.tree.depth, list(self.tree.nodes)
+        self.live.value = f"height <b>{height}</b> · <b>{len(nodes)}</b> nodes · purity by {', '.join(purity)}"
+        two, fixed = self.below.value == "two trees", self.shown.value not in (_LEARNED, _RANDOM)
+        self.other.disabled = not two
+        self.xi.disabled = self.depth.disabled = fixed and not (two and self.other.value == _LEARNED)
+        self.live.value += " · ξ and D are for the learned tree only" * self.xi.disabled
+        if two:
             names = self.shown.value, self.other.value
             figure = side_by_side(self.tree, self.tree_of(names[1]), of, names=names)
+            # Below the trees, the legend leaves them the whole width.
+            figure.update_layout(width=760, legend={"orientation": "h", "x": 0, "y": 0, "yanchor": "top"})
         else:
-            figure = heatmap(self.tree, self.matrix, self.tasks, "Similarity of the tasks' gradients")
+            title, lengths = (
+                "Similarity of the tasks' gradients, and their length",
+                np.linalg.norm(self.gradients, axis=1),
+            )
+            figure = heatmap(self.tree, self.matrix, self.tasks, title, lengths)
         self.second = self.second_plot.show(figure)
+        self._fill([self._call(i, node) for i, node in enumerate(nodes)], 0)
         self._draw_selected()
 
     def select(self, node: int) -> None:
@@ -298,21 +315,42 @@ class TreeExplorer(ipywidgets.VBox):
         # The nodes that hold all these tasks are a path; its last one is the lowest.
         node = max(i for i, found in enumerate(nodes) if held <= set(found.leaves))
         tasks = tuple(sorted(nodes[node].leaves, key=self.tasks.index))
-        figure = dendrogram(self.tree, self.labels[self.colour.value], "Click a node", rings=[node])
+        self._fill(self.node.options, node)
+        figure = dendrogram(
+            self.tree, self.labels[self.colour.value], "Click a node, or choose it in the menu", rings=[node]
+        )
+        figure.update_layout(width=520, margin={"l": 10, "r": 5})
         self.figure = self.plot.show(figure)
         now = patient or tasks in self._pooled or len(tasks) <= self._quick
         self.run.layout.display = "none" if now else ""
-        self.details.value = self._describe(tasks) + (self._table(tasks) if now else "")
+        ask = "<p>To see what one pooled step does to these tasks, press the button; it takes a while.</p>"
+        self.details.value = self._describe(tasks) + (self._table(tasks) if now else ask)
+
+    def _fill(self, options: Sequence[tuple[str, int]], node: int) -> None:
+        """Give the menu of nodes its options, and the one that is chosen; this chooses nothing by itself."""
+        self._filling = True
+        if self.node.options != tuple(options):
+            self.node.options = options
+        self.node.value, self._filling = node, False
+
+    def _call(self, i: int, node: TaskTree) -> tuple[str, int]:
+        """What the menu says of the node at position i, and i."""
+        if not node.children:
+            return f"{i}: {node.name}", i
+        similar = mean_similarity(self.matrix, [self.tasks.index(task) for task in node.leaves])
+        return f"{i}: {len(node.leaves)} tasks, similarity {similar:.2f} ({some(node.leaves, 3)})", i
 
     def _describe(self, tasks: tuple[str, ...]) -> str:
         """The tasks below a node in words and numbers, as HTML."""
         rows = [self.tasks.index(task) for task in tasks]
         chosen = self.gradients[rows]
-        ratio = np.linalg.norm(chosen.mean(0)) / np.linalg.norm(chosen, axis=1).mean()
+        similar, lengths = mean_similarity(self.matrix, rows), np.linalg.norm(chosen, axis=1)
+        ratio = np.linalg.norm(chosen.mean(0)) / lengths.mean()
         lines = [
-            f"<b>{len(tasks)} task{'s' * (len(tasks) > 1)}</b>: {html.escape(some(tasks, 24))}",
-            f"agreement of their gradients: ω = <b>{mean_similarity(self.matrix, rows):.2f}</b> (mean cosine of all "
-            f"pairs), |mean g| / mean |g| = <b>{ratio:.2f}</b>",
+            f"<b>{len(tasks)} task{'s' * (len(tasks) > 1)}</b>: {html.escape(some(tasks, 12))}",
+            f"agreement of their gradients: mean similarity <b>{similar:.2f}</b> (cosine, all pairs), "
+            f"|mean g| / mean |g| = <b>{ratio:.2f}</b>",
+            f"length of their gradients: |g| = <b>{_from_to(lengths)}</b>",
         ]
         for kind, label_of in self.labels.items():
             found = [label_of[task] for task in tasks]
@@ -322,19 +360,25 @@ class TreeExplorer(ipywidgets.VBox):
         # The first sentence of each task, then the second, ...
         turns = itertools.zip_longest(*([(task, s) for s in self.sentences.get(task, ())] for task in tasks))
         for task, sentence in itertools.islice((pair for turn in turns for pair in turn if pair), 3):
-            lines.append(f"{html.escape(task)}: <i>{html.escape(sentence)}</i>")
-        return "<br>".join(lines)
+            known = self.translations.get(sentence, "")
+            same = f"<br>= {html.escape(known)}" if known and known != sentence else ""
+            lines.append(f"{html.escape(task)}: <i><bdi>{html.escape(sentence)}</bdi></i>{same}")
+        return f"<div style='line-height:1.5'>{'<br>'.join(lines)}</div>"
 
     def _table(self, tasks: tuple[str, ...]) -> str:
         """Each task's query loss before and after one step, with the node's mean gradient and with its own."""
-        heads = {"before": "#999999", "pooled step": COLOURS[0], "own step alone": COLOURS[1]}
+        heads = {"before": "#999999", "pooled": COLOURS[0], "own": COLOURS[1]}
         try:
             pooled = self._pooled[tasks] = self._pooled[tasks] if tasks in self._pooled else self._step(tasks, 1, True)
         except InputError as error:
             return f"<p>{html.escape(str(error))}</p>"
         rows = [self.tasks.index(task) for task in tasks]
         losses = np.stack([self._before[rows], pooled, self._own[rows]], axis=1)
-        head = ["query loss", *(f"{name} <span style='color:{colour}'>■</span>" for name, colour in heads.items()), ""]
+        head = [
+            "query loss",
+            *(f"{name} <span aria-hidden='true' style='color:{colour}'>■</span>" for name, colour in heads.items()),
+            "",
+        ]
         lines = []
         for name, values in [(f"mean of {len(tasks)}", losses.mean(0)), *zip(tasks, losses, strict=True)]:
             bars = "".join(
@@ -342,8 +386,10 @@ class TreeExplorer(ipywidgets.VBox):
                 for value, colour in zip(values, heads.values(), strict=True)
             )
             lines.append([html.escape(name), *(f"{value:.3f}" for value in values), bars])
-        shown = table(head, lines, ("", *("text-align:right",) * len(heads), "width:200px"))
-        return f"<div style='max-height:320px;overflow:auto'>{shown}</div>"
+        looks = ("", *("text-align:right;padding:2px 4px",) * len(heads), "width:60px;padding:2px 4px")
+        shown = table(head, lines, looks)
+        reach = "tabindex='0' role='region' aria-label='query losses'"  # so that the keys can scroll it
+        return f"<div {reach} style='max-height:320px;overflow:auto'>{shown}</div>"
 
     def _step(self, tasks: tuple[str, ...], steps: int, pooled: bool) -> np.ndarray:
         """The mean query loss of each task, (m,), after `steps` inner steps, pooled over all of them or alone."""
@@ -353,6 +399,11 @@ class TreeExplorer(ipywidgets.VBox):
         part, grouping = Episode(tasks, (support,), query), everyone() if pooled else alone()
         (found,) = evaluate(self.learner, [part], grouping, steps, self.rate)
         return found.losses.mean(1).double().cpu().numpy()
+
+
+def _from_to(values: np.ndarray) -> str:
+    """The smallest and the largest of some numbers; just the one, if it is one."""
+    return " to ".join(dict.fromkeys(f"{value:.2f}" for value in (values.min(), values.max())))
 
 
 def _sliders(depth: int, xi: float) -> tuple[ipywidgets.FloatSlider, ipywidgets.IntSlider]:
