@@ -52,14 +52,14 @@ def test_gains_are_paired_by_seed_and_row(trials):
         name: {code: rng.integers(0, 2, (3, count)).astype(float) for code, count in rows.items()} for name in "ab"
     }
     found = trials.gains(answers, [("a", "b")])
-    assert list(found) == ["all", "de", "zh"]
+    assert list(found) == ["all together", "German", "Chinese"]
     ours, control = (np.concatenate([answers[name][code] for code in rows], 1) for name in "ab")
-    gain, low, high, *seeds = found["all"]["a − b"]
+    gain, low, high, *seeds = found["all together"]["a − b"]
     assert np.allclose(seeds, 100 * (ours - control).mean(1)) and gain == pytest.approx(np.mean(seeds))
     assert low < gain < high
     table = trials.features.corpus.to_pandas()
     premises = table[(table["language"] == "zh") & (table["split"] == "test")]["premise_id"].tolist()
     (alone,) = paired_differences([(answers["a"]["zh"], answers["b"]["zh"], premises)])
-    assert found["zh"]["a − b"][:3] == (alone.gain, alone.low, alone.high)
+    assert found["Chinese"]["a − b"][:3] == (alone.gain, alone.low, alone.high)
     with pytest.raises(InputError, match="no answers of 'c', only of a, b"):
         trials.gains(answers, [("a", "c")])

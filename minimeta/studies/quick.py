@@ -20,6 +20,7 @@ from ..tasks import Sampler
 from ..text import corpora, encoders
 from ..text.episodes import encoded
 from ..text.features import Features
+from ..text.languages import language
 from . import recipes
 from .intervals import paired_differences
 from .methods import Cell
@@ -84,15 +85,16 @@ class Quick:
     ) -> dict[str, dict[str, tuple[float, ...]]]:
         """What the first of each pair of names gains over the second, in points: over all targets, and in each.
 
-        `found["all"]["X-MAML − Joint"]` is the difference, the ends of its 95 % interval over premises and seeds, and
-        each seed's difference, as `style.forest` draws them. Raises InputError for a name without answers.
+        `found["all together"]["X-MAML − Joint"]` is the difference, the ends of its 95 % interval over premises and
+        seeds, and each seed's difference, as `style.forest` draws them; so is `found["German"]`. Raises InputError for
+        a name without answers.
         """
         if unknown := [name for pair in pairs for name in pair if name not in answers]:
             raise InputError(f"There are no answers of {unknown[0]!r}, only of {', '.join(answers)}.")
         targets = list(next(iter(answers.values())))
         premises = {code: recipes.scored_rows(self.features.corpus, code)["premise_id"] for code in targets}
         found: dict[str, dict[str, tuple[float, ...]]] = {}
-        for group, codes in {"all": targets, **{code: [code] for code in targets}}.items():
+        for group, codes in {"all together": targets, **{language(code).name: [code] for code in targets}}.items():
             drawn = [premise for code in codes for premise in premises[code]]
             sides = [[np.concatenate([answers[name][code] for code in codes], 1) for name in pair] for pair in pairs]
             differences = paired_differences([(ours, control, drawn) for ours, control in sides])
