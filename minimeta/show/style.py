@@ -212,10 +212,10 @@ def forest(found: Mapping[str, Mapping[str, Gain]], title: str) -> go.Figure:
         seeds = [(seed, at) for each, at in zip(values.values(), place, strict=True) for seed in each[3:]]
         if seeds:
             x, y = zip(*seeds, strict=True)
-            look = {"mode": "markers", "marker": marker | {"size": 6}, "opacity": 0.5, "showlegend": False}
-            figure.add_scatter(x=x, y=y, name=f"{group}, seeds", **look)
+            small = marker | {"size": 7, "line": {"width": 1, "color": INK}}
+            figure.add_scatter(x=x, y=y, name=f"{group}, seeds", mode="markers", marker=small, showlegend=False)
     figure.add_vline(0, line={"color": "#888888", "dash": "dot"})
-    figure.update_layout(showlegend=True, legend=LEGEND_ABOVE, margin={"t": 85, "l": 10})
+    figure.update_layout(showlegend=True, legend=LEGEND_ABOVE | {"itemwidth": 30}, margin={"t": 85, "l": 10})
     return figure.update_yaxes(**places(rows, len(rows) - 0.4, -0.6))
 
 
