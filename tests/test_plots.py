@@ -80,6 +80,8 @@ def test_gains_stand_in_the_row_of_their_name():
     assert list(ours.x) == [1, 2]
     assert list(ours.error_x.array) == [3, 1] and list(ours.error_x.arrayminus) == [2, 1]
     assert theirs.error_x.array is None
+    _, seeds, _ = forest({"ours": {"a": (1, -1, 4, 0.5, 1.5), "b": (2, 1, 3)}, "theirs": {"b": (1, 0, 2)}}, "").data
+    assert list(seeds.x) == [0.5, 1.5] and seeds.y[0] == seeds.y[1] == ours.y[0] and not seeds.showlegend
     with pytest.raises(InputError, match="nothing to draw"):
         forest({}, "gains")
 

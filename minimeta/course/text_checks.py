@@ -40,7 +40,7 @@ def few_shot_sampler(student: Student, rng: Generator) -> None:
 
 @exercise("that is how many different rows the query has shown.")
 def rows_used(student: Student, rng: Generator) -> None:
-    """Check `function(draw, steps)` of notebook 06: how many different query rows a sampler's first episodes have."""
+    """Check `function(draw, steps)` of notebook 06b: how many different query rows a sampler's first episodes have."""
     corpus = mini_nli(("en", "hi"), ["dev"])
     corpus = corpus.select([i for i, genre in enumerate(corpus["genre"]) if genre == "fiction"])
     for covering, steps in ((False, 5), (False, 30), (True, 12), (True, 30)):

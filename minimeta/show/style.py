@@ -190,24 +190,32 @@ def error_bars(gain: np.ndarray, low: np.ndarray, high: np.ndarray) -> dict[str,
     return {"array": high - gain, "arrayminus": gain - low}
 
 
-Gain = tuple[float, float, float]
-"""A difference in points and the ends of its interval, NaN where there is none."""
+Gain = tuple[float, ...]
+"""A difference in points and the ends of its interval, NaN where there is none; then each seed's own, if known."""
 
 
 def forest(found: Mapping[str, Mapping[str, Gain]], title: str) -> go.Figure:
-    """Differences in points, with 95 % intervals where they have one: `found[group][name]`, a row for each name."""
+    """Differences in points, with 95 % intervals where they have one: `found[group][name]`, a row for each name.
+
+    Small marks are the seeds' own differences.
+    """
     rows = list(dict.fromkeys(name for group in found.values() for name in group))
     if not rows:
         raise InputError("There is nothing to draw: no difference was given.")
     figure = blank(title, "points", height=150 + len(rows) * (16 + 11 * len(found)))
     for i, (group, values) in enumerate(found.items()):
-        gain, low, high = np.array(list(values.values()), float).reshape(-1, 3).T
+        gain, low, high = np.array([each[:3] for each in values.values()], float).reshape(-1, 3).T
         place = [rows.index(name) + 0.2 * (i - (len(found) - 1) / 2) for name in values]
         marker = {"color": COLOURS[i % len(COLOURS)], "size": 9, "symbol": SYMBOLS[i % len(SYMBOLS)]}
         bars = error_bars(gain, low, high) if np.isfinite(low).any() else None
         figure.add_scatter(x=gain, y=place, error_x=bars, mode="markers", marker=marker, name=group)
+        seeds = [(seed, at) for each, at in zip(values.values(), place, strict=True) for seed in each[3:]]
+        if seeds:
+            x, y = zip(*seeds, strict=True)
+            small = marker | {"size": 7, "line": {"width": 1, "color": INK}}
+            figure.add_scatter(x=x, y=y, name=f"{group}, seeds", mode="markers", marker=small, showlegend=False)
     figure.add_vline(0, line={"color": "#888888", "dash": "dot"})
-    figure.update_layout(showlegend=True, legend=LEGEND_ABOVE, margin={"t": 85, "l": 10})
+    figure.update_layout(showlegend=True, legend=LEGEND_ABOVE | {"itemwidth": 30}, margin={"t": 85, "l": 10})
     return figure.update_yaxes(**places(rows, len(rows) - 0.4, -0.6))
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from ..errors import InputError
+from ..files import data_directory
 from ..studies.comparisons import Results, by_seed, gains, verdict
 from ..studies.methods import KINDS, METHODS, Cell
 from ..studies.papers import REST
@@ -72,6 +73,31 @@ def compared_cells(
         if pair[0] != pair[1] and all(cell in found for cell in pair):
             return pair[0], pair[1]
     return None
+
+
+def paper_rows() -> dict[str, list[float]]:
+    """Points above its Baseline that the XLA-MAML paper reports with Hindi as auxiliary, by how rows are drawn.
+
+    Zero-shot on XNLI, for the six targets that its Tables 3, 6 and 7 all have: ar, de, en, es, vi, zh.
+    """
+    import pandas as pd
+
+    six = ["ar", "de", "en", "es", "vi", "zh"]
+    folder = data_directory() / "results"
+    by_method, by_sampling, by_parallel = (
+        pd.read_csv(folder / f"paper_xla_maml_{name}.csv", na_values="-")
+        for name in ("table3_xnli", "table6_sampling", "table7_parallel")
+    )
+    zero_shot = by_method.query("setting == 'zero-shot'").set_index("method")[six].astype(float)
+    by_sampling = by_sampling.query("task == 'NLI' and auxiliary == 'hi'").set_index("sampling")[six]
+    by_parallel = by_parallel.query("auxiliary == 'hi'").set_index("parallel")[six]
+    lines = {
+        "X-MAML": zero_shot.loc["X-MAML hi → X"],
+        "XLA-MAML, random": by_sampling.loc["random"],
+        "XLA-MAML, not parallel": by_parallel.loc["no"],
+        "XLA-MAML, covering and parallel": by_parallel.loc["yes"],
+    }
+    return {name: (line - zero_shot.loc["mBERT (Ours)"]).tolist() for name, line in lines.items()}
 
 
 def transfer_map(data: pd.DataFrame, title: str, chosen: tuple[str, str] | None = None) -> go.Figure:
