@@ -55,9 +55,9 @@ def company_tree(tree: TaskTree, target: str, step: int, title: str = "", steps:
     depth = np.ones(len(data.names))
     for i, parent in enumerate(data.parents[1:], 1):
         depth[i] = depth[parent] + 1
-    figure = blank(title, height=150 + 27 * len(data.leaves))
+    figure = blank(title, height=85 + 27 * len(data.leaves))
     figure.update_layout(
-        width=560, legend=LEGEND_ABOVE | {"itemwidth": 30}, margin={"l": 15, "r": 10, "t": 75, "b": 40}
+        width=510, legend=LEGEND_ABOVE | {"itemwidth": 30}, margin={"l": 15, "r": 5, "t": 75 if title else 40, "b": 30}
     )
     figure.add_vrect(step - 0.12, step + 0.12, fillcolor=INK, opacity=0.2, line_width=0)
 
@@ -95,7 +95,7 @@ def company_tree(tree: TaskTree, target: str, step: int, title: str = "", steps:
             customdata=[tree.leaves.index(leaf) for leaf in leaves],
         )  # fmt: skip
     ticks = {"tickvals": list(range(1, last + 1)), "ticktext": [f"step {k}" for k in range(1, last + 1)]}
-    figure.update_xaxes(range=[0.8, last + 1.3], showgrid=False, zeroline=False, **ticks)
+    figure.update_xaxes(range=[0.8, last + 1.25], showgrid=False, zeroline=False, **ticks)
     return figure.update_yaxes(visible=False, range=[0.6 - len(data.leaves), 0.8])
 
 
@@ -147,7 +147,7 @@ class CompanyExplorer(ipywidgets.VBox):
             line = [f"{'▸ ' if k == step else ''}step {k}", str(len(others)), said]
             lines.append([f"<b>{cell}</b>" for cell in line] if k == step else line)
         left, right = "text-align:left;padding:3px 10px 3px 0;vertical-align:top", "text-align:right;padding:3px 10px"
-        shown = table(["", "", "with"], lines, (left, right + ";vertical-align:top", left + ";max-width:190px"))
+        shown = table(["", "", "with"], lines, (left, right + ";vertical-align:top", left + ";max-width:165px"))
         name = html.escape(language_name(target))
         self.words.value = f"<p><b>{name}</b> takes its inner steps</p>{shown}<p>Click a language to follow it.</p>"
 
