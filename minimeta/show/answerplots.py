@@ -22,7 +22,7 @@ from ..text.episodes import rows_of
 from ..text.features import SpanFeatures
 from ..text.metrics import exact_match, f1, of_answers, row_scores
 from ..text.spans import LONGEST, best_spans, first_answer, training_window
-from .style import COLOURS, INK, LEGEND_ABOVE, SYMBOLS, Gain, blank, language_name, looks, places
+from .style import COLOURS, GREY, INK, LEGEND_ABOVE, SYMBOLS, Gain, blank, language_name, looks, places
 
 RIGHT = "#009E73"
 """The colour of the right answer."""
@@ -168,7 +168,7 @@ def token_scores(readings: Mapping[str, Reading], title: str) -> go.Figure:
                 x=found.scores[:, side], y=list(range(n)), mode="lines+markers", name=name, legendgroup=name,
                 showlegend=not side, xaxis="x2" if side else "x", text=names, cliponaxis=False,
                 line={"color": colour, "dash": dash},
-                marker={"size": size, "symbol": SYMBOLS[len(readings) - 1 - rank]},
+                marker={"size": size, "symbol": SYMBOLS[len(readings) - 1 - rank], "opacity": 1},
                 hovertemplate=f"%{{text}}{_LEFT_TO_RIGHT}: %{{x:.2f}}",
             )  # fmt: skip
     if one.gold:
@@ -185,12 +185,12 @@ def token_scores(readings: Mapping[str, Reading], title: str) -> go.Figure:
 
 
 def by_language(scores: Mapping[str, Sequence[float]], title: str, known: str = "en") -> go.Figure:
-    """The metrics of question answering (%) as bars for each language; `known` is the one that was trained on."""
+    """The metrics of a Baseline (%) as bars for each language; `known` is the one that was trained on."""
     names = [f"<b>{language_name(code)}</b>" if code == known else language_name(code) for code in scores]
     lines = [3 if code == known else 0 for code in scores]
     figure = blank(title, "", "%", height=420)
     for i, metric in enumerate(of_answers()):
-        values, colour = [each[i] for each in scores.values()], (COLOURS[0], *COLOURS[5:], *COLOURS[1:5])[i]
+        values, colour = [each[i] for each in scores.values()], (GREY, "rgba(140, 140, 140, 0.45)", *COLOURS)[i]
         figure.add_bar(
             x=names, y=values, name=metric.title, text=[f"{value:.0f}" for value in values], textposition="outside",
             textangle=0, textfont={"size": 10}, cliponaxis=False,

@@ -20,13 +20,12 @@ from .style import INK, LEGEND_ABOVE, Gain, blank, language_name, looks, places
 if TYPE_CHECKING:
     import pandas as pd
 
-MEASURED = {"toy": "toy: mini-QA", "small": "small: MLQA"}
-PAPER = "paper: MLQA"
+MEASURED, PAPER = ("toy", "small"), "paper"
 PAIRS = (
     ("Joint", "Baseline"), ("X-MAML", "Baseline"), ("XLA-MAML", "Baseline"), ("X-MAML", "Joint"), ("XLA-MAML", "Joint"),
 )  # fmt: skip
 """What is compared: a method and its control, by title."""
-_MARKS = ("circle", "square", "diamond")
+_MARKS, _FAR = ("circle", "square", "diamond"), 10  # a language whose gain is larger is named
 
 
 def scales_data() -> pd.DataFrame:
@@ -55,7 +54,7 @@ def _measured(scale: str) -> pd.DataFrame:
     import pandas as pd
 
     scores = pd.read_csv(data_directory() / "results" / f"study_qa_{scale}_scores.csv")
-    return scores.assign(scale=MEASURED[scale])
+    return scores.assign(scale=scale)
 
 
 def _printed() -> pd.DataFrame:
@@ -85,29 +84,30 @@ def scales(data: pd.DataFrame, title: str) -> go.Figure:
             part = data[(data["scale"] == name) & (data["metric"] == metric.name)]
             mean = part.groupby("pair", sort=False)["gain"].mean()
             for pairs, gains, targets, size, opacity in (
-                (part["pair"], part["gain"], map(language_name, part["target"]), 6, 0.5),
+                (part["pair"], part["gain"], [*map(language_name, part["target"])], 6, 0.5),
                 (mean.index, mean, ["mean"] * len(mean), 13, 1),
             ):
                 marker = {"color": [own[pair] for pair in pairs], "symbol": _MARKS[rank], "size": size}
                 figure.add_scatter(
-                    x=list(gains), y=[rows.index(pair) + 0.24 * (rank - 1) for pair in pairs], mode="markers",
-                    marker=marker, opacity=opacity, name=name, showlegend=False, text=list(targets),
-                    hovertemplate="%{text}: %{x:+.2f}", row=1, col=column,
+                    x=list(gains), y=[rows.index(pair) + 0.25 * (rank - 1) for pair in pairs], mode="markers+text",
+                    marker=marker, opacity=opacity, name=name, showlegend=False, hovertext=list(targets),
+                    hovertemplate="%{hovertext}: %{x:+.2f}", textposition="middle left", row=1, col=column,
+                    text=[target if abs(gain) > _FAR else "" for target, gain in zip(targets, gains, strict=True)],
                 )  # fmt: skip
         seeds = data[data["scale"] == name]["seeds"].max()
-        known = f"{name}, {'one figure a cell' if name == PAPER else f'{seeds} seeds'}"
+        known = name if name == PAPER else f"{name}, {seeds} seeds"
         marker = {"color": INK, "symbol": _MARKS[rank], "size": 11}
         figure.add_scatter(x=[None], y=[None], mode="markers", name=known, marker=marker)
     usual = blank(title, height=170 + 62 * len(rows)).layout
-    figure.update_layout(usual, showlegend=True, legend=LEGEND_ABOVE, margin={"t": 85, "l": 10})
+    figure.update_layout(usual, showlegend=True, legend=LEGEND_ABOVE | {"itemwidth": 30}, margin={"t": 85, "l": 10})
     for column, metric in enumerate(metrics, 1):
-        figure.add_vline(0, line={"color": INK, "dash": "dot"}, row=1, col=column)
+        figure.add_vline(0, line={"color": INK, "dash": "dot"}, layer="below", row=1, col=column)
         figure.update_xaxes(title_text=f"points of {metric.title}", zeroline=False, row=1, col=column)
     return figure.update_yaxes(**places(rows, len(rows) - 0.5, -0.5), showgrid=False)
 
 
 def together_data() -> dict[str, dict[str, Gain]]:
-    """What the stored studies gain over all their targets together, in F1, for `style.forest`: by scale and test.
+    """What the stored studies gain over all their targets together, in F1, for `style.forest`: by pair, scale and test.
 
     Each with its 95 % interval, which is over passages alone. Differences that have fewer seeds than the others of
     their study are left out.
@@ -121,6 +121,6 @@ def together_data() -> dict[str, dict[str, Gain]]:
         for line in lines.sort_values("kind", ascending=False, kind="stable").itertuples():
             # The gain over Baseline is told by Joint; what the episodes add, by those over Joint.
             if line.control == ("Baseline" if line.method == "Joint" else "Joint"):
-                group = found.setdefault(f"{scale}, {line.kind}", {})
-                group[f"{line.method} − {line.control}"] = (line.gain, line.low, line.high)
+                group = found.setdefault(f"{line.method} − {line.control}", {})
+                group[f"{scale}, {line.kind}"] = (line.gain, line.low, line.high)
     return found
