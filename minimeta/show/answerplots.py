@@ -159,6 +159,7 @@ def token_scores(readings: Mapping[str, Reading], title: str) -> go.Figure:
     one, own = next(iter(readings.values())), looks(readings)
     n, names = len(one.tokens), [html.escape(token) for token in one.tokens]
     figure = blank(title, "start score", height=150 + 17 * n)
+    solid = {"opacity": 1, "line": {"width": 0}}  # not with a white ring, as where sizes differ
     for rank, (name, found) in enumerate(reversed(readings.items())):  # the first, "before", is drawn on top
         colour, dash = own[name]
         for side in range(2):
@@ -168,7 +169,7 @@ def token_scores(readings: Mapping[str, Reading], title: str) -> go.Figure:
                 x=found.scores[:, side], y=list(range(n)), mode="lines+markers", name=name, legendgroup=name,
                 showlegend=not side, xaxis="x2" if side else "x", text=names, cliponaxis=False,
                 line={"color": colour, "dash": dash},
-                marker={"size": size, "symbol": SYMBOLS[len(readings) - 1 - rank], "opacity": 1},
+                marker={"size": size, "symbol": SYMBOLS[len(readings) - 1 - rank], **solid},
                 hovertemplate=f"%{{text}}{_LEFT_TO_RIGHT}: %{{x:.2f}}",
             )  # fmt: skip
     if one.gold:

@@ -87,12 +87,13 @@ def scales(data: pd.DataFrame, title: str) -> go.Figure:
                 (part["pair"], part["gain"], [*map(language_name, part["target"])], 6, 0.5),
                 (mean.index, mean, ["mean"] * len(mean), 13, 1),
             ):
-                marker = {"color": [own[pair] for pair in pairs], "symbol": _MARKS[rank], "size": size}
+                look = {"symbol": _MARKS[rank], "size": size, "opacity": opacity}
                 figure.add_scatter(
                     x=list(gains), y=[rows.index(pair) + 0.25 * (rank - 1) for pair in pairs], mode="markers+text",
-                    marker=marker, opacity=opacity, name=name, showlegend=False, hovertext=list(targets),
-                    hovertemplate="%{hovertext}: %{x:+.2f}", textposition="middle left", row=1, col=column,
+                    marker={"color": [own[pair] for pair in pairs], **look}, name=name, showlegend=False,
+                    hovertext=list(targets), hovertemplate="%{hovertext}: %{x:+.2f}", textposition="middle left",
                     text=[target if abs(gain) > _FAR else "" for target, gain in zip(targets, gains, strict=True)],
+                    row=1, col=column,
                 )  # fmt: skip
         seeds = data[data["scale"] == name]["seeds"].max()
         known = name if name == PAPER else f"{name}, {seeds} seeds"
