@@ -307,7 +307,7 @@ def _cost(options: argparse.Namespace) -> None:
     import platform
 
     import torch
-    from tqdm.auto import tqdm
+    from tqdm import tqdm
 
     from .studies import cost, devices, papers, reproduce, sized, study
 
@@ -324,11 +324,13 @@ def _cost(options: argparse.Namespace) -> None:
     device = devices.here(options.device)
     torch.set_num_threads(options.threads or study.usual_threads(options.scale, options.workers))
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.machine()
-    threads = f"{name}, {torch.get_num_threads()} threads, torch {torch.__version__}"
     found = cost.cost(grid, worlds, lambda kinds: tqdm(kinds, desc="kinds of runs", disable=None))
-    print(f"{known.title}: timed were {cost.STEPS} outer steps of each kind of run, {what}, on {device} ({threads}).")
-    print(f"Runs of {options.seeds} seeds on {', '.join(targets)}; hours of one worker, GB of one run.\n")
-    print(cost.text(found))
+    print(
+        f"Timed: {cost.STEPS} outer steps of each kind of run of {options.table}, with {what}, on {device} ({name}, "
+        f"threads: {torch.get_num_threads()}, torch {torch.__version__})."
+    )
+    print(f"{known.title}; seeds 0 to {options.seeds - 1}, targets {', '.join(targets)}.")
+    print(f"Hours are those of one worker, GB those of one run.\n\n{cost.text(found)}")
 
 
 def _plotly() -> None:

@@ -77,9 +77,9 @@ def test_the_command_at_toy_scale(capfd, monkeypatch):
     monkeypatch.setattr(torch, "set_num_threads", lambda count: None)
     monkeypatch.delenv("MINIMETA_SCALE", raising=False)
     assert cli.main(["cost", "xla-table7", "--targets", "de", "--seeds", "1", "--device", "cpu"]) == 0
-    first, second, empty, head, *rows = capfd.readouterr().out.splitlines()
+    first, second, third, empty, head, *rows = capfd.readouterr().out.splitlines()
     assert "10 outer steps of each kind" in first and "tiny-encoder-nli on mini-NLI" in first and "on cpu" in first
-    assert "1 seed" in second and "de" in second and empty == ""
+    assert "Table 7" in second and "seeds 0 to 0, targets de" in second and "GB" in third and empty == ""
     assert re.split(r"\s{2,}", head.strip()) == ["runs", "s a step", "training h", "tests h", "GB"]
     assert rows[0].startswith("Baseline") and rows[-1].startswith("all") and rows[-2].startswith("frozen layers")
     steps = [float(row.split()[-4]) for row in rows if row.startswith(("XLA", "Joint"))]
