@@ -109,3 +109,10 @@ def test_steps_that_run_away_are_said_in_words(scale):
         parameter.data *= scale
     explorer.rate.value = 0.1
     assert "lower the inner rate" in explorer.error.value
+
+
+def test_a_bar_for_each_name_with_its_number():
+    figure = plots.bars({"one": 0.00123, "two": 12.0}, "Title", "hours", ".1e", log=True)
+    (bar,) = figure.data
+    assert list(bar.y) == ["one", "two"] and list(bar.x) == [0.00123, 12.0] and list(bar.text) == ["1.2e-03", "1.2e+01"]
+    assert figure.layout.xaxis.type == "log" and figure.layout.yaxis.autorange == "reversed"

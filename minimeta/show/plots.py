@@ -130,6 +130,17 @@ def dots(values: Mapping[str, Sequence[float]], title: str, x: str) -> go.Figure
     return figure
 
 
+def bars(values: Mapping[str, float], title: str, x: str, form: str = ".1f", log: bool = False) -> go.Figure:
+    """A bar for each name, with its number on it (`form`) and, with `log`, on a logarithmic axis."""
+    figure = blank(title, x, height=140 + 30 * len(values))
+    numbers, words = list(values.values()), [format(value, form) for value in values.values()]
+    figure.add_bar(x=numbers, y=list(values), orientation="h", name=x, marker_color=COLOURS[0], text=words)
+    figure.update_traces(textposition="auto")
+    if log:
+        figure.update_xaxes(type="log", exponentformat="power")
+    return figure.update_yaxes(autorange="reversed", automargin=True)
+
+
 def _add_slider(figure: go.Figure, prefix: str, steps: Mapping[str, Sequence[dict]], active: int) -> None:
     """A slider below the figure, clear of the axis title; `steps[label]` is what a place updates (traces, layout)."""
     each = [{"method": "update", "label": label, "args": args} for label, args in steps.items()]
