@@ -17,19 +17,16 @@ well, if it has more than the number in it: f"ω = {omega(...):.4f}" == "ω = 0.
 import ast
 import contextlib
 import io
-import json
 import re
 import sys
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
+from mutants import SETS, code
 
 import minimeta.course
 
-ROOT = Path(__file__).parents[1]
-SETS = ("ps1", "ps2", "ps3", "ps4", "ps5")
 TO_DO = {"ps1", "ps2", "ps3", "ps4", "ps5"}  # sets whose hidden tests do not have the form yet
 HIDDEN = re.compile(r"### BEGIN HIDDEN TESTS\n(.*?)\n### END HIDDEN TESTS", re.S)
 SOLUTION = re.compile(r"### BEGIN SOLUTION.*?### END SOLUTION", re.S)
@@ -102,18 +99,6 @@ class Text(str):
 
     def __eq__(self, other):
         return True
-
-
-def code(name):
-    """The code cells: (text, grade id or "", does it grade by running?)."""
-    path = ROOT / "notebooks" / "assignments" / "source" / name / f"{name}.ipynb"
-    found = []
-    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
-        about = cell["metadata"].get("nbgrader", {})
-        if cell["cell_type"] == "code":
-            graded = bool(about.get("grade") and not about["solution"])
-            found.append(("".join(cell["source"]), about.get("grade_id", ""), graded))
-    return found
 
 
 CELLS = {grade_id: (name, text) for name in SETS for text, grade_id, graded in code(name) if graded}
