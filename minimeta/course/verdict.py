@@ -289,6 +289,26 @@ class Answer:
         raise self.not_yet(f"{right} {hint}", "the gradient of a weighted sum of θ", *shown)
 
 
+def compare_each(cases: Iterable[tuple[Answer, Any, Mapping[str, Any]]], rows: str = "numbers", off: str = "") -> None:
+    """Raise unless each answer is its target: `Answer.compare` for cases (answer, target, named), the smallest first.
+
+    A known mistake is named if it gives all the answers that are off: one may look like another by chance.
+    """
+    wrong = []
+    for answer, target, named in cases:
+        target = numbers(target)
+        found = answer.array(target.shape, rows) if target.ndim else np.array(answer.number())
+        if not close(found, target):
+            wrong.append((answer, found, target, named))
+    if not wrong:
+        return
+    answer, found, target, named = wrong[0]
+    for words in named:
+        if all(_mistake(value, right, {words: mistakes.get(words, np.nan)}) for _, value, right, mistakes in wrong):
+            answer.compare(target, {words: found}, rows)
+    answer.compare(target, {}, rows, off)
+
+
 def compare_all(
     answers: Sequence[Answer],
     targets: Sequence[Any],
