@@ -667,7 +667,7 @@ WRONG = {
         lambda s, e, n: span(s, e, 8), lambda s, e, n: (int(np.argmax(s)), int(np.argmax(s))),
         lambda s, e, n: span(s, e, n)[::-1], lambda s, e, n: span([*map(abs, s)], e, n),
         lambda s, e, n: (int(np.argmax(s)), int(np.argmax(s)) + int(np.argmax(e[int(np.argmax(s)):][:n]))),
-        lambda s, e, n: max(((s[i] * e[j], i, j) for i in range(8) for j in range(i, min(8, i + n))))[1:],
+        lambda s, e, n: max((s[i] * e[j], i, j) for i in range(8) for j in range(i, min(8, i + n)))[1:],
     ],
     text_checks.overlap: [
         lambda f, w: f1(f, w, sum(word in w for word in f)), lambda f, w: f1(f, w, sum(word in f for word in w)),

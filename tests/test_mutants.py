@@ -10,7 +10,7 @@ from mutants import Rules, code, differing, equivalents, every_cell, examine
 CELLS = every_cell()
 MOST = 40
 SHARE = 0.98
-TO_DO = {cell.name for cell in CELLS}  # cells whose survivors have not been looked at yet
+TO_DO = {cell.name for cell in CELLS if cell.name.startswith("ps")}  # survivors not looked at yet
 
 
 @pytest.fixture(autouse=True)

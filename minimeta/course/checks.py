@@ -178,6 +178,8 @@ def pair_gain(student: Student, rng: Generator) -> None:
     for n in (2, 3, 2, 4, 3, 5, 6, 9):
         rows = rng.standard_normal((n + 1, 3)) + rng.uniform(0, 1.5) * rng.standard_normal(3)
         rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+        if not cases:
+            rows[1] *= -np.sign(rows[0] @ rows[1])  # b is below 0
         cosines = rows @ rows.T
         near, p, gap = cosines[n, :n], n * (n - 1) // 2, float(rng.uniform(0.3, 0.6))
         b, best, all_of_it = float(cosines[:n, :n].sum() - n) / 2, float(near.max()), float(near.sum())

@@ -99,7 +99,7 @@ def close(one: Any, other: Any) -> bool:
     one, other = numbers(one), numbers(other)
     if one.shape != other.shape or not np.isfinite(one).all() or not np.isfinite(other).all():
         return False
-    return bool(np.linalg.norm(one - other) <= 1e-6 + 1e-5 * np.linalg.norm(other))
+    return bool(np.linalg.norm(one - other) <= 4e-6 + 1e-5 * np.linalg.norm(other))
 
 
 def copied(value: Any) -> Any:
