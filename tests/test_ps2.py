@@ -800,6 +800,10 @@ def from_zero(grouping, tasks, steps):
         (lambda g, t, s: reads(0, -1)(g, t, 3), "there is no step"),
         (lambda g, t, s: reads(0, -1)(lambda k, now, before, _: g(k, now, before), t, s), "stopped with TypeError"),
         (lambda g, t, s: reads(0, -1)(g, t[1:], s), "tasks are"),
+        (
+            lambda g, t, s: reads(0, -1)(lambda k, now, p, _: g(k, now, p if k > 1 else [1] * len(now), _), t, s),
+            "zeros",
+        ),
         (counted(lambda n, m: "maml" if n[0] >= m - 1 else "same" if n[-1] == 1 else "between"), "together at step 1"),
         (counted(lambda n, m: "maml" if m in n else "same" if n[-1] == 1 else "between"), "alone from step 1"),
         (counted(lambda n, m: "maml" if n[0] > 2 else "same" if n[-1] == 1 else "between"), "all tasks are alone"),

@@ -455,7 +455,8 @@ def _follows(plan: list[list[Hashable]], tasks: list[str]) -> Grouping:
     def group(step: int, tasks: Sequence[str], parents: Sequence[Hashable], gradients: Gradients) -> list[Hashable]:
         if not 1 <= step < len(plan):
             raise InputError(f"there is no step {step}; ask for steps 1 to {len(plan) - 1}")
-        if len(parents) != len(tasks) or parted(parents, [labels[step - 1][task] for task in tasks]):
+        before = [labels[step - 1][task] for task in tasks]
+        if len(parents) != len(tasks) or parted(parents, before) or (step == 1 and any(parents)):
             raise InputError("give the grouping the labels of the step before as `parents`, at step 1 zeros")
         return [labels[step][task] for task in tasks]
 
