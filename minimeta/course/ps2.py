@@ -57,6 +57,7 @@ def pooled_step(student: Student, rng: Generator) -> None:
 def refines(student: Student, rng: Generator) -> None:
     """Check `function(labels, parents)`: were all tasks with the same label together at the step before?"""
     cases = [([7], [2]), ([1, 11], [12, 2]), ([0, 0, 0], [1, 0, 2]), ([0, 0, 0], [0, 1, 0]), ([4, 1, 4], [4, 1, 4])]
+    cases += [([1, 2], [2, 0]), ([2, 0], [1, 2]), ([1, 2], [20, 10]), ([1, 2], [110, 10])]  # 2 * 1 + 2 = 2 * 2 + 0
     cases += [([0, 1, 1, 2], [0, 0, 0, 0]), ([4, 4, 1, 1], [1, 1, 4, 4]), ([0, 1, 0, 1], [0, 0, 1, 1])]
     for count in [*range(2, 10)] * 5:
         parents = _split(rng, _split(rng, [0] * count))
