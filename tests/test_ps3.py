@@ -261,7 +261,6 @@ WRONG = [
     ("insert", ROOM, "depth > 0 and can_sink(node, depth, limit)"),
     ("insert", "[units[task] for task in ps3.tasks_below(node)]", "[units[task] for task in units if task != name]"),
     ("insert", LAST, "\n    return [*node, name] if len(node) < 6 else [node, name]"),
-    ("insert", "xi, limit, depth + 1", "xi / 2, limit, depth + 1"),
     ("insert", "xi, depth, limit)", "max(xi, 0.2), depth, limit)"),
     ("insert", "xi, depth, limit)", "xi, min(depth, 2), limit)"),
     ("insert", BEGIN, BEGIN + "    depth = 0 if depth < 2 else depth\n"),

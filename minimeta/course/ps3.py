@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import operator
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -111,8 +111,7 @@ def decide(student: Student, rng: Generator) -> None:
         elif n > 1:
             before, joined, bound = algorithm2.numbers(units, newcomer, xi)
             if kind > 1:  # ω comes to stand a little above or below one of the two, where small mistakes show
-                aim = (before if kind == 2 else bound) + off
-                newcomer = _turned(newcomer, units.mean(0), before + (aim - before) * (n + 1) / 2)
+                newcomer = _turned(newcomer, units, (before if kind == 2 else bound) + off)
                 joined = algorithm2.numbers(units, newcomer, xi)[1]
             if min(abs(joined - before), abs(joined - bound)) < 5e-5:
                 return []
@@ -168,11 +167,16 @@ def insert(student: Student, rng: Generator) -> None:
 
         node, depth = _tree(rng, int(rng.integers(1, 5))), int(rng.choice([0, 0, 1, 3]))
         place([node, "u1", "u2"], rng.standard_normal(d))  # two tasks are not in the tree
-        name, near = "x", units[rng.choice(tasks_below(node))]
+        name, xi, near = "x", 10 ** rng.uniform(-1.5, 0.2), units[rng.choice(tasks_below(node))]
         units[name] = _unit(near + rng.uniform(0, 0.8) * rng.standard_normal(d))
+        at = node[rng.integers(len(node))] if rng.random() < 0.5 else node
+        below = np.array([units[task] for task in tasks_below(at)])
+        if len(below) > 2 and rng.random() < 0.4:  # it may or may not be wrapped, which depends on ξ
+            bound = algorithm2.numbers(below, units[name], xi)[2]
+            units[name] = _turned(units[name], below, bound + rng.choice([-1, 1]) * 10 ** rng.uniform(-3, -1))
         units = {task: units[task] for task in rng.permutation(list(units)).tolist()}
         limit = max(1, depth + algorithm2.height(node) + int(rng.choice([0, 0, 1, 2])))
-        case = {"node": node, "name": name, "units": units, "xi": 10 ** rng.uniform(-1.5, 0.2), "limit": limit}
+        case = {"node": node, "name": name, "units": units, "xi": xi, "limit": limit}
         case |= {"depth": depth} if depth else {}
         return [case] if len(units) < 30 and _is_clear(rng, case) else []
 
@@ -204,13 +208,8 @@ def _judge(
     read: Callable[[Answer], Any],
     form: Callable[[Any], Hashable] = lambda value: value,
 ) -> None:
-    """Compare answers that are not numbers, small cases first; each flaw shows at least twice, no two look the same."""
-    rows: list[tuple[str, dict, Any, dict]] = []
-    while len(rows) < CASES or not _tells_all(rows):
-        for case in itertools.chain.from_iterable(draw() for _ in range(10)):
-            found = {flaw: form(right(**case, flaw=flaw)) for flaw in ("", *flaws)}
-            rows.append((tell(**case), case, right(**case), found))
-    rows.sort(key=lambda row: len(row[0]))
+    """Compare answers that are not numbers, the small cases first."""
+    rows = _cases(draw, right, flaws, tell, form)
     answers = []
     for given, case, _, _ in rows:
         answers.append(student(given=given, known={RecursionError: _ENDLESS}, **case))
@@ -221,6 +220,19 @@ def _judge(
     for flaw, words in flaws.items():
         named[words] = (*named.get(words, ()), [found[flaw] for *_, found in rows])
     compare_all(answers, targets, named, reasons, form)
+
+
+def _cases(draw: Callable, right: Callable, flaws: Iterable[str], tell: Callable, form: Callable) -> list[tuple]:
+    """Cases, each told in words, with its target and what each flaw makes of it, to compare; "" is no flaw.
+
+    Each flaw shows at least twice and no two look the same; what is told in few words comes first.
+    """
+    rows: list[tuple[str, dict, Any, dict]] = []
+    while len(rows) < CASES or not _tells_all(rows):
+        for case in itertools.chain.from_iterable(draw() for _ in range(10)):
+            found = {flaw: form(right(**case, flaw=flaw)) for flaw in ("", *flaws)}
+            rows.append((tell(**case), case, right(**case), found))
+    return sorted(rows, key=lambda row: len(row[0]))
 
 
 def _tells_all(rows: list[tuple[str, dict, Any, dict]]) -> bool:
@@ -292,12 +304,14 @@ def _of_any_length(rng: Generator, vector: np.ndarray) -> np.ndarray:
     return _unit(vector) * 10 ** rng.uniform(-2, 1.5)
 
 
-def _turned(unit: np.ndarray, middle: np.ndarray, product: float) -> np.ndarray:
-    """`unit`, turned so that its product with `middle` is this one, where there is such a vector of length 1."""
-    cosine, towards = product / np.linalg.norm(middle), _unit(middle)
+def _turned(newcomer: np.ndarray, units: np.ndarray, omega: float) -> np.ndarray:
+    """`newcomer`, turned so that with it the ω of `units` becomes this number, where that is possible."""
+    n, middle, before = len(units), units.mean(0), algorithm2.pairs(units).mean()
+    cosine = (before + (omega - before) * (n + 1) / 2) / np.linalg.norm(middle)
     if abs(cosine) >= 1:
-        return unit
-    return cosine * towards + (1 - cosine**2) ** 0.5 * _unit(unit - (unit @ towards) * towards)
+        return newcomer
+    towards = _unit(middle)
+    return cosine * towards + (1 - cosine**2) ** 0.5 * _unit(newcomer - (newcomer @ towards) * towards)
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
