@@ -186,6 +186,10 @@ def copies_rng(function):
     return lambda *given: function(*given[:-1], copy.deepcopy(given[-1]))
 
 
+def few_seeds(function):
+    return lambda *given: function(*given[:-1], np.random.default_rng(given[-1].integers(100)))
+
+
 def seeded_by_state(function):
     return lambda *given: function(*given[:-1], np.random.default_rng(given[-1].bit_generator.state["state"]["state"]))
 
@@ -287,6 +291,7 @@ def divides(*given):
         (smallest_class, "chance"),
         (copies_rng(x_maml), "copy"),
         (seeded_by_state(x_maml), "copy"),
+        (few_seeds(x_maml), "possible episodes"),
     ],
 )
 def test_x_maml_names_the_mistake(capsys, function, words):
@@ -465,7 +470,7 @@ def drops_translations(table, language, source, shots, queries, rng):
         (lambda t, *given: xla_maml(t.assign(split=t["split"].replace("train", "dev")), *given), "train rows"),
         (lambda t, c, source, s, q, rng: xla_maml(t, c, source, s, q, np.random.default_rng(s)), "not use `rng`"),
         (lambda t, c, source, s, q, rng: xla_maml(t, c, source, s, q, np.random.default_rng()), "in the same state"),
-        (drops_translations, "never had rows at the same place"),
+        (drops_translations, "kept out of the support's way"),
         (lambda t, *given: xla_maml(t, *given)[::-1], "the wrong way round"),
         (in_both(same_places), "independent"),
         (in_both(other_places), "independent"),
@@ -485,6 +490,7 @@ def drops_translations(table, language, source, shots, queries, rng):
         (apart_by_place, "chance"),
         (copies_rng(xla_maml), "copy"),
         (seeded_by_state(xla_maml), "copy"),
+        (few_seeds(xla_maml), "possible episodes"),
         (
             lambda t, c, source, *given: (
                 classes(seeds_torch)(t, c, *given) if c == source else xla_maml(t, c, source, *given)
@@ -704,6 +710,7 @@ def without_singles(rows, size, passes, rng):
         (copies_rng(covering), "copy"),
         (copies_rng(lambda *given: list(covering(*given))), "copy"),
         (seeded_by_state(covering), "copy"),
+        (few_seeds(covering), "few seeds"),
         (seeded(np.random, np.random.seed), "np.random"),
         (seeded(torch, torch.manual_seed), "torch"),
         (lambda rows, size, *rest: covering(rows, max(size, 2), *rest), "Not yet"),

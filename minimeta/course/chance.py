@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import sys
-from math import comb
+from math import comb, lgamma, log
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,6 +66,7 @@ def episodes(answer: Answer, table: pd.DataFrame, codes: tuple[str, str], drawn:
     """Has every row its chance in these supports (draws, shots) and queries (draws, queries), and any two to meet?"""
     moves(answer, np.concatenate(drawn, axis=1))
     draws, language, split, label = len(drawn[0]), *(table[name].to_numpy() for name in ("language", "split", "label"))
+    all_possible = 1
     for kind in np.unique(label):
         pools = [np.flatnonzero((language == code) & (split == "dev") & (label == kind)) for code in codes]
         came = [(rows[:, None, :] == pool[:, None]).any(2) for rows, pool in zip(drawn, pools, strict=True)]
@@ -77,25 +78,30 @@ def episodes(answer: Answer, table: pd.DataFrame, codes: tuple[str, str], drawn:
         possible = comb(len(pools[0]), sizes[0]) * comb(rest, sizes[1])
         tied = f"pairs of support and query in class {kind}; draw the two independently"
         _various(answer, np.concatenate(came, axis=1), possible, tied)
-        together = came[0].astype(int).T @ came[1]
+        all_possible *= possible
+        together = came[0].astype(int).T @ came[1]  # how often two rows came
         if codes[0] != codes[1] and together[linear_sum_assignment(together)].sum() == 0:
             raise answer.not_yet(
-                f"in {draws} draws the support and the query in class {kind} never had rows at the same place; draw "
-                "the two independently: a query row may happen to be a translation"
+                f"in {draws} draws the query in class {kind} kept out of the support's way (without its translations, "
+                "say); draw the two independently"
             )
+    whole = np.concatenate([np.sort(rows) for rows in drawn], axis=1)
+    _various(answer, whole, all_possible, "episodes; draw every class with `rng` itself")
 
 
 def orders(answer: Answer, rows: np.ndarray, drawn: np.ndarray, size: int) -> None:
     """Has every pass (n,) of the draws (draws, passes, n) a random order of its own, for batches of `size`?"""
     _, passes, n = drawn.shape
     place = (drawn[..., None, :] == rows[:, None]).argmax(-1) // size  # the batch of each row (draws, passes, n)
+    given = np.arange(n) // size
+    if (place != given).any():
+        moves(answer, drawn)
     for number in range(passes):
-        if (place[:, number] == np.arange(n) // size).all():
+        if (place[:, number] == given).all():
             raise answer.not_yet(
                 f"in pass {number + 1} the rows come in the order in which they are given; take a random order from "
                 "`rng` for each pass"
             )
-    moves(answer, drawn)
     if (place == place[:, :1]).all():
         raise answer.not_yet(
             "every pass has the same order; draw a new one for each (if you do: an array that is shuffled in "
@@ -110,13 +116,13 @@ def orders(answer: Answer, rows: np.ndarray, drawn: np.ndarray, size: int) -> No
             _even(answer, place[:, number] == batch, rows, size / n, where, "take a random order for each pass")
         what = f"orders in pass {number + 1}; take a random order for each pass"
         _various(answer, place[:, number], _splits(n, size), what)
-    if size > 1:
-        return
     for number in range(1, passes):
-        for earlier in range(number):
+        for earlier in range(number if size == 1 else 0):
             order = np.take_along_axis(place[:, number], place[:, earlier].argsort(-1), -1)
             what = f"ways from the order of pass {earlier + 1} to that of pass {number + 1}; draw each anew"
             _various(answer, order, _splits(n, 1), what)
+    few = "ways to go through the rows; draw with `rng` itself, not with few seeds"
+    _various(answer, place, _splits(n, size) ** passes, few)
 
 
 def _splits(n: int, size: int) -> int:
@@ -139,5 +145,6 @@ def _various(answer: Answer, found: np.ndarray, possible: int, what: str) -> Non
     """Are there enough different ones among `found` (draws, ...), when all that are possible are equally likely?"""
     draws, seen = len(found), len({one.tobytes() for one in found})
     # A right answer's draws lie in some set of so many possible ones with at most this probability.
-    if seen < possible and comb(possible, seen) * (seen / possible) ** draws < RARE:
+    sets = lgamma(possible + 1) - lgamma(seen + 1) - lgamma(possible - seen + 1)  # the logarithm of their number
+    if seen < possible and sets + draws * log(seen / possible) < log(RARE):
         raise answer.not_yet(f"{draws} draws gave only {seen} of {possible} possible {what}")
