@@ -30,7 +30,7 @@ import minimeta.course
 
 ROOT = Path(__file__).parents[1]
 SETS = ("ps1", "ps2", "ps3", "ps4", "ps5")
-TO_DO = {"ps1", "ps2", "ps3", "ps4", "ps5"}  # sets whose hidden tests do not have the form yet
+TO_DO = {"ps2", "ps3", "ps4", "ps5"}  # sets whose hidden tests do not have the form yet
 HIDDEN = re.compile(r"### BEGIN HIDDEN TESTS\n(.*?)\n### END HIDDEN TESTS", re.S)
 SOLUTION = re.compile(r"### BEGIN SOLUTION.*?### END SOLUTION", re.S)
 FRESH = 'fresh = reload(import_module("minimeta.course")).fresh("{name}")'

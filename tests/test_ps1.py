@@ -392,8 +392,11 @@ def complex_step(w, X, y):
 
 def without_numpy(w, X, y):
     """Differences, where the square of a large number is an error and not infinity."""
-    f = lambda v: sum((sum(a * b for a, b in zip(x, v, strict=True)) - t) ** 2 for x, t in zip(X.tolist(), y.tolist(), strict=True))  # fmt: skip # noqa: E501, E731
-    return [(f((w + 1e-3 * e).tolist()) - f((w - 1e-3 * e).tolist())) / 2e-3 / len(X) for e in np.eye(len(w))]
+
+    def f(v):
+        return sum((sum(map(float.__mul__, x, v)) - t) ** 2 for x, t in zip(X.tolist(), y.tolist(), strict=True))
+
+    return [(f((w + e).tolist()) - f((w - e).tolist())) / 2e-3 / len(X) for e in 1e-3 * np.eye(len(w))]
 
 
 def tensors(*inputs):
@@ -657,6 +660,36 @@ def test_the_solutions_pass_their_hidden_tests_and_the_numbers_by_hand(capsys, m
                     assert wanted.strip() in yours
                     by_hand += 1
     assert by_hand == 7
+
+
+CONTAINERS = {
+    "lists": lambda values: values.tolist(),
+    "tuples": tuple,
+    "generators": lambda values: (value for value in values),
+    "map": lambda values: map(float, values),
+    "tensors": lambda values: torch.tensor(values, requires_grad=True),
+    "single precision": np.float32,
+}
+
+
+@pytest.mark.parametrize("kind", CONTAINERS)
+def test_answers_in_other_containers_go_through_the_whole_notebook(monkeypatch, cells, kind):
+    monkeypatch.setattr(torch, "set_num_threads", lambda threads: None)
+    answers = {
+        "gradient": grad,
+        "finite_difference": lambda f, w, h: referee(f, np.asarray(w), h),
+        "inner_steps": steps_from,
+        "meta_gradient": exact,
+        "meta_gradient_steps": exact,
+    }
+    names = {}
+    with np.printoptions():
+        for cell in cells:
+            if cell.startswith("def ") and "BEGIN SOLUTION" in cell:
+                name = cell.split("(")[0].removeprefix("def ")
+                names[name] = lambda *inputs, name=name: CONTAINERS[kind](np.asarray(answers[name](*inputs)))
+            else:
+                exec(cell, names)
 
 
 @pytest.mark.parametrize(
