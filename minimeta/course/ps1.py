@@ -303,7 +303,8 @@ def _draws(rng: Generator) -> Iterator[tuple[list[int], float, float, float]]:
     for _ in range(CASES // 7):
         numbers, shifts = rng.permutation(7) + 1, rng.permutation(7)[:3]
         sizes += np.stack([np.roll(numbers, shift) for shift in shifts], axis=1).tolist()
-    scales = np.logspace(-3, 3, CASES), np.logspace(-1, 1, CASES), np.linspace(0.1, 2.6, CASES)
+    paces = [*np.linspace(0.1, 0.7, CASES // 2), *np.linspace(1.3, 2.6, CASES - CASES // 2)]  # at 1 little is left of w
+    scales = np.logspace(-3, 3, CASES), np.logspace(-1, 1, CASES), paces
     yield [3, 5, 4], 1.0, 1.0, 0.4
     yield from zip(sorted(sizes, key=math.prod), *(rng.permutation(part).tolist() for part in scales), strict=True)
 
