@@ -27,7 +27,7 @@ from mutants import SETS, code
 
 import minimeta.course
 
-TO_DO = {"ps1", "ps5"}  # sets whose hidden tests do not have the form yet
+TO_DO = {"ps5"}  # sets whose hidden tests do not have the form yet
 HIDDEN = re.compile(r"### BEGIN HIDDEN TESTS\n(.*?)\n### END HIDDEN TESTS", re.S)
 SOLUTION = re.compile(r"### BEGIN SOLUTION.*?### END SOLUTION", re.S)
 FRESH = 'fresh = reload(import_module("minimeta.course")).fresh("{name}")'
