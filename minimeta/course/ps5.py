@@ -29,7 +29,7 @@ def path_distances(student: Student, rng: Generator) -> None:
     """Check `function(tree)`: the number of edges between any two leaves, (m, m), in the order of `tree.leaves`."""
     a, b, c, d = rng.permutation(list("abcd"))
     comb = f"((({a},{b}),{c}),{d})"  # lopsided, so that no mistake looks like another
-    fixed = (f"{comb};", f"{a};", f"({b},(({a})));", f"({c},{a},{d},{b});", f"({comb}x,((((((e,(f))x,g),h),i))),j);")
+    fixed = (f"{comb};", f"{a};", f"(({b}),(({a})));", f"({c},{a},{d},{b});", f"({comb}x,((((((e,(f))x,g),h),i))),j);")
     trees = (*map(TaskTree.from_newick, fixed), *(_random_tree(rng, m) for m in (3, 4, 5, 7, 8, 10, 13)))
     for tree in (trees[0], *sorted(trees[1:], key=lambda tree: len(list(tree.nodes)))):
         m = len(tree.leaves)
@@ -54,6 +54,12 @@ def path_distances(student: Student, rng: Generator) -> None:
                 np.maximum(up, up.T) - common
             ),
             "these are half the distances: count the way up and the way down": target / 2,
+            "a node with one child is a node like others: the path goes through it": _between(
+                tree, lambda node: len(node.children) != 1
+            ),
+            "the lengths of the edges play no part here; count the edges": _between(
+                tree, lambda node: node.length or 0
+            ),
             "the rows are in another order; use the order of tree.leaves": target[np.ix_(order, order)],
             "only one half is filled: the distance from j to i is that from i to j": np.triu(target),
             "only one half is filled, the lower; the distance from i to j is that from j to i": np.tril(target),
@@ -88,18 +94,19 @@ def tree_weights(student: Student, rng: Generator) -> None:
                 "the columns add up to 1; the rows should: row i says how task i listens": e / e.sum(0),
                 "all weights together add up to 1; each row should": e / e.sum(),
                 "the far tasks get the large weights: the exponent is -decay * distance": _rows(up_e),
-                "your weights do not depend on decay": _rows(one),
+                "these are the weights of decay 1; multiply the distance by the decay that is given": _rows(one),
                 "the distance is squared in your exponent; leave it as it is": _rows(squares),
                 "a task's own gradient is left out; it belongs to the mean, with distance 0": _rows(others),
                 "this is 1 / (1 + decay * distance); take the exponential": _rows(inverse),
                 "you divide by the decay; multiply the distance by it": _rows(np.exp(-d / decay)) if decay else one,
-                "these are equal weights at every decay": np.full(d.shape, 1 / d.shape[1]),
+                "these are equal weights, which decay 0 alone gives": np.full(d.shape, 1 / d.shape[1]),
             }
         given = f"decay={decay:.4g}, distances:\n" + "\n".join(f"    {row}" for row in d)
         answer = student(distances=d, decay=decay, given=given)
-        weights = answer.array(d.shape, "as the distances", finite=False)
+        extreme = decay * d.max() > 700
+        weights = answer.array(d.shape, "as the distances", finite=not extreme)
         lost = ~np.isfinite(weights).all(1) | ~weights.any(1)
-        if lost.any():
+        if extreme and lost.any():
             i = int(lost.argmax())
             raise NotYet(
                 f"row {i} of your weights is {weights[i]}: at decay {decay:g} all its exponentials are too "
@@ -406,8 +413,12 @@ def _unmoved(student: Student, **inputs: Any) -> Answer:
         own = random.getstate()
         return {"random": own, "numpy": (key.tolist(), place), "torch": torch.get_rng_state().tolist()}
 
+    random.random(), np.random.random(), torch.rand(1)  # to where no seed leads
     before = states()
     answer = student(**inputs)
+    if not torch.is_grad_enabled():
+        torch.set_grad_enabled(True)
+        raise answer.not_yet("your function turns gradients off for all that follows; use `with torch.no_grad():`")
     for name, state in states().items():
         if state != before[name]:
             raise answer.not_yet(
@@ -444,6 +455,12 @@ def _ways(tree: TaskTree) -> tuple[np.ndarray, np.ndarray]:
     paths = list(tree.paths().values())
     up = np.array([[len(path) - 1] * len(paths) for path in paths])
     return up, np.array([[len({*one} & {*other}) - 1 for other in paths] for one in paths])
+
+
+def _between(tree: TaskTree, weight: Callable[[TaskTree], float]) -> np.ndarray:
+    """For each pair of leaves the sum of the weights of the nodes on one leaf's way from the root alone: (m, m)."""
+    weights, paths = [weight(node) for node in tree.nodes], [{*path} for path in tree.paths().values()]
+    return np.array([[sum(weights[i] for i in one ^ other) for other in paths] for one in paths])
 
 
 def _distances(rng: Generator, m: int) -> np.ndarray:
