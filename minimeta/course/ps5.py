@@ -298,7 +298,7 @@ class _Case:
     def not_yet(self, ends: np.ndarray, hint: str) -> NotYet:
         if ends[0] > ends[1]:
             hint = "your interval is upside down: the low end comes first"
-        if ends[0] == ends[1]:
+        if ends[0] == ends[1] and hint == _RECIPE:
             hint = "nothing varies: draw with replacement, by a generator that is made once, before the first draw"
         shown = f"mean {self.mean:.5f}, interval {{:.5f}} to {{:.5f}}"
         given = f"for seed={self.n}, ours - control, a row per seed:"
@@ -329,7 +329,7 @@ _RECIPE = (
 def _known_ends(cases: list[_Case], found: list[np.ndarray]) -> str:
     """The sentence of the known mistake that is next to what was found in all the larger cases, or of none."""
     off: dict[str, float] = {}
-    for case, ends in list(zip(cases, found, strict=True))[3:]:  # before these many mistakes look alike
+    for case, ends in list(zip(cases, found, strict=True))[4:]:  # before these many mistakes look alike
         for words, wrong in _mistaken_ends(case).items():
             spread = max(np.ptp(case.target), np.ptp(wrong)) + 1e-6 * np.abs(case.difference).max()
             off[words] = max(off.get(words, 0), np.abs(ends - wrong).max() / spread)
@@ -340,7 +340,7 @@ def _known_ends(cases: list[_Case], found: list[np.ndarray]) -> str:
 def _mistaken_ends(case: _Case) -> dict[str, np.ndarray]:
     """What known mistakes would give for the ends, by the sentence to say then; the target where none is made."""
     d, seeds, mean, n, count = case.difference, case.seeds, case.mean, case.n, case.count
-    rng, times, both = np.random.default_rng(0), 10_000, np.array([-1, 1])
+    rng, times, both = np.random.default_rng(n), 10_000, np.array([-1, 1])  # many draw from this generator too
     draws = rng.integers(0, n, (times, n))
     means, others = seeds[draws].mean(1), rng.integers(0, n, (times, n))
     apart = case.ours.mean(1)[draws].mean(1) - case.control.mean(1)[others].mean(1)
@@ -355,19 +355,17 @@ def _mistaken_ends(case: _Case) -> dict[str, np.ndarray]:
         "this is where single seeds lie; take the percentiles of the resampled means": seeds,
         "this is where single episodes lie; take the percentiles of the resampled means": d,
         "you resample medians; take the means": np.median(seeds[draws], 1),
-        "the last seed is never drawn: integers(0, n) leaves n out by itself": seeds[
-            rng.integers(0, n - 1, (times, n))
-        ].mean(1),
     }
     return {
         _RECIPE: case.target,
         "these are the lowest and the highest seed; take percentiles of means of as many seeds as there are": (
             np.array([seeds.min(), seeds.max()])
         ),
-        "you resample episodes; draw seeds, each with all its episodes": _ends(d.mean(0), 0),
-        "you draw one seed less than there are; draw as many": _ends(seeds, 0, size=max(n - 1, 1)),
-        "you draw one seed more than there are; draw as many": _ends(seeds, 0, size=n + 1),
-        "you draw as many seeds as there are episodes; draw as many as there are seeds": _ends(seeds, 0, size=count),
+        "you resample episodes; draw seeds, each with all its episodes": _ends(d.mean(0), n),
+        "the last seed is never drawn: integers(0, n) leaves n out by itself": _ends(seeds[:-1], n, size=n),
+        "you draw one seed less than there are; draw as many": _ends(seeds, n, size=max(n - 1, 1)),
+        "you draw one seed more than there are; draw as many": _ends(seeds, n, size=n + 1),
+        "you draw as many seeds as there are episodes; draw as many as there are seeds": _ends(seeds, n, size=count),
         "this is the mean plus and minus one standard error; take percentiles of the resampled means": (
             mean + error * both
         ),
