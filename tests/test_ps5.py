@@ -365,12 +365,6 @@ def seeds_torch(theta, losses, w, rate):
     return step(theta, losses, w, rate)
 
 
-def turns_gradients_off(theta, losses, w, rate):
-    moved = step(theta, losses, w, rate)
-    torch.set_grad_enabled(False)
-    return moved
-
-
 def detaches_theta(theta, losses, w, rate):
     moved = step(theta, losses, w, rate)
     theta.detach_()
@@ -417,16 +411,15 @@ def from_a_copy(theta, losses, w, rate):
         (lambda t, f, w, r: step(t, f, w, r).float(), "Right"),
         *COMMON,
         (by_finite_differences, "the values are off"),
-        (by_backward, "changes omega.grad"),
-        (by_backward_and_tidy, "changes omega.grad"),
-        (by_backward_to_theta, "changes theta.grad"),
-        (with_grad_forgotten, "changes omega.grad"),
+        (by_backward, "changes what is in omega.grad"),
+        (by_backward_and_tidy, "changes what is in omega.grad"),
+        (by_backward_to_theta, "changes what is in theta.grad"),
+        (with_grad_forgotten, "changes what is in omega.grad"),
         (task_after_task, "the values are off"),
         (own_gradient_alone_learns, "a part of the meta-gradient is lost"),
-        (seeds_torch, "torch's global generator"),
-        (turns_gradients_off, "turns gradients off"),
-        (detaches_theta, "changes requires_grad"),
-        (lambda t, f, w, r: step(t, f, w.requires_grad_(), r), "changes requires_grad"),
+        (seeds_torch, "torch's own generator"),
+        (detaches_theta, "cuts theta itself off"),
+        (lambda t, f, w, r: step(t, f, w.requires_grad_(), r), "changes weights.requires_grad"),
         (lambda t, f, w, r: step(t, f, w, r).double(), "the next step needs the same"),
         (lambda t, f, w, r: step(t, f, w.T if len(t) > 5 else w, r), "transposed"),
         (lambda t, f, w, r: step(t, f, w[:1], r), "Not yet"),
@@ -607,9 +600,9 @@ def with_mean(make):
         (lambda a, b, s: paired(a, b, 0), "does not draw anew for another seed"),
         (lambda a, b, s: paired(a, b, bool(s)), "does not draw anew for another seed"),
         (lambda a, b, s: paired(a, b, s or None), "two intervals"),
-        (drawn(by_numpys_global), "numpy's global generator"),
-        (drawn(by_torchs_global), "torch's global generator"),
-        (drawn(by_pythons_global), "random's global generator"),
+        (drawn(by_numpys_global), "np.random's own generator"),
+        (drawn(by_torchs_global), "torch's own generator"),
+        (drawn(by_pythons_global), "random's own generator"),
         (drawn(the_same_each_time, 100), "made once, before the first draw"),
         (with_mean(episodes_anew), "episodes of a drawn seed are drawn anew"),
         (with_mean(lambda d, s: interval(d.mean(1), s, times=1000)), "you resample 1,000 times"),

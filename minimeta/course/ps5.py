@@ -5,9 +5,7 @@ Each check calls your function on fresh random inputs, says in words what is wro
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +14,7 @@ from scipy.stats import chi2
 from torch import Tensor
 
 from ..trees import TaskTree
+from .values import same
 from .verdict import Answer, NotYet, Student, graded
 
 Losses = Callable[[Tensor], Tensor]
@@ -141,16 +140,14 @@ def weighted_step(student: Student, rng: Generator) -> None:
             return ((x @ theta[:, :, None])[..., 0] - y).square().mean(1) + 0.1 * theta.pow(4).sum(1)
 
         omega = start if alone else normal(p)
-        omega.requires_grad_().grad = before = normal(*omega.shape)
+        kept = normal(*omega.shape)
+        omega.requires_grad_().grad = kept.clone()
         theta = omega if alone else start + omega
-        kept = before.clone()
-        answer = _unmoved(student, theta=theta, support_losses=losses, weights=weights, rate=rate)
-        if weights.requires_grad or not theta.requires_grad:
-            raise answer.not_yet("your function changes requires_grad of what it is given; leave it as it is")
-        if omega.grad is not before or not torch.equal(before, kept):
-            where = "theta.grad" if alone else "omega.grad"
-            raise answer.not_yet(f"your function changes {where}; use torch.autograd.grad, not backward()")
-        omega.grad = None
+        answer = student(theta=theta, support_losses=losses, weights=weights, rate=rate)
+        if not theta.requires_grad:
+            raise answer.not_yet("your function cuts theta itself off from ω; leave it as it is")
+        if not same(omega.grad, kept):
+            raise answer.not_yet("your function changes what is in omega.grad; use torch.autograd.grad, not backward()")
         g = torch.autograd.grad(losses(theta).sum(), theta, create_graph=True)[0]
         step = theta - rate * weights @ g
         with torch.no_grad():
@@ -275,7 +272,7 @@ class _Case:
 
     def ask(self, student: Student, seed: int) -> np.ndarray:
         """The ends (2,) of the interval that the student's function gives; NotYet if its mean is wrong."""
-        answer = _unmoved(student, ours=self.ours, control=self.control, seed=seed)
+        answer = student(ours=self.ours, control=self.control, seed=seed)
         found, d = answer.array((3,), _INTERVAL), self.difference
         centres = {
             "the sign is turned: it is ours less the control, below 0 where ours has the lower loss": -self.mean,
@@ -401,29 +398,6 @@ def _compare_scatter(off: np.ndarray) -> None:
         )
     times = f"{round(10_000 / squares, -2):,.0f}"
     raise NotYet(f"your intervals scatter as those of about {times} resamples do; resample 10,000 times")
-
-
-def _unmoved(student: Student, **inputs: Any) -> Answer:
-    """The answer of a function that leaves the random generators which all share as they were."""
-
-    def states() -> dict[str, Any]:
-        key, place = np.random.get_state()[1:3]
-        own = random.getstate()
-        return {"random": own, "numpy": (key.tolist(), place), "torch": torch.get_rng_state().tolist()}
-
-    random.random(), np.random.random(), torch.rand(1)  # to where no seed leads
-    before = states()
-    answer = student(**inputs)
-    if not torch.is_grad_enabled():
-        torch.set_grad_enabled(True)
-        raise answer.not_yet("your function turns gradients off for all that follows; use `with torch.no_grad():`")
-    for name, state in states().items():
-        if state != before[name]:
-            raise answer.not_yet(
-                f"your function seeds {name}'s global generator or draws from it, and so changes what others draw",
-                "Make a generator of your own, inside the function: rng = np.random.default_rng(seed).",
-            )
-    return answer
 
 
 def _random_tree(rng: Generator, m: int) -> TaskTree:
