@@ -10,7 +10,17 @@ import pytest
 import torch
 
 from minimeta.course.values import beside, close, same, told
-from minimeta.course.verdict import Answer, NotYet, Student, compare_all, exercise, graded, parted, small_first
+from minimeta.course.verdict import (
+    Answer,
+    NotYet,
+    Student,
+    compare_all,
+    compare_each,
+    exercise,
+    graded,
+    parted,
+    small_first,
+)
 
 
 @graded("twice the sum.")
@@ -307,3 +317,16 @@ def test_the_smallest_case_comes_first():
 
     sizes = [case["n"] for case in small_first(draw, 20)]
     assert sizes == sorted(sizes) and len(sizes) == 20 and sizes[0] < sizes[-1]
+
+
+def test_a_known_mistake_has_to_explain_every_case():
+    def cases(function):
+        for x in (2.0, 3.0, 5.0):
+            yield Student(function)(x=x), x**2, {"twice": 2 * x, "one more": x + 1, "half of it": x**2 / 2}
+
+    compare_each(cases(lambda x: x * x))
+    assert fault(compare_each, cases(lambda x: 2 * x)).startswith("twice.\n  for x=3\n  yours 6.0000, target 9.0000")
+    assert fault(compare_each, cases(lambda x: x + 1)).startswith("one more.\n  for x=2")  # 3 is nothing else there
+    assert fault(compare_each, cases(lambda x: 6.0), off="other").startswith("other.\n  for x=2")  # 6 = 2 * 3 by chance
+    wrong_kind = [(Answer([1, 2, 3]), np.zeros(2), {})]
+    assert "must be (2,), a pair" in fault(compare_each, wrong_kind, "a pair")

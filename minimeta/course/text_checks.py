@@ -231,7 +231,7 @@ def gpu_hours(student: Student, rng: Generator) -> None:
     cases = []
     for most in (3, 3, 4, 5, 9, 13, 13):
         lines, targets, seeds = (int(n) for n in rng.integers(2, most, 3))
-        steps, seconds = 100 * int(rng.integers(1, 9)), float(rng.integers(3, 99)) / 10
+        steps, seconds = int(rng.integers(90, 900)), float(rng.integers(3, 99)) / 10
         right = (lines - 1) * targets * seeds * steps * seconds / 3600
         named = {
             "the Baseline is a line of the table, but it is not trained": right * lines / (lines - 1),
