@@ -157,6 +157,26 @@ def test_the_first_cell_is_folded(path):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_short_enough_to_be_read_in_the_time_it_says(path):
+    """30 cells, 2,000 words; 170 words a minute, 5 seconds a line of code, and time for widgets and exercises."""
+    book, words = read(path), 0
+    for cell in book.cells:
+        if cell.cell_type == "markdown":
+            words += len(re.findall(r"\w[\w'’-]*", re.sub(r"\$[^$]*\$", " x ", cell.source)))
+    lines = sum(1 for cell in code(book) for line in cell.source.splitlines() if line.strip())
+    widgets = sum(WIDGET in o.get("data", {}) and "Box" in str(o.data) for cell in code(book) for o in cell.outputs)
+    exercises = len(re.findall(r"^\*\*\d\. ", "\n".join(c.source for c in book.cells), re.M))
+    (said,) = re.findall(r"\(About (\d+) minutes\.\)", book.cells[0].source)
+    assert len(book.cells) <= 30 and words <= 2000
+    reading = words / 170 + lines * 5 / 60
+    assert reading * 0.85 <= int(said) <= (reading + widgets + 2 * max(exercises, 1) + 8) * 1.15, reading
+    for page, folder in ((ROOT / "README.md", "notebooks/"), (ROOT / "notebooks/assignments/README.md", "../")):
+        (row,) = [line for line in page.read_text(encoding="utf-8").splitlines() if f"({folder}{path.name})" in line
+                  and line.startswith("|")]  # fmt: skip
+        assert re.search(rf"\b{said}\b", row), row
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_built_as_the_course_promises(path):
     text = "\n".join(cell.source for cell in read(path).cells if cell.cell_type == "markdown")
     for part in ("The question of this notebook", "You will learn", "What you should see", "Predict", "Exercise"):
