@@ -304,7 +304,6 @@ def test_the_words_are_readable_in_the_dark_theme(notebook):
 def test_the_tree_explorer_notebook_answers(page, lab, asked):  # noqa: F811
     """Notebook 05 itself: play and scrub the replay, click a node, move ξ, reload."""
     run_all(page, lab, "05_tree_explorer.ipynb")
-    page.evaluate("() => window.jupyterapp.commands.execute('notebook:show-all-cell-outputs')")  # what is folded
     part = replay(page)
     wait(lambda: 3 < step(part) < 36)  # it plays by itself, once it is seen
     until(lambda: not part.locator(".fa-pause").count(), lambda: press(part.locator("button:has(.fa-pause)")))
