@@ -33,7 +33,7 @@ from .style import (
 )
 from .treeplots import dendrogram_data
 
-LIT, TARGET, DARK = COLOURS[0], COLOURS[1], "rgba(128, 128, 128, 0.75)"
+LIT, TARGET, DARK = COLOURS[0], COLOURS[1], INK
 
 
 def company(tree: TaskTree, target: str, step: int) -> list[str]:
