@@ -6,10 +6,8 @@ runs: each has a probability below `RARE`, and a check asks for a few hundred.
 
 from __future__ import annotations
 
-import random
-import sys
 from math import comb, lgamma, log
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -21,25 +19,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 RARE = 1e-10
-
-
-def everyones() -> dict[str, Any]:
-    """The states of the generators that belong to the whole process."""
-    _, keys, *others = np.random.get_state()
-    states = {"np.random": (keys.tolist(), others), "random": random.getstate()}
-    torch = sys.modules.get("torch")
-    return states | ({"torch": torch.get_rng_state().tolist()} if torch else {})
-
-
-def leaves_alone(answer: Answer, before: dict[str, Any]) -> None:
-    """Are the generators of the process as they were?"""
-    now = everyones()
-    for name, state in before.items():
-        if now[name] != state:
-            raise answer.not_yet(
-                f"your function seeds {name}'s own generator, or draws from it, and so changes what other code draws; "
-                "draw with `rng` alone"
-            )
 
 
 def repeats(answer: Answer, drawn: list[np.ndarray], may_agree: bool = False) -> None:

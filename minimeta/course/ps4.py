@@ -62,7 +62,6 @@ def xla_maml(student: Student, rng: Generator) -> None:
 @graded("every row comes once in a pass, and every pass has an order of its own.")
 def covering(student: Student, rng: Generator) -> None:
     """Check `function(rows, size, passes, rng)`: batches in which every row comes once in each pass."""
-    before = chance.everyones()
     fixed = [(1, 1, 1), (1, 3, 2), (3, 1, 2), (5, 2, 2), (9, 4, 1), (5, 8, 2), (7, 7, 3), (10, 4, 3), (24, 4, 5)]
     drawn = [(int(rng.integers(2, 30)), int(rng.integers(1, 9)), int(rng.integers(1, 5))) for _ in range(8)]
     for n, size, passes in sorted(fixed + drawn, key=lambda case: case[0] * case[2]):
@@ -80,7 +79,6 @@ def covering(student: Student, rng: Generator) -> None:
             answer = student(rows=rows, size=size, passes=passes, rng=one)
             streams.append(row_faults.stream(answer, rows, size, passes))
         chance.orders(answer, rows, np.reshape(streams, (draws, passes, n)), size)
-    chance.leaves_alone(answer, before)
 
 
 @graded("each query row is the translation of the support row at its place.")
@@ -135,7 +133,6 @@ def leaks(student: Student, rng: Generator) -> None:
 
 def _episodes(student: Student, rng: Generator, draws: int, **inputs: Any) -> None:
     """Judge an episode for each of a few generators, and then so many of one generator, one by one and together."""
-    before = chance.everyones()
     table, language = inputs["table"], inputs["language"]
     codes, counts = (inputs.get("source", language), language), (inputs["shots"], inputs["queries"])
 
@@ -150,7 +147,6 @@ def _episodes(student: Student, rng: Generator, draws: int, **inputs: Any) -> No
         one = np.random.default_rng(states[0])
         found = [episode(one) for _ in range(draws)]
         chance.episodes(found[0][0], table, codes, [np.array([pair[part] for _, pair in found]) for part in (0, 1)])
-    chance.leaves_alone(found[0][0], before)
 
 
 def _some_rows(rng: Generator, n: int) -> np.ndarray:
