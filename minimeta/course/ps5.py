@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..trees import TaskTree
 from .values import same
-from .verdict import Answer, NotYet, Student, graded
+from .verdict import Answer, NotYet, Student, compare_each, graded
 
 Losses = Callable[[Tensor], Tensor]
 """Parameters (m, p), a row per task, to the support loss of each task at its own row, (m,)."""
@@ -123,7 +123,7 @@ def weighted_step(student: Student, rng: Generator) -> None:
 
     theta (m, p), weights (m, m); g_j is the gradient of task j's support loss at theta_j, TreeMAML's eq. 8.
     """
-    large = int(rng.integers(6, 10)), int(rng.integers(2, 5))
+    large, told, passed = (int(rng.integers(6, 10)), int(rng.integers(2, 5))), [], []
     for case, (m, p) in enumerate([(1, 2), (1, 2), (2, 1), (3, 2), (2, 4), (4, 1), large]):
         alone = case == 1  # as the laboratory gives θ; in the other cases every task has moved on from ω by itself
         kind = torch.float32 if alone else torch.float64
@@ -133,6 +133,8 @@ def weighted_step(student: Student, rng: Generator) -> None:
 
         x, y, start, pull = normal(m, 3, p), normal(m, 3), normal(m, p), normal(m, p)
         weights, rate = torch.from_numpy(rng.dirichlet(np.ones(m), m)).to(kind), float(rng.uniform(0.1, 0.4))
+        if m == 4:  # w_ij is taken as it is given, also where a row does not add up to 1
+            weights *= torch.from_numpy(rng.uniform(1.3, 2.0, (m, 1)))
 
         def losses(theta: Tensor, x: Tensor = x, y: Tensor = y) -> Tensor:
             if theta.shape != (x.shape[0], x.shape[2]):
@@ -171,25 +173,34 @@ def weighted_step(student: Student, rng: Generator) -> None:
                 "all tasks start from the mean of the parameters; each starts from its own": (
                     theta.mean(0) - rate * weights @ g
                 ),
-                "your step is m times too small: the weights of a row add up to 1, so divide by m neither the sum "
-                "nor the losses": theta - rate * weights @ g / m,
+                "your step is m times too small: divide by m neither the sum nor the losses": theta
+                - rate * weights @ g / m,
                 "you differentiate the weighted losses: row i then gets its own gradient only; first take every task's "
                 "gradient, then the weighted sum": theta - rate * weights.sum(0)[:, None] * g,
+                "the weights are divided by the sums of their rows; take them as they are given": (
+                    theta - rate * weights / weights.sum(1, keepdim=True) @ g
+                ),
+                "a task's own gradient is left out; it belongs to the sum": (
+                    theta - rate * (weights - weights.diagonal().diag()) @ g
+                ),
                 "only the task's own share of the sum is there": theta - rate * weights.diagonal()[:, None] * g,
                 "this is the weighted gradient; the answer is theta less rate times it": weights @ g,
                 "this is the change; add it to theta": -rate * weights @ g,
                 "no step was taken": theta,
             }
-        answer.compare(step, named, "a row of parameters per task")
-        if alone and getattr(answer.value, "dtype", kind) != kind:
-            raise answer.not_yet(f"theta is {kind} and your result {answer.value.dtype}; the next step needs the same")
         cut = {
             "the gradients are constants to autograd, which is the first-order answer: take them at theta itself, not "
             "at a detached copy, and with create_graph=True": theta - rate * weights @ g.detach(),
             "theta is detached in the difference; only the gradients know ω": theta.detach() - rate * weights @ g,
         }
-        if not alone:
+        told.append((answer, step, named))
+        passed.append((answer, kind, omega, step, pull, cut))
+    compare_each(told, "a row of parameters per task")
+    for answer, kind, omega, step, pull, cut in passed:
+        if kind == torch.float64:
             answer.compare_gradient(omega, step, pull, cut)
+        if getattr(answer.value, "dtype", kind) != kind:
+            raise answer.not_yet(f"theta is {kind} and your result {answer.value.dtype}; the next step needs the same")
 
 
 @graded("the mean of the paired differences, and how far it would move with other seeds.")
@@ -212,7 +223,8 @@ def paired_difference(student: Student, rng: Generator) -> None:
         if np.abs(far).max() > 12:
             raise case.not_yet(ends, _known_ends(cases, found))
 
-    several = {last.n: found[-1], **{seed: last.ask(student, seed) for seed in (0, *_some_seeds(rng, 2))}}
+    (one,) = _some_seeds(rng, 1)
+    several = {last.n: found[-1], **{seed: last.ask(student, seed) for seed in (0, 10, one, one + 100)}}
     for seed in (last.n, 0):
         again = last.ask(student, seed)
         if not np.array_equal(several[seed], again):
