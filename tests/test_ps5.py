@@ -1,5 +1,6 @@
 """The checks of problem set 5: right answers pass, and a mistake is called by its name."""
 
+import itertools
 import random
 
 import numpy as np
@@ -125,6 +126,16 @@ def by_names(tree):
     return [[len(one ^ other) for other in names] for one in names]
 
 
+def by_names_alone(tree, shared):
+    nodes = list(tree.nodes)
+    paths = [[nodes[i].name for i in path] for path in tree.paths().values()]
+    return [[len(a) + len(b) - 2 * shared(a, b) for b in paths] for a in paths]
+
+
+def common_start(one, other):
+    return sum(1 for _ in itertools.takewhile(bool, map(str.__eq__, one, other)))
+
+
 def cut(tree, height):
     paths = [{*path[:height]} for path in tree.paths().values()]
     return [[len(one ^ other) for other in paths] for one in paths]
@@ -165,6 +176,9 @@ def nodes_between(tree):
         (lambda tree: without(tree, lambda node, _: node.length or 0), "lengths of the edges play no part"),
         (lambda tree: without(tree, lambda node, _: not node.children or not node.name), "Not yet"),
         (by_names, "Not yet"),
+        (lambda tree: by_names_alone(tree, lambda a, b: len({*a} & {*b})), "are taken for one node"),
+        (lambda tree: by_names_alone(tree, common_start), "are taken for one node"),
+        (lambda tree: distances(tree) - 1 + np.eye(len(tree.leaves)), "nodes between the two leaves"),
         (two_children, "Not yet"),
         (lambda tree: cut(tree, 4), "Not yet"),
         (lambda tree: cut(tree, 6), "Not yet"),
@@ -219,6 +233,12 @@ def even_where_lost(d, decay):
     return np.where(total > 0, e / np.where(total > 0, total, 1), 1 / d.shape[1])
 
 
+def nearest_where_lost(d, decay, first):
+    e = powers(d, decay)
+    lost, nearest = ~e.any(1, keepdims=True), d == d.min(1, keepdims=True)
+    return rows(np.where(lost, np.eye(d.shape[1])[d.argmin(1)] if first else nearest, e))
+
+
 def in_their_dtype(d, decay):
     made = np.zeros_like(d)
     made[:] = weights(d, decay)
@@ -258,11 +278,14 @@ def without_self(d, decay):
         (lambda d, decay: np.array([[0.4, 0.2, 0.2, 0.2]] * 4), "the values are off"),
         (columns_if_square, "the columns add up"),
         (lambda d, decay: weights(d.T, decay).T, "the columns add up"),
-        (lambda d, decay: rows(powers(d, decay, d.min(0))), "Not yet"),
+        (lambda d, decay: rows(powers(d, decay, d.min(0))), "smallest distance of each column"),
         (lambda d, decay: rows(powers(d, decay, d[:, :1])), "distance *of the row*"),
         (lambda d, decay: rows(powers(d, decay, d.mean(1, keepdims=True))), "distance *of the row*"),
         (nearest_alone, "the values are off"),
-        (even_where_lost, "the values are off"),
+        (even_where_lost, "put other weights in their place"),
+        (lambda d, decay: nearest_where_lost(d, decay, False), "put other weights in their place"),
+        (lambda d, decay: nearest_where_lost(d, decay, True), "put other weights in their place"),
+        (lambda d, decay: powers(d, decay) / powers(d, decay).sum(1), "without keepdims=True"),
         (in_their_dtype, "all zeros"),
         (lambda d, decay: weights(d.astype(int), decay), "Not yet"),
         (lambda d, decay: weights(d, int(decay)), "which decay 0 alone gives"),
@@ -408,7 +431,6 @@ def from_a_copy(theta, losses, w, rate):
         (step_by_jacobian, "Right"),
         (step_by_func, "Right"),
         (step_of_ones, "Right"),
-        (lambda t, f, w, r: step(t, f, w, r).float(), "Right"),
         *COMMON,
         (by_finite_differences, "the values are off"),
         (by_backward, "changes what is in omega.grad"),
@@ -421,6 +443,9 @@ def from_a_copy(theta, losses, w, rate):
         (detaches_theta, "cuts theta itself off"),
         (lambda t, f, w, r: step(t, f, w.requires_grad_(), r), "changes weights.requires_grad"),
         (lambda t, f, w, r: step(t, f, w, r).double(), "the next step needs the same"),
+        (lambda t, f, w, r: step(t, f, w, r).float(), "the next step needs the same"),
+        (lambda t, f, w, r: step(t, f, w / w.sum(1, keepdim=True), r), "divided by the sums of their rows"),
+        (lambda t, f, w, r: step(t, f, w - w.diagonal().diag(), r), "own gradient is left out"),
         (lambda t, f, w, r: step(t, f, w.T if len(t) > 5 else w, r), "transposed"),
         (lambda t, f, w, r: step(t, f, w[:1], r), "Not yet"),
         (lambda t, f, w, r: step(t, f, w, 0.1), "Not yet"),
@@ -599,6 +624,8 @@ def with_mean(make):
         *COMMON[:4],
         (lambda a, b, s: paired(a, b, 0), "does not draw anew for another seed"),
         (lambda a, b, s: paired(a, b, bool(s)), "does not draw anew for another seed"),
+        (lambda a, b, s: paired(a, b, s % 10), "does not draw anew for another seed"),
+        (lambda a, b, s: paired(a, b, s % 100), "does not draw anew for another seed"),
         (lambda a, b, s: paired(a, b, s or None), "two intervals"),
         (drawn(by_numpys_global), "np.random's own generator"),
         (drawn(by_torchs_global), "torch's own generator"),
@@ -642,6 +669,9 @@ def with_mean(make):
         (with_mean(lambda d, s: -interval(d.mean(1), s)[::-1]), "sign of the interval"),
         (with_mean(lambda d, s: interval(d.mean(1), s, times=25)), "Not yet"),
         (reflected, "reflected"),
+        (lambda a, b, s: np.array(paired(a, b, s))[[1, 0, 2]], "low, mean, high"),
+        (with_mean(lambda d, s: abs(interval(d.mean(1), s) - d.mean())), "distances to each side"),
+        (lambda a, b, s: paired(np.sort(a, 0), np.sort(b, 0), s), "each method is sorted by itself"),
         (unseeded, "two intervals"),
         (subtracts, "changes its inputs"),
         (lambda a, b, s: (-0.5, -0.8, -0.2), "the mean difference is off"),

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..trees import TaskTree
 from .values import same
-from .verdict import Answer, NotYet, Student, graded
+from .verdict import Answer, NotYet, Student, compare_each, graded
 
 Losses = Callable[[Tensor], Tensor]
 """Parameters (m, p), a row per task, to the support loss of each task at its own row, (m,)."""
@@ -30,6 +30,7 @@ def path_distances(student: Student, rng: Generator) -> None:
     comb = f"((({a},{b}),{c}),{d})"  # lopsided, so that no mistake looks like another
     fixed = (f"{comb};", f"{a};", f"(({b}),(({a})));", f"({c},{a},{d},{b});", f"({comb}x,((((((e,(f))x,g),h),i))),j);")
     trees = (*map(TaskTree.from_newick, fixed), *(_random_tree(rng, m) for m in (3, 4, 5, 7, 8, 10, 13)))
+    told = []
     for tree in (trees[0], *sorted(trees[1:], key=lambda tree: len(list(tree.nodes)))):
         m = len(tree.leaves)
         up, common = _ways(tree)
@@ -37,6 +38,8 @@ def path_distances(student: Student, rng: Generator) -> None:
         order = np.argsort(tree.leaves)
         named = {
             "you count the nodes on the path; count its edges, one less": target + 1,
+            "you count the nodes between the two leaves; count the edges, one more": target - apart,
+            "nodes without a name, or of the same name, are taken for one node; go by their numbers": _by_names(tree),
             "a leaf is 0 edges from itself, and two leaves are apart by edges, one less than nodes": target + apart,
             "this is how much of the way from the root two leaves share; their distance is what they do not share": (
                 common
@@ -63,8 +66,8 @@ def path_distances(student: Student, rng: Generator) -> None:
             "only one half is filled: the distance from j to i is that from i to j": np.triu(target),
             "only one half is filled, the lower; the distance from i to j is that from j to i": np.tril(target),
         }
-        answer = student(tree=tree)
-        answer.compare(target, named, "a row and a column per leaf")
+        told.append((student(tree=tree), target, named))
+    compare_each(told, "a row and a column per leaf")
 
 
 @graded("near tasks count more; decay 0 asks everyone alike, a large decay the nearest alone.")
@@ -80,17 +83,24 @@ def tree_weights(student: Student, rng: Generator) -> None:
         return d[rng.permutation(m)[:rows]][:, rng.permutation(m)[:columns]]
 
     some, far = float(rng.uniform(0.2, 1.0)), float(rng.uniform(50, 90))
-    cases = [(_distances(rng, 4), 0.7), (part(1, 1), some), (part(1, 3), 1), (part(3, 1), some), (part(4, 2), 0)]
-    cases += [(0.5 * part(2, 4), some), (part(4, 4), some), (part(4, 4), far), (0.03 * part(6, 3), far)]
-    for d, decay in [*cases, (part(7, 4), far), (part(5, 6), 1e4), (part(7, 4), 1e4)]:
+    square = _distances(rng, 4)
+    while not np.ptp(square.sum(1)):  # where all rows have one sum, divided by that of the column is right too
+        square = _distances(rng, 4)
+    cases = [(square, 0.7), (part(1, 1), some), (part(1, 3), 1), (part(3, 1), some), (part(4, 2), 0)]
+    cases += [(0.5 * part(2, 4), some), (part(4, 4), some), (0.03 * part(6, 3), far)]
+    deep = rng.integers(1600, 2400, (3, 1)) + rng.permuted(np.array([[0, 0, 1, 3]] * 3), axis=1)  # e⁻⁸⁰⁰, yet not alike
+    for d, decay in [*cases, (deep, 0.5), (part(4, 4), far), (part(7, 4), far), (part(5, 6), 1e4), (part(7, 4), 1e4)]:
         target = _weights(d, decay)
         with np.errstate(all="ignore"):
             e, up_e, squares = np.exp(-decay * d), np.exp(decay * d), np.exp(-decay * d**2)
             others = np.where(d == 0, 0, e)
             one, inverse = np.exp(-1.0 * d), 1 / (1 + decay * d)
+            nearest, lost = d == d.min(1, keepdims=True), ~e.any(1, keepdims=True)
+            instead = (nearest, np.eye(d.shape[1])[d.argmin(1)], np.ones(d.shape))
             named = {
                 "the rows do not add up to 1: divide each by its sum": e,
-                "the columns add up to 1; the rows should: row i says how task i listens": e / e.sum(0),
+                "the columns add up to 1; the rows should: row i says how task i listens (if you divide by .sum(1), "
+                "its row sums lie along the columns without keepdims=True)": e / e.sum(0),
                 "all weights together add up to 1; each row should": e / e.sum(),
                 "the far tasks get the large weights: the exponent is -decay * distance": _rows(up_e),
                 "these are the weights of decay 1; multiply the distance by the decay that is given": _rows(one),
@@ -98,6 +108,12 @@ def tree_weights(student: Student, rng: Generator) -> None:
                 "a task's own gradient is left out; it belongs to the mean, with distance 0": _rows(others),
                 "this is 1 / (1 + decay * distance); take the exponential": _rows(inverse),
                 "you divide by the decay; multiply the distance by it": _rows(np.exp(-d / decay)) if decay else one,
+                "where all exponentials of a row are too small for a computer you put other weights in their place; "
+                "subtract the smallest distance of the row before exp": tuple(
+                    _rows(np.where(lost, other, e)) for other in instead if lost.any()
+                ),
+                "you subtract the smallest distance of each column, which changes the weights; subtract that of the "
+                "row": _rows(np.exp(-decay * (d - d.min(0)))),
                 "these are equal weights, which decay 0 alone gives": np.full(d.shape, 1 / d.shape[1]),
             }
         given = f"decay={decay:.4g}, distances:\n" + "\n".join(f"    {row}" for row in d)
@@ -123,7 +139,7 @@ def weighted_step(student: Student, rng: Generator) -> None:
 
     theta (m, p), weights (m, m); g_j is the gradient of task j's support loss at theta_j, TreeMAML's eq. 8.
     """
-    large = int(rng.integers(6, 10)), int(rng.integers(2, 5))
+    large, told, passed = (int(rng.integers(6, 10)), int(rng.integers(2, 5))), [], []
     for case, (m, p) in enumerate([(1, 2), (1, 2), (2, 1), (3, 2), (2, 4), (4, 1), large]):
         alone = case == 1  # as the laboratory gives θ; in the other cases every task has moved on from ω by itself
         kind = torch.float32 if alone else torch.float64
@@ -133,6 +149,8 @@ def weighted_step(student: Student, rng: Generator) -> None:
 
         x, y, start, pull = normal(m, 3, p), normal(m, 3), normal(m, p), normal(m, p)
         weights, rate = torch.from_numpy(rng.dirichlet(np.ones(m), m)).to(kind), float(rng.uniform(0.1, 0.4))
+        if m == 4:  # w_ij is taken as it is given, also where a row does not add up to 1
+            weights *= torch.from_numpy(rng.uniform(1.3, 2.0, (m, 1)))
 
         def losses(theta: Tensor, x: Tensor = x, y: Tensor = y) -> Tensor:
             if theta.shape != (x.shape[0], x.shape[2]):
@@ -171,25 +189,34 @@ def weighted_step(student: Student, rng: Generator) -> None:
                 "all tasks start from the mean of the parameters; each starts from its own": (
                     theta.mean(0) - rate * weights @ g
                 ),
-                "your step is m times too small: the weights of a row add up to 1, so divide by m neither the sum "
-                "nor the losses": theta - rate * weights @ g / m,
+                "your step is m times too small: divide by m neither the sum nor the losses": theta
+                - rate * weights @ g / m,
                 "you differentiate the weighted losses: row i then gets its own gradient only; first take every task's "
                 "gradient, then the weighted sum": theta - rate * weights.sum(0)[:, None] * g,
+                "the weights are divided by the sums of their rows; take them as they are given": (
+                    theta - rate * weights / weights.sum(1, keepdim=True) @ g
+                ),
+                "a task's own gradient is left out; it belongs to the sum": (
+                    theta - rate * (weights - weights.diagonal().diag()) @ g
+                ),
                 "only the task's own share of the sum is there": theta - rate * weights.diagonal()[:, None] * g,
                 "this is the weighted gradient; the answer is theta less rate times it": weights @ g,
                 "this is the change; add it to theta": -rate * weights @ g,
                 "no step was taken": theta,
             }
-        answer.compare(step, named, "a row of parameters per task")
-        if alone and getattr(answer.value, "dtype", kind) != kind:
-            raise answer.not_yet(f"theta is {kind} and your result {answer.value.dtype}; the next step needs the same")
         cut = {
             "the gradients are constants to autograd, which is the first-order answer: take them at theta itself, not "
             "at a detached copy, and with create_graph=True": theta - rate * weights @ g.detach(),
             "theta is detached in the difference; only the gradients know ω": theta.detach() - rate * weights @ g,
         }
-        if not alone:
+        told.append((answer, step, named))
+        passed.append((answer, kind, omega, step, pull, cut))
+    compare_each(told, "a row of parameters per task")
+    for answer, kind, omega, step, pull, cut in passed:
+        if kind == torch.float64:
             answer.compare_gradient(omega, step, pull, cut)
+        if getattr(answer.value, "dtype", kind) != kind:
+            raise answer.not_yet(f"theta is {kind} and your result {answer.value.dtype}; the next step needs the same")
 
 
 @graded("the mean of the paired differences, and how far it would move with other seeds.")
@@ -212,7 +239,8 @@ def paired_difference(student: Student, rng: Generator) -> None:
         if np.abs(far).max() > 12:
             raise case.not_yet(ends, _known_ends(cases, found))
 
-    several = {last.n: found[-1], **{seed: last.ask(student, seed) for seed in (0, *_some_seeds(rng, 2))}}
+    (one,) = _some_seeds(rng, 1)
+    several = {last.n: found[-1], **{seed: last.ask(student, seed) for seed in (0, 10, one, one + 100)}}
     for seed in (last.n, 0):
         again = last.ask(student, seed)
         if not np.array_equal(several[seed], again):
@@ -274,7 +302,9 @@ class _Case:
         """The ends (2,) of the interval that the student's function gives; NotYet if its mean is wrong."""
         answer = student(ours=self.ours, control=self.control, seed=seed)
         found, d = answer.array((3,), _INTERVAL), self.difference
+        ordered = found[0] + 1e-9 < found[1] < found[2] - 1e-9 and np.isclose(found[1], self.mean, rtol=0, atol=1e-6)
         centres = {
+            "your order is low, mean, high; give the mean first": found[0] if ordered else np.nan,
             "the sign is turned: it is ours less the control, below 0 where ours has the lower loss": -self.mean,
             "this is the median; take the mean": np.median(d),
             "this is the sum of the differences; take the mean": d.sum(),
@@ -293,9 +323,9 @@ class _Case:
         return 200 * (_angle(np.clip(_TAILS, below, up_to)) - _angle(_TAILS))
 
     def not_yet(self, ends: np.ndarray, hint: str) -> NotYet:
-        if ends[0] > ends[1]:
+        if ends[0] > ends[1] and hint == _RECIPE:
             hint = "your interval is upside down: the low end comes first"
-        if ends[0] == ends[1] and hint == _RECIPE:
+        if ends[0] == ends[1] and self.target[0] < self.target[1] and hint == _RECIPE:
             hint = "nothing varies: draw with replacement, by a generator that is made once, before the first draw"
         shown = f"mean {self.mean:.5f}, interval {{:.5f}} to {{:.5f}}"
         given = f"for seed={self.n}, ours - control, a row per seed:"
@@ -374,6 +404,12 @@ def _mistaken_ends(case: _Case) -> dict[str, np.ndarray]:
         ),
         "these are the percentiles 5 and 95, a 90 % interval; take 2.5 and 97.5": np.percentile(means, [5, 95]),
         "np.percentile counts from 0 to 100: 2.5 and 97.5, not 0.025 and 0.975": np.percentile(means, [0.025, 0.975]),
+        "the ends are given as distances to each side of the mean; give the ends themselves": (
+            (case.target - mean) * both
+        ),
+        "each method is sorted by itself, so the pairs are broken: subtract the losses as they come": _ends(
+            (np.sort(case.ours, 0) - np.sort(case.control, 0)).mean(1), n
+        ),
         "the ends are given as distances from the mean; give the ends themselves": case.target - mean,
         "the percentiles are reflected at the mean; take them as they are": 2 * mean - case.target[::-1],
         "the sign of the interval is turned: it belongs to ours less the control": -case.target[::-1],
@@ -433,6 +469,22 @@ def _between(tree: TaskTree, weight: Callable[[TaskTree], float]) -> np.ndarray:
     """For each pair of leaves the sum of the weights of the nodes on one leaf's way from the root alone: (m, m)."""
     weights, paths = [weight(node) for node in tree.nodes], [{*path} for path in tree.paths().values()]
     return np.array([[sum(weights[i] for i in one ^ other) for other in paths] for one in paths])
+
+
+def _by_names(tree: TaskTree) -> tuple[np.ndarray, ...]:
+    """What comes out for the distances where nodes of the same name count as one: three ways to go about it."""
+    nodes = list(tree.nodes)
+    paths = [[nodes[i].name for i in path] for path in tree.paths().values()]
+
+    def prefix(one: list, other: list) -> int:
+        return next((k for k, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+
+    ways = (
+        lambda one, other: len(one) + len(other) - 2 * len({*one} & {*other}),
+        lambda one, other: len(one) + len(other) - 2 * prefix(one, other),
+        lambda one, other: len({*one} ^ {*other}),
+    )
+    return tuple(np.array([[way(one, other) for other in paths] for one in paths]) for way in ways)
 
 
 def _distances(rng: Generator, m: int) -> np.ndarray:
