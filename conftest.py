@@ -1,14 +1,19 @@
 """How notebooks are compared with their stored outputs (`pytest --nbval`).
 
 Text is compared to the letter. A figure is compared as a marker that names its title and its traces, so that a
-missing or different figure fails while its numbers, which vary with the processor, may differ: what was trained is
-asserted in the cells. A widget is compared as a widget. A cell that was never executed fails, because nothing would
-be compared.
+missing or different figure fails while its numbers, which vary with the processor, may differ. A widget is compared as
+a widget. A cell that was never executed fails, because nothing would be compared.
+
+What a notebook says of its numbers is asserted beside it, in `tests/claims/NOTEBOOK.py`, and not in its cells, where an
+assertion would give away what a reader is asked to predict. A line `# %% after CELL` begins what holds once that cell
+has run, in the notebook's own kernel.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +22,7 @@ from nbval.plugin import IPyNbCell
 
 FIGURE = "application/vnd.plotly.v1+json"
 WIDGET = "application/vnd.jupyter.widget-view+json"
+CLAIMS = Path(__file__).parent / "tests" / "claims"
 
 
 def marker(output: Any) -> Any:
@@ -34,12 +40,23 @@ def marker(output: Any) -> Any:
     return NotebookNode({**output, "data": {"text/plain": text}})
 
 
+def claims_of(notebook: str) -> dict[str, str]:
+    """What is asserted of a notebook, by the id of the cell after which it holds."""
+    path = CLAIMS / f"{notebook}.py"
+    if not path.exists():
+        return {}
+    _, *parts = re.split(r"^# %% after (\S+)\n", path.read_text(encoding="utf-8"), flags=re.M)
+    return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator:
     """Give every notebook cell the comparison described above."""
     for cell in items:
         if isinstance(cell, IPyNbCell):
             cell.compare_outputs = _comparison(cell)  # type: ignore[method-assign]
+            if claim := claims_of(cell.parent.path.stem).get(cell.cell.get("id", "")):
+                cell.runtest = _with_claim(cell, claim)  # type: ignore[method-assign]
             if cell.cell.execution_count is None and cell.cell.source.strip() and not cell.options["skip"]:
                 cell.runtest = _never_executed(cell)  # type: ignore[method-assign]
     return (yield)
@@ -53,6 +70,22 @@ def _comparison(cell: IPyNbCell) -> Any:
         return compare(test, ref, skip_compare)
 
     return without_noise
+
+
+def _with_claim(cell: IPyNbCell, claim: str) -> Any:
+    run = cell.runtest
+
+    def run_and_assert() -> None:
+        run()
+        kernel = cell.parent.kernel
+        asked, answer = kernel.execute_cell_input(claim, allow_stdin=False), {"parent_header": {}}
+        while answer["parent_header"].get("msg_id") != asked:
+            answer = kernel.get_message(stream="shell", timeout=60)
+        if answer["content"]["status"] != "ok":
+            words = re.sub(r"\x1b\[[\d;]*m", "", "\n".join(answer["content"].get("traceback", [])))
+            cell.raise_cell_error(f"What tests/claims says of this cell does not hold:\n{words}")
+
+    return run_and_assert
 
 
 def _never_executed(cell: IPyNbCell) -> Any:

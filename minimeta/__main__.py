@@ -198,14 +198,18 @@ def _do(
     show(True)
 
 
-def _world(options: argparse.Namespace, task: str, data: str | None, encoder: str | None) -> World:
-    """What all runs of a task share."""
+def _world(
+    options: argparse.Namespace, task: str, data: str | None, encoder: str | None, kind: type[World] | None = None
+) -> World:
+    """What all runs of a task share, a World or one of its `kind`."""
     from .studies.own import given
     from .studies.world import World
 
     how = (options.first_order, options.tasks_per_chunk, options.bf16, options.cache)
     own = given(options.set, options.settings)
-    return World(options.scale, data, encoder, task, *how, own, options.device, columns=tuple(options.columns))
+    return (kind or World)(
+        options.scale, data, encoder, task, *how, own, options.device, columns=tuple(options.columns)
+    )
 
 
 def _about(world: World, own: Source | None) -> str:
@@ -296,6 +300,37 @@ def _reproduce(options: argparse.Namespace) -> None:
             study.remove_empty(path)
 
     _do(options, {f"{task} runs": (runs, folders[task], worlds[task]) for task, runs in grid.items()}, show)
+
+
+def _cost(options: argparse.Namespace) -> None:
+    """Time a few steps of each kind of run of a table, and say what all of it costs here."""
+    import platform
+
+    import torch
+    from tqdm import tqdm
+
+    from .studies import cost, devices, papers, reproduce, sized, study
+
+    known, no_data = papers.table(options.table), options.scale == "full" and not (options.data or options.encoder)
+    if no_data:
+        worlds = {task: _world(options, task, "no data", known.encoder, sized.Sized) for task in known.tasks}
+        what = f"an encoder of {known.encoder}'s size with random weights, on rows as long as they may be"
+    else:
+        worlds = _worlds(options, known.tasks)
+        what = " and ".join(f"{Path(world.shared['encoder']).name} on {world.corpus.name}" for world in worlds.values())
+    tested = [world.tested() for world in worlds.values()]
+    targets = options.targets or [code for code in known.targets if all(code in there for there in tested)]
+    grid = reproduce.grid(options.table, targets, range(_seeds(options)))
+    device = devices.here(options.device)
+    torch.set_num_threads(options.threads or study.usual_threads(options.scale, options.workers))
+    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.machine()
+    found = cost.cost(grid, worlds, lambda kinds: tqdm(kinds, desc="kinds of runs", disable=None))
+    print(
+        f"Timed: {cost.STEPS} outer steps of each kind of run of {options.table}, with {what}, on {device} ({name}, "
+        f"threads: {torch.get_num_threads()}, torch {torch.__version__})."
+    )
+    print(f"{known.title}; seeds 0 to {options.seeds - 1}, targets {', '.join(targets)}.")
+    print(f"Hours are those of one worker, GB those of one run.\n\n{cost.text(found)}")
 
 
 def _plotly() -> None:
@@ -423,6 +458,7 @@ COMMANDS = {
     "transfer": _transfer,
     "choose-rates": _choose_rates,
     "reproduce": _reproduce,
+    "cost": _cost,
     "tree": _tree,
     "results": _results,
     "pretrain-tiny": _pretrain_tiny,

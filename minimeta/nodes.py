@@ -60,7 +60,7 @@ class Event:
 
 
 class NodeInfo(NamedTuple):
-    """A node for display: its id in the events, its name ("" for inner nodes), the tasks below it and their ω."""
+    """A node for display: its id in the events, its name ("" if inner), the tasks below it, their mean similarity."""
 
     id: int
     name: str

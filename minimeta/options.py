@@ -76,6 +76,13 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     again.add_argument("--no-train", action="store_true", help="only show what the folder has")
     _shared(again, tables=True)
 
+    words = "what a table would cost on this machine, in hours and GB: some steps of each kind of run are timed"
+    cost = _command(names, "cost", words)
+    cost.add_argument("table", metavar="TABLE", help="as for reproduce; the other options are its own too")
+    words = "languages to score (default: all of the paper's that have test rows)"
+    cost.add_argument("--targets", help=words, **_LANGUAGES)
+    _shared(cost, tables=True)
+
     drawn = _command(names, "tree", "what Fixed TreeMAML would pool along a tree of languages, step by step")
     words = "a file in Newick or NEXUS, or uriel:KIND (genetic, geographic, syntactic, phonological, featural, "
     words += "inventory)"

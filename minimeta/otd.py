@@ -1,7 +1,7 @@
 """Online top-down (OTD) trees: tasks come one at a time, and a tree of bounded depth grows around them.
 
-A task is a vector (its gradient, say); two tasks are as similar as the cosine of their vectors. ω(A) is the mean
-similarity of all pairs of tasks below node A.
+A task is a vector (its gradient, say); two tasks are as similar as the cosine of their vectors. A node's mean
+similarity, which the TreeMAML paper calls ω(A), is that of all pairs of tasks below it.
 
 The corrected rule asks how well the tree explains the similarities. Two tasks meet at their lowest common ancestor, and
 the tree explains their similarity by the mean over all pairs that meet there: a node where P pairs meet whose
@@ -109,7 +109,7 @@ class OnlineTree:
         return Event(name, visits, (*moves, *again), gap, earlier.name if again else None)
 
     def tree(self) -> TaskTree:
-        """The tree as it is now: an edge is ω(child) − ω(parent) long (ω = 1 for a task), and the root's ω(root)."""
+        """The tree as it is now: an edge is as long as the mean similarity grows along it (1 at a task)."""
         if self._root is None:
             raise InputError("The tree has no task yet; insert one first.")
         made: dict[int, TaskTree] = {}

@@ -38,6 +38,18 @@ class Episode:
 Sampler = Callable[[int], Episode]
 
 
+def shuffled(sampler: Sampler, seed: int = 0) -> Sampler:
+    """The same episodes with their tasks in a random order, a new one in every episode; all have support and query."""
+
+    def draw(step: int) -> Episode:
+        episode = sampler(step)
+        order = np.random.default_rng((seed, step, 1)).permutation(len(episode.tasks))
+        batches = [{name: value[order] for name, value in b.items()} for b in (*episode.support, episode.query)]
+        return Episode(tuple(episode.tasks[i] for i in order), tuple(batches[:-1]), batches[-1])
+
+    return draw
+
+
 def sinusoids(tasks: int = 32, shots: int = 10, queries: int = 10, noise: float = 0.0, seed: int = 0) -> Sampler:
     """The sinusoids of Finn et al. (2017): amplitude in [0.1, 5], phase in [0, pi], x in [-5, 5].
 
@@ -97,6 +109,56 @@ def branching_curves(
         return _episode(tree.leaves, x, y, shots)
 
     return draw
+
+
+def branching_points(
+    tree: TaskTree,
+    shots: int = 5,
+    queries: int = 50,
+    noise: float = 0.5,
+    spread: tuple[float, ...] = (2.0, 1.6, 0.9, 0.45),
+    seed: int = 0,
+) -> tuple[np.ndarray, Sampler]:
+    """Tasks that are points of a plane, so that they can be seen: y = x . target + noise, with x standard normal.
+
+    Returns the targets (leaves, 2), each the sum of a Gaussian step for every node on its path (see
+    `branching_curves`), and the sampler. The targets stay, the examples are new in every episode; the query is without
+    noise. On plentiful data the gradient is 2 (θ - target). Batches: x (m, n, 2), y (m, n, 1).
+    """
+    _sizes(shots, queries)
+    # A stream of its own: (seed, 0) is the stream of the first episode.
+    targets = _walk(tree, spread, 2, np.random.default_rng((seed, 0, 1)))
+
+    def draw(step: int) -> Episode:
+        rng = np.random.default_rng((seed, step))
+        x = rng.standard_normal((len(targets), shots + queries, 2))
+        y = x @ targets[:, :, None]
+        y[:, :shots] += noise * rng.standard_normal((len(targets), shots, 1))
+        return _episode(tree.leaves, x, y, shots)
+
+    return targets, draw
+
+
+def branching_directions(
+    tree: TaskTree, spread: tuple[float, ...] = (0.8, 0.9), dimensions: int = 64, seed: int = 0
+) -> np.ndarray:
+    """Directions that a tree planted: the unit vectors of its leaves, (leaves, dimensions).
+
+    The root's children point anywhere. A node further down has its parent's direction plus a random one of length
+    `spread[0]`, or, another level down, `spread[1]`, and so on, and is brought back to length 1.
+    Raises InputError if the tree has another height than levels of spread.
+    """
+    if tree.depth != 1 + len(spread):
+        raise InputError(f"Expected a spread for each of {tree.depth - 1} levels below the first; got {len(spread)}.")
+    rng, found, level = np.random.default_rng(seed), {}, [(np.zeros(dimensions), tree)]
+    for length in (1.0, *spread):
+        below = [(direction, child) for direction, node in level for child in node.children]
+        steps = rng.standard_normal((len(below), dimensions))
+        steps *= length / np.linalg.norm(steps, axis=1, keepdims=True)
+        ends = [direction + step for (direction, _), step in zip(below, steps, strict=True)]
+        level = [(end / np.linalg.norm(end), node) for end, (_, node) in zip(ends, below, strict=True)]
+        found |= {node.name: direction for direction, node in level if not node.children}
+    return np.stack([found[leaf] for leaf in tree.leaves])
 
 
 def fourier(x: Tensor, frequencies: int) -> Tensor:

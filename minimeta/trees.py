@@ -12,7 +12,7 @@ import bisect
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -71,6 +71,26 @@ class TaskTree:
         if isinstance(children, str):
             raise InputError(f"Below {name!r} stands the text {children!r}; expected a list of leaf names.")
         return cls(name, tuple(cls(leaf) for leaf in children))
+
+    @classmethod
+    def of_clusters(cls, tasks: Sequence[str], labels: Sequence[Sequence[int]]) -> TaskTree:
+        """The tree that clusters draw as they split from step to step: `labels` (K, m), one for each task at each step.
+
+        The root stands for ω, where all tasks are together; a task that is alone is a leaf. Raises InputError if
+        clusters merge.
+        """
+        below = [cls(task) for task in tasks]  # the node at which each task is, from the last step up
+        for step in (*reversed(labels), [0] * len(tasks)):
+            inside: dict[int, dict[int, TaskTree]] = {}
+            for label, node in zip(step, below, strict=True):
+                inside.setdefault(label, {})[id(node)] = node
+            size = Counter(step)
+            made = {
+                label: cls.node("", nodes.values()) if size[label] > 1 else next(iter(nodes.values()))
+                for label, nodes in inside.items()
+            }
+            below = [made[label] for label in step]
+        return below[0].checked()
 
     @classmethod
     def from_newick(cls, text: str) -> TaskTree:

@@ -35,7 +35,7 @@ def main(paths: list[str]) -> None:
 
 
 def add_pictures(book: nbformat.NotebookNode) -> None:
-    """Give every stored plotly figure a PNG of itself, drawn in headless Chromium."""
+    """Give every stored plotly figure a PNG of itself on white, drawn in headless Chromium."""
     figures = [o for c in book.cells if c.cell_type == "code" for o in c.outputs if FIGURE in o.get("data", {})]
     if not figures:
         return
@@ -52,7 +52,7 @@ def add_pictures(book: nbformat.NotebookNode) -> None:
                     await Plotly.newPlot(plot, data, layout);
                     return Plotly.toImage(plot, {format: 'png', width: layout.width, height: layout.height, scale: 1});
                 }""",
-                json.loads(json.dumps([figure["data"], figure["layout"]])),
+                json.loads(json.dumps([figure["data"], {**figure["layout"], "paper_bgcolor": "#FFFFFF"}])),
             )
             output["data"]["image/png"] = smaller(url.split(",", 1)[1], figure)
 

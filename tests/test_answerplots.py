@@ -8,7 +8,9 @@ import small_world
 import torch
 
 from minimeta.errors import InputError
-from minimeta.show.answerplots import Reading, by_language, pair_scores, reading, token_scores
+from minimeta.show.answerplots import Reading, by_language, gained, pair_scores, reading, scored, token_scores
+from minimeta.show.style import GREY, SKY
+from minimeta.studies.intervals import paired_difference
 from minimeta.text import corpora, encoders
 from minimeta.text.episodes import rows_of
 from minimeta.text.metrics import row_scores
@@ -119,7 +121,11 @@ def test_scores_token_by_token_with_marks_at_the_best_pair():
     assert axis.range[0] > axis.range[1]  # the first token on top
     (shade,) = figure.layout.shapes
     assert (shade.y0, shade.y1) == (0.5, 2.5)
-    assert len({trace.line.dash for trace in figure.data}) == 2  # told apart without colours
+    assert len({trace.marker.symbol for trace in figure.data}) == 2  # told apart without colours
+    methods = token_scores({"Baseline": before, "X-MAML": after}, "Scores").data
+    assert {(trace.name, trace.line.color, trace.line.dash) for trace in methods} == {
+        ("Baseline", GREY, "dot"), ("X-MAML", SKY, "solid"),
+    }  # fmt: skip
     with pytest.raises(InputError, match="same tokens"):
         token_scores({"one": before, "two": made_up([1, 2], [1, 2])}, "Scores")
     none = made_up([1, 2], [1, 2], gold=None)
@@ -135,6 +141,25 @@ def test_another_learner_has_other_scores(features, read):
     other = reading(features, learner, row)
     assert other.tokens == read[row].tokens and not np.allclose(other.scores, read[row].scores)
     assert other.answer == features.predict(learner, [row])[0]
+
+
+def test_scores_and_gains_are_those_of_the_answers(features):
+    first = features.encoder.learner
+    other = copy.deepcopy(first)
+    with torch.no_grad():
+        other.module.vectors.weight.neg_()
+    found, counts = gained(features, {"Baseline": first, "X-MAML": other}, ("de", "zh")), {}
+    assert list(found) == ["X-MAML − Baseline"] and list(found["X-MAML − Baseline"]) == ["German", "Chinese"]
+    for code in ("de", "zh"):
+        rows = rows_of(features.corpus, code, "test")
+        asked = features.corpus.select(rows)
+        for name, learner in (("first", first), ("other", other)):
+            counts[name] = row_scores(features.predict(learner, rows), asked["answers"][:], code)
+            assert np.array_equal(scored(features, learner, code), counts[name])
+        wanted = paired_difference(counts["other"][:1], counts["first"][:1], asked["passage_id"][:])
+        assert found["X-MAML − Baseline"][{"de": "German", "zh": "Chinese"}[code]] == wanted
+    dev = rows_of(features.corpus, "de", "dev")
+    assert scored(features, first, "de", "dev").shape == (2, len(dev))
 
 
 def test_bars_by_language():

@@ -112,11 +112,13 @@ def test_the_first_method_is_shown_by_itself(explorer, features):
     explorer.method.value = "English alone"
     assert {trace.name for trace in explorer.figure.data} == {"English alone"}
     assert "became" not in explorer.live.value
-    explorer.which.value = "those that became better"
-    assert "English alone is what the others are compared with" in plain(explorer.text.value)
-    assert explorer.plot.layout.display == "none" and explorer.number.disabled
-    explorer.which.value = "all questions"
-    assert explorer.plot.layout.display == "" and not explorer.number.disabled
+    explorer.which.value = "those that became better"  # there are none, and nothing to choose
+    assert explorer.which.disabled and explorer.which.value == "all questions" and explorer.number.max == 20
+    explorer.method.value = "other"
+    explorer.which.value = "those that became worse"
+    assert not explorer.which.disabled and explorer.number.max < 20
+    explorer.method.value = "English alone"
+    assert explorer.which.disabled and explorer.number.max == 20 and explorer.plot.layout.display == ""
 
 
 def test_a_method_for_one_target_says_so_elsewhere(explorer):

@@ -157,6 +157,7 @@ def graded(course):
             marked(answers)["ps1-meta-gradient-steps"].source = FIRST_ORDER
             marked(answers)["ps1-meta-gradient-steps-test"].source = "pass"
             marked(answers)["ps1-finite-difference"].source = WARNS
+            answers.cells.append(nbformat.v4.new_code_cell("### BEGIN HIDDEN TESTS\nOWN = 1"))
             answers.cells.append(nbformat.v4.new_code_cell(WANTS_NETWORK))
             hand_in(course, "wrong", name, answers)
     nbgrader(course, "autograde", "--assignment=*", "--Execute.timeout=600")  # a busy machine is no endless loop
@@ -294,6 +295,21 @@ def test_the_feedback_says_what_is_wrong_in_words(graded):
     page = (graded / "feedback" / "wrong" / "ps1" / "ps1.html").read_text(encoding="utf-8")
     assert sentence in html.unescape(page)
     assert re.search(r"Score: 16\.0 / 20\.0", page)
+
+
+def test_the_feedback_leaves_hidden_tests_out(graded):
+    """In the cells and in tracebacks; what a student writes between such marks stays, and ends nothing."""
+    nbgrader(graded, "generate_feedback", "ps1", "--force")
+    for student in ("right", "blank", "wrong"):
+        text = (graded / "feedback" / student / "ps1" / "ps1.html").read_text(encoding="utf-8")
+        shown = html.unescape(re.sub(r"<[^>]*>", "", text))
+        assert "assert ps1.gradient(gradient)" in shown
+        assert shown.count("BEGIN HIDDEN") == (student == "wrong")  # their own
+        assert ("this cell has no points" in shown) == (student != "right")
+        for cell in graded_cells(source("ps1")).values():
+            (hidden,) = [match[2] for match in REGION.finditer(cell.source)]
+            assert not [line for line in lines(hidden) if line.startswith("assert") and line in shown]
+    assert "OWN = 1" in shown
 
 
 def test_releasing_again_changes_neither_files_nor_grades(graded):

@@ -2,12 +2,17 @@
 
 import contextlib
 import io
+import os
+from collections import Counter
+from itertools import chain, groupby
 
 import numpy as np
 import pytest
+import torch
 
 from minimeta.course import checks, text_checks
 from minimeta.otd import OnlineTree
+from minimeta.text.corpora import mini_nli
 from minimeta.text.episodes import sampler
 from minimeta.text.spans import Window, training_window
 from minimeta.trees import TaskTree
@@ -82,10 +87,11 @@ def mutates(theta, gradients, labels, rate):
         (lambda t, g, c, r: t - r * g, "that is MAML"),
         (lambda t, g, c, r: t - r * g.mean(0), "over all tasks"),
         (lambda t, g, c, r: t - r * same(c) @ g / len(g), "size of the cluster"),
-        (lambda t, g, c, r: right_pool(t, g, c, r)[:2], "must be (5, 3)"),
+        (lambda t, g, c, r: right_pool(t, g, c, r)[:0], "your answer has shape (0, 4); it must be (1, 4), a row per"),
         (mutates, "changes its inputs"),
-        (lambda t, g, c, r: [[1, 2], [3]], "expected numbers of shape (5, 3), a row per task"),
-        (lambda t, g, c, r: t, "it is not eq. 5"),
+        (lambda t, g, c, r: [[1, 2], [3]], "expected numbers of shape (1, 4), a row per task"),
+        (lambda t, g, c, r: t, "do not move at all"),
+        (lambda t, g, c, r: t + 1 + g, "it is not eq. 5"),
     ],
 )
 def test_pooled_step(capsys, answer, words):
@@ -100,10 +106,10 @@ def test_pooled_step(capsys, answer, words):
         (lambda step, tasks, *_: tasks if step > 2 else ["all"] * len(tasks), "Right"),
         (lambda step, tasks, *_: None, "returned None"),
         (lambda step, tasks, *_: 0, "expected one label per task"),
-        (lambda step, tasks, *_: [0], "1 labels for 3 tasks"),
-        (lambda step, tasks, *_: [0] * len(tasks), "at step 3 there are 1 clusters of 3 tasks; expected 3"),
-        (lambda step, tasks, *_: range(len(tasks)), "at step 1 there are 3 clusters"),
-        (lambda step, tasks, *_: [0] * len(tasks) if step < 2 else range(len(tasks)), "at step 2 there are 3"),
+        (lambda step, tasks, *_: [0], "1 labels for 2 tasks"),
+        (lambda step, tasks, *_: [0] * len(tasks), "at step 3 there are 1 clusters of 2 tasks; expected 2"),
+        (lambda step, tasks, *_: range(len(tasks)), "at step 1 there are 2 clusters"),
+        (lambda step, tasks, *_: [0] * len(tasks) if step < 2 else range(len(tasks)), "at step 2 there are 2"),
     ],
 )
 def test_everyone_then_alone(capsys, answer, words):
@@ -115,10 +121,10 @@ def test_everyone_then_alone(capsys, answer, words):
     ("answer", "words"),
     [
         (lambda found, parents: list(zip(found, parents, strict=True)), "Right"),
-        (lambda found, parents: [10 * p + f for f, p in zip(found, parents, strict=True)], "Right"),
+        (lambda found, parents: [10 * p + f for f, p in zip(found, parents, strict=True)], "come to the same label"),
         (lambda found, parents: None, "returned None"),
         (lambda found, parents: 0, "expected one label per task"),
-        (lambda found, parents: [0], "1 labels for 4 tasks"),
+        (lambda found, parents: [0], "1 labels for 2 tasks"),
         (lambda found, parents: found, "clusters never merge"),
         (lambda found, parents: [f + p for f, p in zip(found, parents, strict=True)], "clusters never merge"),
         (lambda found, parents: parents, "you leave them together"),
@@ -234,6 +240,29 @@ def test_agreement_names_the_mistake(capsys, function, words):
     assert words in capsys.readouterr().out
 
 
+def of_pairs(matrix, labels, selfs=False):
+    """The similarities within labels, and across them."""
+    same = labels[:, None] == labels
+    return matrix[same & ~np.eye(len(labels), dtype=bool) | same & selfs], matrix[~same]
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        (lambda m, names: np.subtract(*(pairs.mean() for pairs in of_pairs(m, names))), "Right"),
+        (lambda m, names: None, "returned None"),
+        (lambda m, names: np.subtract(*(pairs.mean() for pairs in of_pairs(m, names, True))), "to itself"),
+        (lambda m, names: -np.subtract(*(pairs.mean() for pairs in of_pairs(m, names))), "sign is turned"),
+        (lambda m, names: of_pairs(m, names)[0].mean(), "subtract that across"),
+        (lambda m, names: of_pairs(m, names)[0].mean() - m[np.triu_indices(len(m), 1)].mean(), "not that of all pairs"),
+        (lambda m, names: np.subtract(*(pairs.sum() for pairs in of_pairs(m, names))), "not sums"),
+    ],
+)
+def test_contrast_names_the_mistake(capsys, function, words):
+    checks.contrast(function)
+    assert words in capsys.readouterr().out
+
+
 def variances(one, other, n):
     return [share * (1 - share) / n for share in (one / 100, other / 100)]
 
@@ -272,9 +301,9 @@ def by_label(labels):
         (lambda labels: None, "returned None"),
         (lambda labels: {"x": list(labels)}, "expected a TaskTree"),
         (lambda labels: TaskTree.nest("", set(labels.values())), "expected one for each of task 0"),
-        (lambda labels: TaskTree.nest("", list(labels)), "at step 2, task 1 and task 2 are apart"),
+        (lambda labels: TaskTree.nest("", list(labels)), "at step 2, task 0 and task 1 are apart"),
         (lambda labels: TaskTree.nest("", {"all": list(labels)}), "share a cluster, and they should not"),
-        (lambda labels: TaskTree("", (by_label(labels),)), "at step 2"),
+        (lambda labels: TaskTree("", (by_label(labels),)), "at step 3, task 0 and task 1 share"),
     ],
 )
 def test_tree_by_label_names_the_mistake(capsys, function, words):
@@ -370,7 +399,7 @@ def right_span(start, end, longest):
         (lambda s, e, n: (int(np.argmax(s)), int(np.argmax(e))), "each by itself) is not valid"),
         (lambda s, e, n: right_span(s, e, 8), "is not valid"),
         (lambda s, e, n: (0, 8), "(0, 8) is not valid"),
-        (lambda s, e, n: right_span(s, e, n - 1), "the valid span"),
+        (lambda s, e, n: right_span(s, e, max(n - 1, 1)), "the valid span"),
         (lambda s, e, n: (0, 0), "has the score"),
     ],
 )
@@ -417,8 +446,8 @@ def around(window, answer):
         (lambda ws, a: max(reversed(range(len(ws))), key=lambda n: around(ws[n], a)), "Right"),  # as good
         (lambda ws, a: None, "returned None"),
         (lambda ws, a: next(n for n, w in enumerate(ws) if around(w, a) >= 0), "the first window that holds"),
-        (lambda ws, a: next(n for n, w in enumerate(ws) if a[0] <= w[1]), "cuts the answer"),
-        (lambda ws, a: 9, "off"),
+        (lambda ws, a: next(n for n, w in enumerate(ws) if a[0] <= w[1]), "does not hold the whole answer"),
+        (lambda ws, a: 9, "the value is off"),
     ],
 )
 def test_learning_window(capsys, answer, words):
@@ -439,3 +468,287 @@ def test_the_window_to_learn_from_is_that_of_the_library():
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         text_checks.learning_window(by_the_library)
     assert "Right" in printed.getvalue()
+
+
+# Over many seeds: right solutions of other kinds, and wrong ones that the rules' mutants would not make.
+
+MINI = mini_nli(("en", "de", "hi"), ["dev"])
+
+
+def slope(w, x, y):
+    return 2 * x * (w * x - y)
+
+
+def stepped(w, x, y, rate):
+    return w - rate * slope(w, x, y)
+
+
+def chained(w, s, q, r):
+    return slope(stepped(w, *s, r), *q) * (1 - 2 * r * s[0] ** 2)
+
+
+def by_autograd(w, s, q, r):
+    w = torch.tensor(float(w), requires_grad=True)
+    (g,) = torch.autograd.grad((w * s[0] - s[1]) ** 2, w, create_graph=True)
+    return torch.autograd.grad(((w - r * g) * q[0] - q[1]) ** 2, w)[0]
+
+
+def by_rows(t, g, c, r):
+    for i in range(len(c)):
+        inside = [g[j] for j in range(len(c)) if c[j] == c[i]]
+        yield t[i] - r * sum(inside) / len(inside)
+
+
+def float32(function):
+    return lambda *given: function(*(np.float32(x) if isinstance(x, np.ndarray | float) else x for x in given))
+
+
+def list_compared(t, g, c, r):
+    new = t.copy()
+    for k in set(c):
+        new[c == k] -= r * g[c == k].mean(axis=0)
+    return new
+
+
+def f1(found, wanted, common):
+    return 2 * common / (len(found) + len(wanted))
+
+
+def pairwise(vectors):
+    unit = vectors / np.linalg.norm(vectors, axis=1)[:, None]
+    return [unit[i] @ unit[j] for i in range(len(unit)) for j in range(i)]
+
+
+def span(s, e, n, best=-float("inf")):
+    found = None
+    for i in range(len(s)):
+        for j in range(i, min(i + n, len(s))):
+            if s[i] + e[j] > best:
+                best, found = s[i] + e[j], (i, j)
+    return found
+
+
+def in_one_cluster(tree):
+    return TaskTree.nest("", {"all": tree})
+
+
+def errors(one, other, n):
+    return [100 * (p / 100 * (1 - p / 100) / n) ** 0.5 for p in (one, other)]
+
+
+def few_shot(corpus, auxiliary, target, step=None):
+    draw = sampler(corpus, auxiliary, support=target, shots=8, queries=8, target=target)
+    return draw if step is None else lambda number: draw(step)
+
+
+def drawn_rows(draw, steps):
+    return [draw(i).query["row"].flatten().tolist() for i in range(steps)]
+
+
+RIGHT = {
+    checks.inner_step: [stepped, float32(stepped), lambda *given: torch.tensor(stepped(*given)),
+                        lambda w, x, y, r: (1 - 2 * r * x * x) * w + 2 * r * x * y],
+    checks.meta_gradient: [chained, by_autograd, float32(chained),
+                           lambda w, s, q, r: np.array(chained(w, s, q, r))],
+    checks.pooled_step: [by_rows, right_pool, float32(right_pool), lambda *given: torch.tensor(right_pool(*given)),
+                         lambda *given: tuple(map(tuple, right_pool(*given)))],
+    checks.everyone_then_alone: [lambda k, tasks, *_: (task if k > 2 else "" for task in tasks),
+                                 lambda k, tasks, parents, _: parents if k < 3 else map(hash, tasks),
+                                 lambda k, tasks, *_: np.arange(len(tasks)) * (k > 2),
+                                 lambda k, tasks, *_: torch.arange(len(tasks)) * (k > 2)],
+    checks.within_parents: [zip, lambda f, p: map(str, zip(f, p, strict=True)),
+                            lambda f, p: np.unique(np.stack([f, p]), axis=1, return_inverse=True)[1].ravel(),
+                            lambda f, p: [f"{a}/{b}" for a, b in zip(f, p, strict=True)]],
+    checks.omega: [lambda v: np.mean(pairwise(v)), float32(lambda v: np.mean(pairwise(v))),
+                   lambda v: torch.corrcoef(torch.tensor(v)).new_tensor(pairwise(v)).mean()],
+    checks.pair_gain: [gain, float32(lambda s, *given: gain(np.float32(s).tolist(), *given)),
+                       lambda s, b, p, gap: gain(np.array(s), b, p, gap)],
+    checks.agreement: [lambda g: np.linalg.norm(g.sum(0)) / np.linalg.norm(g, axis=1).sum(),
+                       float32(lambda g: np.linalg.norm(g.mean(0)) / np.linalg.norm(g, axis=1).mean()),
+                       lambda g: torch.tensor(g).mean(0).norm() / torch.tensor(g).norm(dim=1).mean()],
+    text_checks.few_shot_sampler: [few_shot, lambda c, a, t: sampler(c, a, support=t, shots=8, queries=8),
+                                   lambda c, a, t: lambda step: few_shot(c, a, t)(step)],
+    text_checks.rows_used: [lambda draw, n: len(set(chain(*drawn_rows(draw, n)))),
+                            lambda draw, n: np.unique(np.concatenate(drawn_rows(draw, n))).size,
+                            lambda draw, n: torch.tensor(drawn_rows(draw, n)).unique().numel()],
+    text_checks.cross_lingual_loss: [judged, float32(judged),
+                                     lambda w, en, hi, r: torch.tensor(judged(w, en, hi, r))],
+    text_checks.difference_error: [lambda *given: np.hypot(*errors(*given)), float32(lambda *g: np.hypot(*errors(*g))),
+                                   lambda a, b, n: ((a * (100 - a) + b * (100 - b)) / n) ** 0.5],
+    text_checks.tree_by_label: [by_label, lambda ls: TaskTree("", by_label(ls).children[::-1]),
+                                lambda ls: TaskTree("", tuple(TaskTree("", tuple(TaskTree(t) for t in ls if ls[t] == v))
+                                                              for v in sorted(set(ls.values()))))],
+    text_checks.best_span: [span, lambda *given: np.array(span(*given)), lambda *given: torch.tensor(span(*given)),
+                            lambda s, e, n: max((s[i] + e[j], i, j) for i in range(8) for j in range(i, 8)
+                                                 if j - i < n)[1:]],
+    text_checks.overlap: [right_overlap, lambda f, w: f1(f, w, sum((Counter(f) & Counter(w)).values())),
+                          lambda f, w: np.float32(f1(f, w, sum(min(f.count(x), w.count(x)) for x in {*f, *w})))],
+    text_checks.learning_window: [lambda ws, a: np.argmax([around(w, a) for w in ws]),
+                                  lambda ws, a: torch.tensor([around(w, a) for w in ws]).argmax(),
+                                  lambda ws, a: max((around(w, a), n) for n, w in enumerate(ws))[1]],
+    text_checks.gpu_hours: [lambda lines, t, s, k, sec: (lines - 1) * t * s * k * sec / 3600,
+                            lambda lines, t, s, k, sec: sum(sec * k / 60 / 60 for _ in range(t * s * (lines - 1))),
+                            lambda *given: np.float32((given[0] - 1) * np.prod(given[1:]) / 3600)],
+    text_checks.changes_the_numbers: [lambda o: o in {"--bf16", "--first-order"}, lambda o: np.bool_(o[2] in "fb"),
+                                      lambda o: torch.tensor(o == "--bf16" or o == "--first-order")],
+}  # fmt: skip
+WRONG = {
+    checks.inner_step: [
+        lambda w, x, y, r: w - r * abs(slope(w, x, y)), lambda w, x, y, r: round(stepped(w, x, y, r), 3),
+        lambda w, x, y, r: abs(stepped(w, x, y, r)), lambda w, x, y, r: w - 0.1 * slope(w, x, y),
+        lambda w, x, y, r: w - r * 2 * abs(x) * (w * x - y), lambda w, x, y, r: w - r * 2 * x * (w * x + y),
+        lambda w, x, y, r: w - r * np.sign(slope(w, x, y)),
+    ],
+    checks.meta_gradient: [
+        lambda w, s, q, r: round(chained(w, s, q, r), 3), lambda w, s, q, r: chained(w, s, q, 0.1),
+        lambda w, s, q, r: chained(w, s, s, r), lambda w, s, q, r: chained(w, q, q, r),
+        lambda w, s, q, r: slope(stepped(w, *s, r), *q) * abs(1 - 2 * r * s[0] ** 2),
+        lambda w, s, q, r: slope(stepped(w, *s, r), *q) * (1 - 2 * r * q[0] ** 2),
+        lambda w, s, q, r: slope(stepped(w, *s, r), *q) * max(1 - 2 * r * s[0] ** 2, 0),
+    ],
+    checks.pooled_step: [
+        lambda t, g, c, r: right_pool(t, g, [0, 1, 0, 0, 1], 0.3), lambda t, g, c, r: right_pool(t, g, c, 0.3),
+        lambda t, g, c, r: right_pool(t, g, np.minimum(c, 1), r), lambda t, g, c, r: right_pool(t, g, c, r).round(3),
+        lambda t, g, c, r: t - r * same(c) @ g / 2, lambda t, g, c, r: right_pool(t, g, c, r).squeeze(),
+        list_compared, lambda t, g, c, r: np.stack([t[c.index(k)] - r * g[[j for j in range(len(c)) if c[j] == k]]
+                                                    .mean(0) for k in sorted(set(c))]),
+        lambda t, g, c, r: right_pool(t, g, sorted(c), r), lambda t, g, c, r: right_pool(t.astype(int), g, c, r),
+    ],
+    checks.everyone_then_alone: [
+        lambda k, tasks, *_: [0] * len(tasks) if k <= 3 else range(len(tasks)), lambda k, tasks, *_: range(3),
+        lambda k, tasks, *_: [0] * len(tasks) if k == 1 else range(len(tasks)),
+        lambda k, tasks, *_: [0] * len(tasks) if k != 3 else range(len(tasks)),
+        lambda k, tasks, *_: [k] * len(tasks), lambda k, tasks, *_: [0 if k < 3 else i % 4 for i in range(len(tasks))],
+        lambda k, tasks, *_: [task if k > 2 else task[:1] for task in tasks],
+        lambda k, tasks, *_: [0] * 3 if k < 3 else [0, 1, 2],
+    ],
+    checks.within_parents: [
+        lambda f, p: [10 * a + b for a, b in zip(f, p, strict=True)],
+        lambda f, p: [100 * a + b for a, b in zip(f, p, strict=True)],
+        lambda f, p: [f"{a}{b}" for a, b in zip(f, p, strict=True)],
+        lambda f, p: [a * b for a, b in zip(f, p, strict=True)],
+        lambda f, p: [{a, b} and (min(a, b), max(a, b)) for a, b in zip(f, p, strict=True)],
+        lambda f, p: [a - b for a, b in zip(f, p, strict=True)], lambda f, p: [(a, a) for a in f],
+        lambda f, p: sorted(zip(f, p, strict=True)), lambda f, p: [a + b / 10 for a, b in zip(f, p, strict=True)],
+    ],
+    checks.omega: [
+        lambda v: abs(np.mean(pairwise(v))), lambda v: np.mean(np.abs(pairwise(v))),
+        lambda v: np.round(np.mean(pairwise(v)), 3), lambda v: np.median(pairwise(v)),
+        lambda v: (v @ v.T / np.maximum(np.outer(*[np.linalg.norm(v, axis=1)] * 2), 1))[np.triu_indices(len(v), 1)]
+        .mean(), lambda v: np.sum(pairwise(v)) / 3, lambda v: np.mean(pairwise(v[:, :3])),
+        lambda v: np.mean(pairwise(v.T)) if len(v.T) > 1 else 0, lambda v: np.linalg.norm(v.mean(0)) ** 2,
+    ],
+    checks.pair_gain: [
+        lambda s, b, p, gap: round(gain(s, b, p, gap), 3), lambda s, b, p, gap: gain(s, b, p, 0.4),
+        lambda s, b, p, gap: gain(s, b, len(s), gap), lambda s, b, p, gap: gain([*map(abs, s)], b, p, gap),
+        lambda s, b, p, gap: gain(s[:3], b, p, gap), lambda s, b, p, gap: gain(s, abs(b), p, gap),
+        lambda s, b, p, gap: gain(s, b, p, gap) + (b + min(s)) * 1e-2, lambda s, b, p, gap: gain(s, b, 3, gap),
+    ],
+    checks.agreement: [
+        lambda g: np.linalg.norm(g.mean(0)) / np.maximum(np.linalg.norm(g, axis=1), 1).mean(),
+        lambda g: np.linalg.norm(g.mean(1)) / np.linalg.norm(g, axis=1).mean(),
+        lambda g: np.linalg.norm(g.mean(0)) / np.linalg.norm(g, axis=0).mean(),
+        lambda g: np.round(np.linalg.norm(g.mean(0)) / np.linalg.norm(g, axis=1).mean(), 3),
+        lambda g: np.linalg.norm(g.mean(0)) / np.linalg.norm(g, axis=1).max(),
+        lambda g: np.abs(g.mean(0)).sum() / np.abs(g).sum(1).mean(), lambda g: np.linalg.norm(g.mean(0)) / g.mean(),
+    ],
+    text_checks.few_shot_sampler: [
+        lambda c, a, t: few_shot(c, a, t, step=0), lambda c, a, t: few_shot(c, "hi", "de"),
+        lambda c, a, t: few_shot(MINI, t, a), lambda c, a, t: few_shot(c, a, t)(0),
+        lambda c, a, t: sampler(c, a, support=t, shots=8, queries=16, target=t), lambda c, a, t: lambda step: step,
+        lambda c, a, t: sampler(c, (a, "en"), support=t, shots=8, queries=8, target=t), lambda c, a, t: sampler,
+    ],
+    text_checks.rows_used: [
+        lambda draw, n: len(set(chain(*drawn_rows(draw, 30)))), lambda draw, n: 8 * n, lambda draw, n: min(8 * n, 144),
+        lambda draw, n: len(set(chain(*drawn_rows(draw, n + 1)))), lambda draw, n: len(drawn_rows(draw, n)),
+        lambda draw, n: len(set(chain(*drawn_rows(draw, max(n - 1, 1))))), lambda draw, n: set(*drawn_rows(draw, 1)),
+        lambda draw, n: len({draw(i).query["row"] for i in range(n)}),
+    ],
+    text_checks.cross_lingual_loss: [
+        lambda w, en, hi, r: judged(w, en, hi, 0.1), lambda w, en, hi, r: judged(w, en, hi, r) ** 0.5,
+        lambda w, en, hi, r: round(judged(w, en, hi, r), 3), lambda w, en, hi, r: judged(w, en, en, r),
+        lambda w, en, hi, r: judged(judged(w, en, hi, r), en, hi, 0), lambda w, en, hi, r: judged(abs(w), en, hi, r),
+        lambda w, en, hi, r: slope(stepped(w, *en, r), *hi),
+    ],
+    text_checks.difference_error: [
+        lambda a, b, n: round(np.hypot(*errors(a, b, n)), 2), lambda a, b, n: np.hypot(*errors(a, a, n)),
+        lambda a, b, n: np.hypot(*errors(a, b, 450)), lambda a, b, n: np.hypot(*errors(a, b, n - 1)),
+        lambda a, b, n: np.hypot(*errors((a + b) / 2, (a + b) / 2, n)), lambda a, b, n: np.hypot(*errors(a, b, 2 * n)),
+        lambda a, b, n: 1.96 * np.hypot(*errors(a, b, n)), lambda a, b, n: errors(abs(a - b), 0, n)[0],
+    ],
+    text_checks.tree_by_label: [
+        lambda ls: TaskTree.nest("", {v: [t for t, u in ls.items() if u == v] for v in "xyz"}),
+        lambda ls: TaskTree.nest("", {k: [t for t, _ in g] for k, g in groupby(ls.items(), lambda item: item[1])}),
+        lambda ls: by_label(ls).children[0], lambda ls: in_one_cluster({v: [t for t in ls if ls[t] == v]
+                                                                        for v in ls.values()}),
+        lambda ls: TaskTree.nest("", {v: k for k, v in ls.items()}), lambda ls: TaskTree.nest("", [*ls]),
+        lambda ls: {v: [t for t in ls if ls[t] == v] for v in ls.values()},
+        lambda ls: TaskTree.nest("", {t[-1]: [t] for t in ls}),
+    ],
+    text_checks.best_span: [
+        lambda s, e, n: span(s, e, 3), lambda s, e, n: span(s, e, n, best=0), lambda s, e, n: span(s, e, n + 1),
+        lambda s, e, n: span(s, e, 8), lambda s, e, n: (int(np.argmax(s)), int(np.argmax(s))),
+        lambda s, e, n: span(s, e, n)[::-1], lambda s, e, n: span([*map(abs, s)], e, n),
+        lambda s, e, n: (int(np.argmax(s)), int(np.argmax(s)) + int(np.argmax(e[int(np.argmax(s)):][:n]))),
+        lambda s, e, n: max((s[i] * e[j], i, j) for i in range(8) for j in range(i, min(8, i + n)))[1:],
+    ],
+    text_checks.overlap: [
+        lambda f, w: f1(f, w, sum(word in w for word in f)), lambda f, w: f1(f, w, sum(word in f for word in w)),
+        lambda f, w: f1(f, w, len(set(f) & set(w))), lambda f, w: round(right_overlap(f, w), 2),
+        lambda f, w: f1(f, w, sum(a == b for a, b in zip(f, w, strict=False))), lambda f, w: right_overlap(f, w) / 2,
+        lambda f, w: 2 * precision(f, w) * precision(w, f) / (precision(f, w) + precision(w, f)),
+        lambda f, w: 100 * right_overlap(f, w), lambda f, w: (precision(f, w) * precision(w, f)) ** 0.5,
+    ],
+    text_checks.learning_window: [
+        lambda ws, a: np.argmax([a[0] - w[0] for w in ws]), lambda ws, a: np.argmax([w[1] - a[1] for w in ws]),
+        lambda ws, a: np.argmin([abs(w[0] + w[1] - a[0] - a[1]) // 4 for w in ws]), lambda ws, a: len(ws) // 2,
+        lambda ws, a: np.argmax([max(a[0] - w[0], w[1] - a[1]) for w in ws]), lambda ws, a: a[0] // 4,
+        lambda ws, a: 1 + np.argmax([around(w, a) for w in ws]),
+        lambda ws, a: np.argmax([around(w, a) for w in ws[1:]]),
+        lambda ws, a: max(w for w in ws if around(w, a) >= 0),
+    ],
+    text_checks.gpu_hours: [
+        lambda n, t, s, k, sec: n * t * s * k * sec / 3600, lambda n, t, s, k, sec: (n - 1) * t * s * k * sec / 60,
+        lambda n, t, s, k, sec: (n - 1) * t * s * k * sec // 3600, lambda n, t, s, k, sec: (n - 1) * t * k * sec / 1200,
+        lambda n, t, s, k, sec: (n - 1) * (t + s) * k * sec / 3600,
+        lambda n, t, s, k, sec: n * t * s * k * sec / 3600 - 1,
+        lambda n, t, s, k, sec: round((n - 1) * t * s * k * sec / 3600, 2),
+    ],
+    text_checks.changes_the_numbers: [
+        lambda o: True, lambda o: False, lambda o: o == "--first-order", lambda o: o == "--first-order" or "--bf16",
+        lambda o: o in ("--first-order", "--bf16", "--workers"), lambda o: "yes",
+        lambda o: o in ("first-order", "bf16"),
+        lambda o: o in ("--first-order", "--bf16", "--tasks-per-chunk"),
+    ],
+}  # fmt: skip
+SEEDS = range(int(os.environ.get("CHECK_SEEDS", "3")))
+
+
+def pairs(table):
+    return [pytest.param(check, answer, id=f"{check.__name__}-{i}") for check, answers in table.items()
+            for i, answer in enumerate(answers)]  # fmt: skip
+
+
+def seeds(check):
+    return SEEDS[:5] if check in (text_checks.few_shot_sampler, text_checks.rows_used) else SEEDS
+
+
+@pytest.mark.parametrize(("check", "answer"), pairs(RIGHT))
+def test_other_right_answers_are_right(capsys, check, answer):
+    for seed in seeds(check):
+        check(answer, seed=seed)
+        said = capsys.readouterr().out
+        assert said.startswith("Right: "), (seed, said)
+
+
+@pytest.mark.parametrize(("check", "answer"), pairs(WRONG))
+def test_other_wrong_answers_are_wrong(capsys, check, answer):
+    for seed in seeds(check):
+        check(answer, seed=seed)
+        said = capsys.readouterr().out
+        assert said.startswith("Not yet: "), seed
+
+
+def test_every_exercise_has_right_and_wrong_answers():
+    assert set(RIGHT) == set(WRONG) and len(RIGHT) == 18
+    assert all(len(answers) >= 3 for answers in RIGHT.values()) and all(len(answers) >= 5 for answers in WRONG.values())

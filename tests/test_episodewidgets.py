@@ -19,7 +19,7 @@ from minimeta.show.episodes import (
     language_roles,
     roles,
 )
-from minimeta.show.transfer import TransferMap, transfer_data, transfer_map
+from minimeta.show.transfer import TransferMap, paper_rows, transfer_data, transfer_map
 from minimeta.studies import comparisons, grids, report
 from minimeta.studies.methods import METHODS
 from minimeta.text import corpora
@@ -256,6 +256,14 @@ def test_covering_rows_are_all_seen_before_random_ones():
     assert covering[:144].tolist() == list(range(8, 8 * 145, 8))
     assert covering[-1] == len(rows) == 1155
     assert (np.diff(drawn) >= 0).all() and 600 < drawn[-1] < 900  # 1155 (1 - exp(-146 · 8 / 1155)) = 735
+
+
+def test_the_papers_tables_of_rows_are_read_over_its_baseline():
+    """By hand from Tables 3 and 6: German and English; covering and parallel rows are one and the same row."""
+    found = paper_rows()
+    assert [round(sum(values) / 6, 1) for values in found.values()] == [2.0, 1.7, 2.0, 2.7]
+    assert found["XLA-MAML, covering and parallel"][1] - found["XLA-MAML, random"][1] == pytest.approx(74.23 - 73.11)
+    assert found["XLA-MAML, random"][2] == pytest.approx(81.64 - 81.32)
 
 
 def test_the_map_holds_the_gains_of_the_study(results):

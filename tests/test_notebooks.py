@@ -1,5 +1,6 @@
 """The notebooks as documents, and the guards of their comparison: each must be able to fail."""
 
+import ast
 import base64
 import copy
 import io
@@ -16,6 +17,10 @@ from PIL import Image
 from regenerate import smaller
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+from conftest import claims_of  # noqa: E402
+from minimeta.show.style import LOOKS  # noqa: E402
+
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 FIGURE = "application/vnd.plotly.v1+json"
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -52,6 +57,24 @@ def test_a_reader_without_a_kernel_sees_every_figure_in_its_colours(path):
         for trace in data[FIGURE]["data"]:
             for colour, off in colours_of(trace):
                 assert (abs(pixels - colour) <= off).all(-1).any(), (trace.get("name"), colour)
+
+
+def test_a_method_looks_the_same_in_every_figure():
+    """Its colour, and where there are lines its dash, over all stored figures; some have it as the name of a trace."""
+    seen = set()
+    for path in NOTEBOOKS:
+        for figure in [
+            o.data[FIGURE] for cell in code(read(path)) for o in cell.outputs if FIGURE in o.get("data", {})
+        ]:
+            for trace in figure["data"]:
+                if (look := LOOKS.get(trace.get("name", ""))) and trace["type"] == "scatter":
+                    drawn = trace.get("line") if "lines" in trace.get("mode", "lines") else trace["marker"]
+                    assert drawn["color"] == look[0] and drawn.get("dash", look[1]) == look[1], (
+                        path.stem,
+                        trace["name"],
+                    )
+                    seen.add(trace["name"])
+    assert {"MAML", "Fixed TreeMAML", "Joint"} <= seen
 
 
 def pixels_of(picture):
@@ -101,6 +124,56 @@ def test_a_smaller_picture_keeps_what_is_drawn_flat(kind):
     found = pixels_of(smaller(base64.b64encode(drawn.getvalue()).decode(), figure)).tolist()
     assert [0, 114, 178] in found and [213, 94, 0] in found
     assert len(found) > 2000 if kind == "heatmap" else len(found) <= 256
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_what_is_asserted_stands_beside_the_notebook(path):
+    """An assertion in a cell would give away what a reader is asked to predict."""
+    assert not [cell.id for cell in code(read(path))[1:] if re.search(r"^\s*assert\b", cell.source, re.M)]
+    claims = claims_of(path.stem)
+    assert claims and set(claims) <= {cell.id for cell in code(read(path))}
+    for claim in claims.values():
+        assert any(isinstance(node, ast.Assert) for node in ast.walk(ast.parse(claim)))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_what_is_to_be_predicted_is_folded(path):
+    """The outputs after a "Predict", and the words on what one should see, are hidden until asked for."""
+    hidden = False
+    for cell in read(path).cells:
+        if cell.cell_type == "markdown":
+            if hidden:
+                assert cell.source.startswith("<details><summary>What you should see"), cell.id
+            hidden = "> **Predict" in cell.source.rpartition("What you should see")[2]
+        elif cell.outputs:
+            folded = cell.metadata.get("jupyter", {}).get("outputs_hidden", False)
+            assert folded == ("hide-output" in cell.metadata.get("tags", [])) and folded >= hidden, cell.id
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_the_first_cell_is_folded(path):
+    first = code(read(path))[0].metadata
+    assert first.jupyter.source_hidden and "hide-input" in first.tags
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_short_enough_to_be_read_in_the_time_it_says(path):
+    """30 cells, 2,000 words; 170 words a minute, 5 seconds a line of code, and time for widgets and exercises."""
+    book, words = read(path), 0
+    for cell in book.cells:
+        if cell.cell_type == "markdown":
+            words += len(re.findall(r"\w[\w'’-]*", re.sub(r"\$[^$]*\$", " x ", cell.source)))
+    lines = sum(1 for cell in code(book) for line in cell.source.splitlines() if line.strip())
+    widgets = sum(WIDGET in o.get("data", {}) and "Box" in str(o.data) for cell in code(book) for o in cell.outputs)
+    exercises = len(re.findall(r"^\*\*\d\. ", "\n".join(c.source for c in book.cells), re.M))
+    (said,) = re.findall(r"\(About (\d+) minutes\.\)", book.cells[0].source)
+    assert len(book.cells) <= 30 and words <= 2000
+    reading = words / 170 + lines * 5 / 60
+    assert reading * 0.85 <= int(said) <= (reading + widgets + 2 * max(exercises, 1) + 8) * 1.15, reading
+    for page, folder in ((ROOT / "README.md", "notebooks/"), (ROOT / "notebooks/assignments/README.md", "../")):
+        (row,) = [line for line in page.read_text(encoding="utf-8").splitlines() if f"({folder}{path.name})" in line
+                  and line.startswith("|")]  # fmt: skip
+        assert re.search(rf"\b{said}\b", row), row
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
@@ -210,3 +283,13 @@ def test_a_damaged_notebook_fails(stored, tmp_path, damage):
     damage(book)
     done = compare(book, tmp_path)
     assert "1 failed, 1 passed" in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize(("claim", "words"), [("assert x == 1", "1 failed"), ("x = 2", "2 passed")])
+def test_what_is_asserted_of_a_cell_runs_in_its_kernel(stored, tmp_path, claim, words):
+    book = copy.deepcopy(stored)
+    book.cells[0].id, book.cells[0].source = "first", "x = 2\n" + book.cells[0].source
+    (tmp_path / "tests" / "claims").mkdir(parents=True)
+    (tmp_path / "tests" / "claims" / "small.py").write_text(f"# %% after first\n{claim}\n", encoding="utf-8")
+    done = compare(book, tmp_path)
+    assert words in done.stdout and ("AssertionError" in done.stdout) == ("assert" in claim), done.stdout

@@ -8,13 +8,13 @@ import torch
 from torch import nn
 
 from minimeta.errors import InputError
-from minimeta.grouping import alone, fixed_tree
+from minimeta.grouping import alone
 from minimeta.inner import Learner, adapt, squared_error
 from minimeta.outer import meta_train
 from minimeta.show import plots
 from minimeta.show.plots import SinusoidExplorer
 from minimeta.show.style import forest
-from minimeta.tasks import FourierRegression, balanced_tree, branching_curves, sinusoids
+from minimeta.tasks import balanced_tree, sinusoids
 
 TREE = balanced_tree((2, 2, 2))
 
@@ -71,24 +71,6 @@ def test_the_landscape_marks_the_lowest_start_of_each_rate():
     assert shown == [[True, True, True, True, False, False], [True, True, False, False, True, True]]
 
 
-def test_the_pooled_steps_figure_shows_one_step_at_a_time_in_its_clusters_colours():
-    episode, grid = branching_curves(TREE)(0), torch.linspace(-3, 3, 5)
-    learner = Learner(FourierRegression(), squared_error)
-    curves = plots.adaptation_data(learner, episode, grid, fixed_tree(TREE), steps=4, rate=0.3)
-    figure = plots.pooled_steps(episode, grid, curves, curves[-1], fixed_tree(TREE), "Tree")
-    steps = figure.layout.sliders[0].steps
-    colours = np.array([trace.line.color for trace in figure.data])
-    for k, clusters in enumerate((1, 1, 2, 4, 8)):
-        shown = np.array(steps[k].args[0]["visible"])
-        assert shown.sum() == 16  # a truth and a prediction per task
-        assert len(set(colours[shown])) == clusters
-        assert steps[k].args[1]["title.text"] == f"Tree: step {k}, {clusters} cluster{'s' * (clusters > 1)}"
-    assert figure.layout.title.text == "Tree: step 4, 8 clusters"
-    curves = plots.adaptation_data(learner, episode, grid, fixed_tree(TREE), steps=1, rate=0.3)
-    figure = plots.pooled_steps(episode, grid, curves, curves[-1], fixed_tree(TREE), "Tree")
-    assert figure.layout.title.text == "Tree: step 1, 1 cluster"
-
-
 def test_gains_stand_in_the_row_of_their_name():
     nan = float("nan")
     figure = forest({"ours": {"a": (1, -1, 4), "b": (2, 1, 3)}, "theirs": {"b": (0.5, nan, nan)}}, "gains")
@@ -98,6 +80,8 @@ def test_gains_stand_in_the_row_of_their_name():
     assert list(ours.x) == [1, 2]
     assert list(ours.error_x.array) == [3, 1] and list(ours.error_x.arrayminus) == [2, 1]
     assert theirs.error_x.array is None
+    _, seeds, _ = forest({"ours": {"a": (1, -1, 4, 0.5, 1.5), "b": (2, 1, 3)}, "theirs": {"b": (1, 0, 2)}}, "").data
+    assert list(seeds.x) == [0.5, 1.5] and seeds.y[0] == seeds.y[1] == ours.y[0] and not seeds.showlegend
     with pytest.raises(InputError, match="nothing to draw"):
         forest({}, "gains")
 
@@ -125,3 +109,10 @@ def test_steps_that_run_away_are_said_in_words(scale):
         parameter.data *= scale
     explorer.rate.value = 0.1
     assert "lower the inner rate" in explorer.error.value
+
+
+def test_a_bar_for_each_name_with_its_number():
+    figure = plots.bars({"one": 0.00123, "two": 12.0}, "Title", "hours", ".1e", log=True)
+    (bar,) = figure.data
+    assert list(bar.y) == ["one", "two"] and list(bar.x) == [0.00123, 12.0] and list(bar.text) == ["1.2e-03", "1.2e+01"]
+    assert figure.layout.xaxis.type == "log" and figure.layout.yaxis.autorange == "reversed"

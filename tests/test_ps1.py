@@ -1,9 +1,11 @@
 """Problem set 1: right solutions pass, and each known mistake is called by its name."""
 
+import itertools
 import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from numpy.linalg import matrix_power
@@ -70,7 +72,7 @@ def breaks(w, X, y):
     [
         (grad, "Right"),
         (numbers, "Right"),
-        (by_torch, "Right"),
+        (by_torch, "automatic differentiation"),
         (lambda w, X, y: 2 * (X.T @ X @ w - X.T @ y) / y.size, "Right"),
         (blank, "your function is not written yet"),
         (calls_a_blank, "your function calls `blank`, which is not written yet"),
@@ -217,7 +219,7 @@ def early_return(w, X, y, rate, steps):
         (lambda w, X, y, r, k: steps_from(w, X, y, 1, k), "forget the inner rate"),
         (lambda w, X, y, r, k: w, "nothing has moved"),
         (early_return, "this is one step, whatever `steps` says"),
-        (lambda w, X, y, r, k: steps_from(w, X, y, r, k - 1), "one step too few"),
+        (lambda w, X, y, r, k: steps_from(w, X, y, r, k - 1), "you stop too early"),
         (lambda w, X, y, r, k: steps_from(w, X, y, r, k + 1), "one step too many"),
         (lambda w, X, y, r, k: w - k * r * grad(w, X, y), "every step uses the gradient at w"),
         (from_w, "every step starts from w"),
@@ -272,9 +274,12 @@ def changes_w(w, s, q, rate, k=1):
 
 BOTH = [  # for one step, and for K steps by the same mistake
     (exact, "Right"),
-    (through_torch, "Right"),
+    (through_torch, "automatic differentiation"),
     (lambda w, s, q, r, k=1: last(w, s, q, r, k) @ matrix_power(factor(s, r), k), "Right"),
-    (lambda w, s, q, r, k=1: referee(lambda v: np.mean((q[0] @ steps_from(v, *s, r, k) - q[1]) ** 2), w, 0.1), "Right"),
+    (
+        lambda w, s, q, r, k=1: referee(lambda v: np.mean((q[0] @ steps_from(v, *s, r, k) - q[1]) ** 2), w, 0.1),
+        "differences",
+    ),
     (blank, "your function is not written yet"),
     (calls_a_blank, "your function calls `blank`, which is not written yet"),
     (lambda w, s, q, r, k=1: None, "returned None"),
@@ -283,9 +288,9 @@ BOTH = [  # for one step, and for K steps by the same mistake
     (lambda w, s, q, r, k=1: grad(w, s[0], q[1]), "stopped with ValueError"),
     (changes_w, "changes its inputs"),
     (lambda w, s, q, r, k=1: last(w, s, q, r, k), "first-order"),
-    (lambda w, s, q, r, k=1: through_torch(w, s, q, r, k, create_graph=False), "first-order"),
+    (lambda w, s, q, r, k=1: through_torch(w, s, q, r, k, create_graph=False), "automatic"),
     (lambda w, s, q, r, k=1: grad(w, *q), "adapt first"),
-    (lambda w, s, q, r, k=1: matrix_power(factor(s, r), k) @ grad(w, *q), "take it at the adapted θ"),
+    (lambda w, s, q, r, k=1: matrix_power(factor(s, r), k) @ grad(w, *q), "take it at"),
     (lambda w, s, q, r, k=1: steps_from(w, *s, r, k), "this is θ"),
     (lambda w, s, q, r, k=1: -exact(w, s, q, r, k), "sign is turned"),
     (lambda w, s, q, r, k=1: matrix_power(factor(s, -r), k) @ last(w, s, q, r, k), "wrong sign inside"),
@@ -342,11 +347,11 @@ def backwards(w, s, q, rate, steps):
         (backwards, "Right"),
         (lambda w, s, q, r, k: exact(w, s, q, r), "the answer for one step"),
         (lambda w, s, q, r, k: factor(s, r) @ last(w, s, q, r, k), "one factor only"),
-        (lambda w, s, q, r, k: matrix_power(factor(s, r), k - 1) @ last(w, s, q, r, k), "one factor is missing"),
+        (lambda w, s, q, r, k: matrix_power(factor(s, r), k - 1) @ last(w, s, q, r, k), "too few factors"),
         (lambda w, s, q, r, k: matrix_power(factor(s, r), k + 1) @ last(w, s, q, r, k), "one factor too many"),
         (lambda w, s, q, r, k: factor(s, k * r) @ last(w, s, q, r, k), "the factors multiply"),
         (lambda w, s, q, r, k: factor(s, r) ** k @ last(w, s, q, r, k), "** takes the power of each entry"),
-        (lambda w, s, q, r, k: matrix_power(factor(s, r), k) @ last(w, s, q, r, 1), "after one inner step"),
+        (lambda w, s, q, r, k: matrix_power(factor(s, r), k) @ last(w, s, q, r, 1), "too early"),
         (lambda w, s, q, r, k: matrix_power(factor(s, r), k) @ last(w, s, q, r, k - 1), "too early"),
         (lambda w, s, q, r, k: matrix_power(factor(s, r), k) @ last(w, s, q, r, k + 1), "too late"),
         (lambda w, s, q, r, k: exact(w, s, q, r, k) if k else 0 * w, "all zeros"),
@@ -360,16 +365,264 @@ def test_meta_gradient_steps(capsys, answer, words):
 @pytest.mark.parametrize(
     ("check", "answers"),
     [
-        (ps1.gradient, (grad, numbers, by_torch)),
+        (ps1.gradient, (grad, numbers)),
         (ps1.finite_difference, (referee, puts_back)),
         (ps1.inner_steps, (steps_from, closed_form)),
-        (ps1.meta_gradient, (exact, through_torch)),
-        (ps1.meta_gradient_steps, (exact, through_torch, backwards)),
+        (ps1.meta_gradient, (exact,)),
+        (ps1.meta_gradient_steps, (exact, backwards)),
     ],
 )
 def test_other_seeds(capsys, check, answers, seed):
     for answer in answers:
         assert check(answer, seed=seed) is True
+    assert "Not yet" not in capsys.readouterr().out
+
+
+def loss(w, X, y):
+    return np.mean((X @ w - y) ** 2)
+
+
+def differences(h):
+    return lambda w, X, y: referee(lambda v: loss(v, X, y), w, h)
+
+
+def complex_step(w, X, y):
+    return [loss(w + 1e-20j * e, X, y).imag / 1e-20 for e in np.eye(len(w))]
+
+
+def without_numpy(w, X, y):
+    """Differences, where the square of a large number is an error and not infinity."""
+
+    def f(v):
+        return sum((sum(map(float.__mul__, x, v)) - t) ** 2 for x, t in zip(X.tolist(), y.tolist(), strict=True))
+
+    return [(f((w + e).tolist()) - f((w - e).tolist())) / 2e-3 / len(X) for e in 1e-3 * np.eye(len(w))]
+
+
+def tensors(*inputs):
+    return [tensors(*part) if isinstance(part, tuple) else torch.tensor(part) for part in inputs]
+
+
+def torch_loss(X, y):
+    X, y = tensors(X, y)
+    return lambda v: (X @ v - y).square().mean()
+
+
+def by_backward(w, X, y):
+    v = torch.tensor(w, requires_grad=True)
+    torch_loss(X, y)(v).backward()
+    return v.grad
+
+
+def cut(values, bound):
+    return values * min(1, bound / max(np.linalg.norm(values), 1e-300))
+
+
+def stops_below(bound):
+    def steps(w, X, y, rate, steps):
+        for _ in range(steps):
+            if np.linalg.norm(grad(w, X, y)) > bound:
+                w = w - rate * grad(w, X, y)
+        return w
+
+    return steps
+
+
+def stops_uphill(w, X, y, rate, steps):
+    path = [steps_from(w, X, y, rate, k) for k in range(steps + 1)]
+    return next((a for a, b in itertools.pairwise(path) if loss(b, X, y) > loss(a, X, y)), path[-1])
+
+
+def other_h(change):
+    return lambda f, w, h: referee(f, w, change(h))
+
+
+def by_eigenvalues(change=lambda factors: factors):
+    def meta(w, s, q, r, k=1):
+        values, vectors = np.linalg.eigh(hess(s[0]))
+        return vectors @ (change(1 - r * values) ** k * (vectors.T @ last(w, s, q, r, k)))
+
+    return meta
+
+
+def jacobian_by_differences(w, s, q, r, k=1):
+    moves = 1e-3 * np.eye(len(w))
+    return [(steps_from(w + m, *s, r, k) - steps_from(w - m, *s, r, k)) / 2e-3 for m in moves] @ last(w, s, q, r, k)
+
+
+def hessian_by_torch(w, s, q, r, k=1):
+    H = torch.autograd.functional.hessian(torch_loss(*s), torch.tensor(w)).numpy()
+    return matrix_power(np.eye(len(w)) - r * H, k) @ last(w, s, q, r, k)
+
+
+META_WRONG = {
+    "a large h": lambda w, s, q, r, k=1: referee(lambda v: loss(steps_from(v, *s, r, k), *q), w, 1.0),
+    "a tiny h": lambda w, s, q, r, k=1: referee(lambda v: loss(steps_from(v, *s, r, k), *q), w, 1e-7),
+    "only the query gradient by differences": lambda w, s, q, r, k=1: (
+        matrix_power(factor(s, r), k) @ differences(1e-3)(steps_from(w, *s, r, k), *q)
+    ),
+    "only dθ/dw by differences": jacobian_by_differences,
+    "only H by torch": hessian_by_torch,
+    "rounded": lambda w, s, q, r, k=1: np.round(exact(w, s, q, r, k), 6),
+    "cut off": lambda w, s, q, r, k=1: cut(exact(w, s, q, r, k), 100),
+    "no large rates": lambda w, s, q, r, k=1: exact(w, s, q, min(r, 0.2), k),
+    "factors below 0 are 0": by_eigenvalues(lambda factors: np.maximum(factors, 0)),
+    "the sign of a factor is lost": by_eigenvalues(abs),
+    "squeezed": lambda w, s, q, r, k=1: np.squeeze(exact(w, s, q, r, k)),
+    "the query's n in H": lambda w, s, q, r, k=1: (
+        matrix_power(factor(s, r * len(s[0]) / len(q[0])), k) @ last(w, s, q, r, k)
+    ),
+}
+WRONG = {
+    "gradient": {
+        "a large h": differences(1.0),
+        "a tiny h": differences(1e-7),
+        "h as a part of w": lambda w, X, y: differences(1e-3 * np.linalg.norm(w))(w, X, y),
+        "a complex step": complex_step,
+        "differences of lists": without_numpy,
+        "backward": by_backward,
+        "torch.func": lambda w, X, y: torch.func.grad(torch_loss(X, y))(torch.tensor(w)),
+        "forward mode": lambda w, X, y: torch.func.jacfwd(torch_loss(X, y))(torch.tensor(w)),
+        "rounded": lambda w, X, y: np.round(grad(w, X, y), 6),
+        "cut off": lambda w, X, y: cut(grad(w, X, y), 10),
+        "large errors cut off": lambda w, X, y: 2 / len(X) * X.T @ np.clip(X @ w - y, -10, 10),
+        "small entries are 0": lambda w, X, y: np.where(abs(grad(w, X, y)) < 1e-3, 0, grad(w, X, y)),
+        "squeezed": lambda w, X, y: np.squeeze(grad(w, X, y)),
+    },
+    "finite_difference": {
+        "h at most": other_h(lambda h: min(h, 1.0)),
+        "h at least": other_h(lambda h: max(h, 0.1)),
+        "h as a part of w": lambda f, w, h: [
+            (f(w + h * max(1, abs(a)) * e) - f(w - h * max(1, abs(a)) * e)) / (2 * h * max(1, abs(a)))
+            for a, e in zip(w, np.eye(len(w)), strict=True)
+        ],
+        "at |w|": lambda f, w, h: referee(f, abs(w), h),
+        "w below 0 is 0": lambda f, w, h: referee(lambda v: f(np.maximum(v, 0)), w, h),
+        "the absolute value": lambda f, w, h: abs(referee(f, w, h)),
+        "four entries": lambda f, w, h: np.append(referee(f, w, h)[:4], np.zeros(max(len(w) - 4, 0))),
+        "rounded": lambda f, w, h: np.round(referee(f, w, h), 5),
+        "cut off": lambda f, w, h: np.clip(referee(f, w, h), -10, 10),
+        "squeezed": lambda f, w, h: np.squeeze(referee(f, w, h)),
+    },
+    "inner_steps": {
+        "three steps at most": lambda w, X, y, r, k: steps_from(w, X, y, r, min(k, 3)),
+        "ten steps at most": lambda w, X, y, r, k: steps_from(w, X, y, r, min(k, 10)),
+        "one step at least": lambda w, X, y, r, k: steps_from(w, X, y, r, max(k, 1)),
+        "stops at a small gradient": stops_below(1e-2),
+        "stops at a tiny gradient": stops_below(1e-5),
+        "stops where it goes uphill": stops_uphill,
+        "gradients cut off": lambda w, X, y, r, k: steps_from(w, X, y, r, k, lambda *a: cut(grad(*a), 10)),
+        "no large rates": lambda w, X, y, r, k: steps_from(w, X, y, min(r, 0.2), k),
+        "rounded": lambda w, X, y, r, k: np.round(steps_from(w, X, y, r, k), 5),
+        "cut off": lambda w, X, y, r, k: np.clip(steps_from(w, X, y, r, k), -100, 100),
+        "squeezed": lambda w, X, y, r, k: np.squeeze(steps_from(w, X, y, r, k)),
+    },
+    "meta_gradient": META_WRONG,
+    "meta_gradient_steps": {
+        **META_WRONG,
+        "three steps at most": lambda w, s, q, r, k: exact(w, s, q, r, min(k, 3)),
+        "three factors at most": lambda w, s, q, r, k: matrix_power(factor(s, r), min(k, 3)) @ last(w, s, q, r, k),
+        "one step at least": lambda w, s, q, r, k: exact(w, s, q, r, max(k, 1)),
+        "w for no steps": lambda w, s, q, r, k: exact(w, s, q, r, k) if k else w,
+    },
+}
+
+
+def single(*inputs):
+    """The same in single precision; what is no float stays."""
+    change = {tuple: lambda part: tuple(single(*part)), np.ndarray: np.float32, float: np.float32}
+    return [change.get(type(part), lambda part: part)(part) for part in inputs]
+
+
+def torch_meta(w, s, q, r, k=1):
+    """The formula on torch's tensors, in torch's usual precision and with gradients that nobody asks for."""
+    w, s, q = tensors(*single(w, s, q))
+    w.requires_grad_()
+    g = 2 / len(q[0]) * q[0].T @ (q[0] @ steps_from(w, *s, r, k) - q[1])
+    for _ in range(k):
+        g = g - r * 2 / len(s[0]) * s[0].T @ (s[0] @ g)
+    return g
+
+
+def affine(w, s, q, r, k=1):
+    """θ is affine in w with a symmetric matrix, so that matrix times g is a difference of inner loops, exactly."""
+    g = last(w, s, q, r, k)
+    return steps_from(g, *s, r, k) - steps_from(0 * g, *s, r, k)
+
+
+def plain(w, s, q, r, k=1):
+    """No arrays."""
+    theta, d = w.tolist(), range(len(w))
+    for _ in range(k):
+        theta = [a - r * b for a, b in zip(theta, numbers(theta, *s), strict=True)]
+    g = numbers(theta, *q)
+    for _ in range(k):
+        g = [g[i] - r * sum(2 * x[i] * x[j] * g[j] for x in s[0] for j in d) / len(s[0]) for i in d]
+    return tuple(g)
+
+
+META_RIGHT = [
+    exact,
+    by_eigenvalues(),
+    torch_meta,
+    affine,
+    plain,
+    lambda *inputs: exact(*single(*inputs)),
+    lambda *inputs: map(float, exact(*inputs)),
+    lambda *inputs: pd.Series(exact(*inputs)),
+    lambda w, s, q, r, k=1: np.linalg.multi_dot([np.eye(len(w)), *[factor(s, r)] * k, last(w, s, q, r, k)]),
+    lambda w, s, q, r, k=1: (
+        matrix_power(np.eye(len(w)) - 2 * r * sum(np.outer(x, x) for x in s[0]) / len(s[0]), k) @ last(w, s, q, r, k)
+    ),
+]
+RIGHT = {
+    "gradient": [
+        numbers,
+        lambda *inputs: grad(*single(*inputs)),
+        lambda w, X, y: (2 * np.mean((X @ w - y) * column) for column in X.T),
+        lambda w, X, y: map(float, grad(w, X, y)),
+        lambda w, X, y: 2 / len(X) * (lambda X, y, w: X.T @ (X @ w - y))(*tensors(X, y, w)),
+        lambda w, X, y: pd.DataFrame(X).mul(2 * (X @ w - y), axis=0).mean(),
+        lambda w, X, y: np.einsum("j,ji->i", 2 * (np.einsum("ji,i->j", X, w) - y), X) / len(X),
+        lambda w, X, y: 2 / len(X) * (np.linalg.multi_dot([X.T, X, w]) - X.T @ y),
+        lambda w, X, y: torch.func.vmap(lambda x, t: 2 * (x @ torch.tensor(w) - t) * x)(*tensors(X, y)).mean(0),
+    ],
+    "finite_difference": [
+        puts_back,
+        lambda f, *inputs: referee(f, *single(*inputs)),
+        lambda f, w, h: map(lambda e: (f(w + h * e) - f(w - h * e)) / (2 * h), np.eye(len(w))),
+        lambda f, w, h: tuple(((f(w + h * e) - f(w)) / h + (f(w) - f(w - h * e)) / h) / 2 for e in np.eye(len(w))),
+        lambda f, w, h: [(f(list(w + e)) - f(list(w - e))) / (2 * h) for e in h * np.eye(len(w))],
+    ],
+    "inner_steps": [
+        recursive,
+        closed_form,
+        lambda *inputs: steps_from(*single(*inputs)),
+        lambda w, X, y, r, k: torch.tensor(steps_from(w, X, y, r, k)),
+        lambda w, X, y, r, k: (a for a in steps_from(w, X, y, r, k)),
+        lambda w, X, y, r, k: steps_from(pd.Series(w), X, y, r, k),
+    ],
+    "meta_gradient": META_RIGHT,
+    "meta_gradient_steps": META_RIGHT,
+}
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("name", "what"), [(name, what) for name in WRONG for what in WRONG[name]])
+def test_what_needs_other_inputs_to_be_found(capsys, name, what, seed):
+    assert not getattr(ps1, name)(WRONG[name][what], seed=seed)
+    words = {"rounded": "you round", "one step at least": "for steps=0", "w for no steps": "for steps=0"}
+    words |= {"three steps at most": "stop too early" if name == "inner_steps" else "fewer steps"}
+    words |= dict.fromkeys(["a large h", "a tiny h", "a complex step"], "as differences are")
+    words |= dict.fromkeys(["backward", "torch.func", "forward mode", "only H by torch"], "automatic differentiation")
+    assert words.get(what, "") in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("name", RIGHT)
+def test_other_ways_are_right(capsys, name, seed):
+    for answer in RIGHT[name]:
+        getattr(ps1, name)(answer, seed=seed)
     assert "Not yet" not in capsys.readouterr().out
 
 
@@ -407,6 +660,36 @@ def test_the_solutions_pass_their_hidden_tests_and_the_numbers_by_hand(capsys, m
                     assert wanted.strip() in yours
                     by_hand += 1
     assert by_hand == 7
+
+
+CONTAINERS = {
+    "lists": lambda values: values.tolist(),
+    "tuples": tuple,
+    "generators": lambda values: (value for value in values),
+    "map": lambda values: map(float, values),
+    "tensors": lambda values: torch.tensor(values, requires_grad=True),
+    "single precision": np.float32,
+}
+
+
+@pytest.mark.parametrize("kind", CONTAINERS)
+def test_answers_in_other_containers_go_through_the_whole_notebook(monkeypatch, cells, kind):
+    monkeypatch.setattr(torch, "set_num_threads", lambda threads: None)
+    answers = {
+        "gradient": grad,
+        "finite_difference": lambda f, w, h: referee(f, np.asarray(w), h),
+        "inner_steps": steps_from,
+        "meta_gradient": exact,
+        "meta_gradient_steps": exact,
+    }
+    names = {}
+    with np.printoptions():
+        for cell in cells:
+            if cell.startswith("def ") and "BEGIN SOLUTION" in cell:
+                name = cell.split("(")[0].removeprefix("def ")
+                names[name] = lambda *inputs, name=name: CONTAINERS[kind](np.asarray(answers[name](*inputs)))
+            else:
+                exec(cell, names)
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,14 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from minimeta.course import ps2
-from minimeta.grouping import fixed_tree, no_gradients, regroup
+from minimeta.grouping import alone, fixed_tree, no_gradients, regroup
+from minimeta.inner import Learner, adapt, squared_error
+from minimeta.tasks import Episode
 from minimeta.trees import TaskTree
 
 NOTEBOOK = Path(__file__).parents[1] / "notebooks/assignments/source/ps2/ps2.ipynb"
@@ -21,8 +24,7 @@ def says(capsys, check, answer, words):
     assert words in printed
     assert printed.startswith("Right: " if right else "Not yet: ")
     assert right == (words == "Right")
-    if right:
-        assert all(check(answer, seed=seed) for seed in (1, 2))
+    assert all(check(answer, seed=seed) == right for seed in (1, 2))
 
 
 def blank(*inputs):
@@ -60,6 +62,40 @@ def step_in_place(theta, gradients, parents, labels, rate):
     return new
 
 
+def step_by_running_means(theta, gradients, parents, labels, rate):
+    new, counts = np.zeros((max(labels) + 1, theta.shape[1])), [0] * (max(labels) + 1)
+    for i, c in enumerate(labels):
+        counts[c] += 1
+        new[c] += (theta[parents[i]] - rate * gradients[i] - new[c]) / counts[c]
+    return new
+
+
+def step_of_clusters(row):
+    """A student's function: row c is `row(theta, the cluster's gradients, its tasks, parents, rate, c)`."""
+
+    def pooled_step(theta, gradients, parents, labels, rate):
+        clusters = enumerate(inside(labels))
+        return np.stack([row(theta, gradients[who], who, parents, rate, c) for c, who in clusters])
+
+    return pooled_step
+
+
+def step_in_thetas_type(theta, gradients, parents, labels, rate):
+    new = np.zeros((max(labels) + 1, theta.shape[1]), dtype=theta.dtype)
+    new[:] = step(theta, gradients, parents, labels, rate)
+    return new
+
+
+def step_on_lists(theta, gradients, parents, labels, rate):
+    rows = [theta[parents[labels.index(c)]] - rate * gradients[labels == c].mean(0) for c in range(max(labels) + 1)]
+    return np.stack(rows)
+
+
+def step_of_neighbours(theta, gradients, parents, labels, rate):
+    spans = [(labels.index(c), labels.count(c)) for c in range(max(labels) + 1)]
+    return np.stack([theta[parents[i]] - rate * gradients[i : i + n].mean(0) for i, n in spans])
+
+
 def base(theta, parents, labels):
     return theta[[parents[who[0]] for who in inside(labels)]]
 
@@ -94,6 +130,24 @@ def last_task_only(theta, gradients, parents, labels, rate):
         (step, "Right"),
         (step_by_products, "Right"),
         (step_in_torch, "Right"),
+        (step_by_running_means, "Right"),
+        (lambda t, g, p, c, r: step(t.astype(np.float32), g.astype(np.float32), p, c, np.float32(r)), "Right"),
+        (lambda *given: map(tuple, step(*given)), "Right"),
+        (lambda *given: list(torch.from_numpy(step(*given))), "Right"),
+        (step_in_thetas_type, "lose what stands behind the point"),
+        (step_on_lists, "labels and parents are lists"),
+        (step_of_neighbours, "it is not eq. 7"),
+        (step_of_clusters(lambda t, g, who, p, r, c: t[int(p[who[0]] > 0)] - r * g.mean(0)), "rows 0 and 1 only"),
+        (step_of_clusters(lambda t, g, who, p, r, c: t[min(c, len(t) - 1)] - r * g.mean(0)), "the row of its parent"),
+        (step_of_clusters(lambda t, g, who, p, r, c: t[p[c]] - r * g.mean(0)), "it is not eq. 7"),
+        (step_of_clusters(lambda t, g, who, p, r, c: t[p[who[0]]] - r * g.sum(0) / 2), "it is not eq. 7"),
+        (step_of_clusters(lambda t, g, who, p, r, c: t[p[who[0]]] - r * np.median(g, 0)), "it is not eq. 7"),
+        (step_of_clusters(lambda t, g, who, p, r, c: t[p[who[0]]] - r * (g[0] + g[-1]) / 2), "it is not eq. 7"),
+        (step_of_clusters(lambda t, g, who, p, r, c: t[p[who[0]]] - r * g.mean()), "it is not eq. 7"),
+        (lambda *given: np.squeeze(step(*given)), "it must be (1, 2)"),
+        (lambda *given: step(*given).round(3), "it is not eq. 7"),
+        (lambda t, g, p, c, r: step(t, g, p, c, 0.5), "it is not eq. 7"),
+        (lambda *given: step(*given)[:3], "a row per cluster"),
         (blank, "not written yet"),
         (lambda *_: None, "returned None"),
         (lambda t, g, p, c, r: step(t, g, p, c, -r), "uphill"),
@@ -148,9 +202,40 @@ def refine_by_arrays(labels, parents):
     return (before | ~together).all()
 
 
-def sorts(labels, parents):
-    labels.sort()
+def refine_in_each(holds):
+    """A student's function that asks `holds(parents)` of each label's tasks."""
+    return lambda labels, parents: all(
+        holds([parent for now, parent in zip(labels, parents, strict=True) if now == label]) for label in labels
+    )
+
+
+def overlooks_zero(labels, parents):
+    seen = {}
+    for label, parent in zip(labels, parents, strict=True):
+        if seen.get(label) and seen[label] != parent:
+            return False
+        seen[label] = parent
     return True
+
+
+def looks_at_one_label(labels, parents):
+    for label in labels:
+        return len({parents[i] for i in range(len(labels)) if labels[i] == label}) == 1
+
+
+def refine_on_lists(labels, parents):
+    parents = np.array(parents)
+    return all(len(set(parents[labels == label])) == 1 for label in labels)
+
+
+def refine_by_one_number(pair):
+    return lambda c, p: len(set(map(pair, c, p))) == len(set(c))
+
+
+def sorts(labels, parents):
+    right = refine(labels, parents)
+    labels.sort()
+    return right
 
 
 @pytest.mark.parametrize(
@@ -158,6 +243,24 @@ def sorts(labels, parents):
     [
         (refine, "Right"),
         (refine_by_arrays, "Right"),
+        (lambda c, p: int(refine(c, p)), "Right"),
+        (lambda c, p: torch.tensor(refine(c, p)), "Right"),
+        (refine_by_one_number(complex), "Right"),
+        (lambda c, p: all(dict(zip(c, p, strict=True))[a] == b for a, b in zip(c, p, strict=True)), "Right"),
+        (refine_by_one_number(lambda a, b: 10 * a + b), "no two tasks that were apart have come together"),
+        (refine_by_one_number(lambda a, b: f"{a}{b}"), "no two tasks that were apart have come together"),
+        (refine_by_one_number(lambda a, b: a + b), "no two tasks that were apart have come together"),
+        (lambda c, p: refine(c, list(map(bool, p))), "were apart and now share label"),
+        (lambda c, p: refine(sorted(c), sorted(p)), "share label"),
+        (overlooks_zero, "were apart and now share label"),
+        (looks_at_one_label, "were apart and now share label"),
+        (refine_on_lists, "labels and parents are lists"),
+        (refine_in_each(lambda p: p[0] == p[-1]), "were apart and now share label"),
+        (refine_in_each(lambda p: sum(p) / len(p) == p[0]), "were apart and now share label"),
+        (refine_in_each(lambda p: all(one is p[0] for one in p)), "no two tasks that were apart have come together"),
+        (lambda c, p: refine(c[:5], p[:5]), "were apart and now share label"),
+        (lambda c, p: all(len({b for a, b in zip(c, p, strict=True) if a == n}) < 2 for n in range(5)), "were apart"),
+        (lambda c, p: refine(c, p) and c != p, "no two tasks that were apart have come together"),
         (lambda c, p: len(set(zip(c, p, strict=True))) == len(set(c)), "Right"),
         (blank, "not written yet"),
         (lambda c, p: None, "returned None"),
@@ -225,6 +328,76 @@ def by_splitting(tree):
     return group
 
 
+def by_generator(tree):
+    paths = paths_of(tree)
+
+    def group(step, tasks, parents, gradients):
+        for task in tasks:
+            yield paths[task][: step - 1]
+
+    return group
+
+
+def by_parents(tree):
+    paths = paths_of(tree)
+
+    def group(step, tasks, parents, gradients):
+        ends = [(parent, paths[task][step - 2 : step - 1]) for task, parent in zip(tasks, parents, strict=True)]
+        return ends if step > 1 else [0] * len(tasks)
+
+    return group
+
+
+def without_single_children(tree):
+    while len(tree) == 1 and not isinstance(tree, str):
+        (tree,) = tree
+    return tree if isinstance(tree, str) else tuple(map(without_single_children, tree))
+
+
+def by_text(tree):
+    def group(step, tasks, parents, gradients):
+        level = [tree]
+        for _ in range(step - 1):
+            level = [child for node in level for child in ([node] if isinstance(node, str) else node)]
+        return [next(i for i, node in enumerate(level) if task in str(node)) for task in tasks]
+
+    return group
+
+
+SHARED = {}
+
+
+def with_one_dictionary(tree):
+    SHARED.clear()
+    SHARED.update(paths_of(tree))
+    return lambda step, tasks, parents, gradients: [SHARED[task][: step - 1] for task in tasks]
+
+
+def remembers_steps(tree):
+    right, known = by(lambda path, step, _: path[: step - 1])(tree), {}
+    return lambda step, *asked: known.setdefault(step, right(step, *asked))
+
+
+def remembers_tasks(tree):
+    right, known = by(lambda path, step, _: path[: step - 1])(tree), []
+
+    def group(step, tasks, parents, gradients):
+        known.extend(tasks if not known else [])
+        return right(step, known[: len(tasks)], parents, gradients)
+
+    return group
+
+
+def numbered(base):
+    def label(path, step, _):
+        number = 1
+        for child in path[: step - 1]:
+            number = base * number + child
+        return number
+
+    return by(label)
+
+
 def of_all_leaves(tree):
     paths = paths_of(tree)
     return lambda step, tasks, parents, gradients: [paths[task][: step - 1] for task in paths]
@@ -268,6 +441,29 @@ def changes_tasks(tree):
         (by(lambda path, step, _: "/".join(map(str, path[: step - 1]))), "Right"),
         (by_the_library, "Right"),
         (by_splitting, "Right"),
+        (by_generator, "Right"),
+        (lambda tree: lambda *asked: map(hash, by_splitting(tree)(*asked)), "Right"),
+        (by_parents, "Right"),
+        (lambda tree: lambda *asked: torch.tensor(by_splitting(tree)(*asked)), "no two tensors are one label"),
+        (
+            lambda tree: by(lambda path, step, _: path[: step - 1])(without_single_children(tree)),
+            "a node with one child",
+        ),
+        (by(lambda path, step, _: path[: min(step - 1, 3)]), "belong apart, and yours are together"),
+        (by(lambda path, step, _: path[: min(step - 1, 4)]), "belong apart, and yours are together"),
+        (numbered(10), "belong apart, and yours are together"),
+        (numbered(4), "belong apart, and yours are together"),
+        (by(lambda path, step, _: "".join(map(str, path[: step - 1]))), "belong apart, and yours are together"),
+        (by_text, "belong apart, and yours are together"),
+        (with_one_dictionary, "stopped with KeyError"),
+        (remembers_steps, "belong"),
+        (remembers_tasks, "belong"),
+        (by(lambda path, step, _: tuple(min(child, 1) for child in path[: step - 1])), "belong apart"),
+        (by(lambda path, step, _: path[: step - 1] if step <= len(path) + 1 else ()), "belong apart"),
+        (
+            lambda tree: lambda step, tasks, *_: by_splitting(tree)(step, tasks.copy(), *_),
+            "stopped with AttributeError",
+        ),
         (blank, "not written yet"),
         (lambda tree: None, "returned None"),
         (lambda tree: [0, 0, 1], "expected a function, the grouping"),
@@ -275,7 +471,7 @@ def changes_tasks(tree):
         (lambda tree: lambda *_: None, "returned None"),
         (lambda tree: lambda *_: 0, "expected one label per task"),
         (of_all_leaves, "in the order of `tasks`"),
-        (lambda tree: lambda *_: [0], "1 labels for 7 tasks"),
+        (lambda tree: lambda *_: [0], "1 labels for 2 tasks"),
         (by(lambda path, step, _: list(path[: step - 1])), "cannot be compared as a label"),
         (by(lambda path, step, _: path[:step]), "a step too early"),
         (by(lambda path, step, _: path[: max(step - 2, 0)]), "a step too late"),
@@ -295,10 +491,10 @@ def test_tree_grouping(capsys, answer, words):
     says(capsys, ps2.tree_grouping, answer, words)
 
 
-def test_the_trees_of_the_check_have_short_branches():
+def test_the_trees_of_the_check_are_as_deep_as_asked():
     for seed in range(20):
-        lengths = {len(path) for path in paths_of(ps2._random_tree(np.random.default_rng(seed))).values()}
-        assert 2 <= max(lengths) <= 4
+        paths = paths_of(ps2._random_tree(np.random.default_rng(seed), 5))
+        assert max(map(len, paths.values())) == 5
 
 
 # --- K pooled steps ---
@@ -380,6 +576,59 @@ def with_backward(omega, x, y, labels, rate):
     return theta
 
 
+def clears_gradients(omega, x, y, labels, rate):
+    theta = with_backward(omega, x, y, labels, rate)
+    omega.grad = None
+    return theta
+
+
+def by_mse(omega, x, y, labels, rate):
+    theta = [omega] * len(x)
+    for now in labels:
+        losses = [torch.nn.functional.mse_loss(x[i] @ theta[i], y[i]) for i in range(len(x))]
+        own = [torch.autograd.grad(losses[i], theta[i], create_graph=True)[0] for i in range(len(x))]
+        pooled = [torch.stack([own[j] for j in range(len(x)) if now[j] == c]).mean(0) for c in now]
+        theta = [theta[i] - rate * pooled[i] for i in range(len(x))]
+    return torch.stack(theta)
+
+
+def by_matrices(omega, x, y, labels, rate):
+    """θ is affine in ω: its matrices (m, p, p) and vectors (m, p) take the steps."""
+    a, b = 2 * torch.einsum("mni,mnj->mij", x, x) / x.shape[1], 2 * torch.einsum("mni,mn->mi", x, y) / x.shape[1]
+    matrix, vector = torch.eye(len(omega)).double().expand_as(a), torch.zeros_like(b)
+    for now in labels:
+        matrix = matrix - rate * torch.einsum("ij,jab,jbc->iac", mean(now), a, matrix)
+        vector = vector - rate * mean(now) @ (torch.einsum("jab,jb->ja", a, vector) - b)
+    return matrix @ omega + vector
+
+
+def per_cluster(row=lambda parent, count: parent, cut=lambda k: False, equal=lambda now, c: torch.tensor(now) == c):
+    """A student's function with parameters per cluster: which row is the parent's, which step is cut, who is in c."""
+
+    def pooled_adapt(omega, x, y, labels, rate):
+        theta, parents = [omega], [0] * len(x)
+        for k, now in enumerate(labels, 1):
+            new = []
+            for c in range(max(now) + 1):
+                start = theta[row(parents[now.index(c)], len(theta))]
+                start = start.detach().requires_grad_() if cut(k) else start
+                loss = (x[equal(now, c)] @ start - y[equal(now, c)]).square().mean()
+                new.append(start - rate * torch.autograd.grad(loss, start, create_graph=True)[0])
+            theta, parents = new, now
+        return torch.stack([theta[c] for c in parents])
+
+    return pooled_adapt
+
+
+def squeezed(theta, x, y):
+    loss = ((x @ theta[:, :, None]).squeeze() - y).square().mean(-1).sum()
+    return torch.autograd.grad(loss, theta, create_graph=True)[0]
+
+
+def without_steps(value):
+    return lambda w, x, y, c, r: right_steps(w, x, y, c, r) if c else value(w, x)
+
+
 def moves_omega(omega, x, y, labels, rate):
     theta = right_steps(omega, x, y, labels, rate)
     omega.data -= 1
@@ -403,6 +652,23 @@ def with_labels(change):
     [
         (right_steps, "Right"),
         (steps_per_cluster, "Right"),
+        (per_cluster(), "Right"),
+        (by_mse, "Right"),
+        (by_matrices, "Right"),
+        (lambda w, x, y, c, r: steps(lambda now: mean(now).float())(w.float(), x.float(), y.float(), c, r), "Right"),
+        (clears_gradients, "omega.grad"),
+        (per_cluster(lambda parent, count: min(parent, 1)), "not the parameters of eq. 7"),
+        (per_cluster(cut=lambda k: k == 2), "θ is cut off from ω"),
+        (per_cluster(equal=lambda now, c: now == c), "labels and parents are lists"),
+        (steps(gradients=squeezed), "not the parameters of eq. 7"),
+        (lambda w, x, y, c, r: right_steps(w, x, y, c, r).squeeze(), "a row per task"),
+        (steps(gradients=lambda t, x, y: own_gradients(t, x, y) * x.shape[1] / 4), "not the parameters of eq. 7"),
+        (steps(gradients=lambda t, x, y: own_gradients(t, x, y) / len(x)), "not the parameters of eq. 7"),
+        (with_labels(lambda c: c[:3]), "not the parameters of eq. 7"),
+        (with_labels(lambda c: [sorted(now) for now in c]), "not the parameters of eq. 7"),
+        (without_steps(lambda w, x: w), "a row per task"),
+        (without_steps(lambda w, x: w.detach().expand(len(x), -1)), "cut off from ω"),
+        (lambda w, x, y, c, r: right_steps(w, x, y, c, 0.1), "not the parameters of eq. 7"),
         (lambda w, x, y, c, r: torch.stack(list(right_steps(w, x, y, c, r))), "Right"),
         (blank, "not written yet"),
         (lambda w, x, y, c, r: None, "returned None"),
@@ -483,7 +749,7 @@ def by_values(grouping, tasks, steps):
 
 def one_step_short(grouping, tasks, steps):
     plan = [[0] * len(tasks), *walk(grouping, tasks, steps - 1)]
-    return limit(plan[1] if steps > 1 else grouping(1, tasks, plan[0]), plan[-1])
+    return limit(plan[1] if steps > 1 else grouping(1, tasks, plan[0], no_gradients), plan[-1])
 
 
 def reverses(grouping, tasks, steps):
@@ -496,6 +762,25 @@ def stale(grouping, tasks, steps):
     return limit(plan[0], plan[-1])
 
 
+def counted(rule):
+    """A student's function with a rule for the numbers of clusters at the steps and the number of tasks."""
+    return lambda g, tasks, steps: rule([len(set(labels)) for labels in walk(g, tasks, steps)], len(tasks))
+
+
+def stops_when_nothing_changes(grouping, tasks, steps):
+    plan = [[0] * len(tasks)]
+    for step in range(1, steps + 1):
+        plan.append(list(grouping(step, tasks, plan[-1], no_gradients)))
+        if step > 1 and plan[-1] == plan[-2]:
+            break
+    return limit(plan[1], plan[-1])
+
+
+def by_pandas(grouping, tasks, steps):
+    plan = [pd.Series(labels) for labels in walk(grouping, tasks, steps)]
+    return "maml" if plan[0].is_unique else "same" if plan[-1].nunique() == 1 else "between"
+
+
 def from_zero(grouping, tasks, steps):
     plan = walk(grouping, tasks, steps, first=0)
     return limit(plan[0], plan[-1])
@@ -506,6 +791,24 @@ def from_zero(grouping, tasks, steps):
     [
         (reads(0, -1), "Right"),
         (by_regroup, "Right"),
+        (by_pandas, "Right"),
+        (counted(lambda n, m: "maml" if min(n) == m else "same" if max(n) == 1 else "between"), "Right"),
+        (lambda *asked: np.str_(reads(0, -1)(*asked)), "Right"),
+        (stops_when_nothing_changes, "tasks are apart at the last step"),
+        (lambda g, t, s: reads(0, -1)(g, t, min(s, 4)), "tasks are apart at the last step"),
+        (lambda g, t, s: reads(0, -1)(g, t, s + 1), "there is no step 2"),
+        (lambda g, t, s: reads(0, -1)(g, t, 3), "there is no step"),
+        (lambda g, t, s: reads(0, -1)(lambda k, now, before, _: g(k, now, before), t, s), "stopped with TypeError"),
+        (lambda g, t, s: reads(0, -1)(g, t[1:], s), "tasks are"),
+        (
+            lambda g, t, s: reads(0, -1)(lambda k, now, p, _: g(k, now, p if k > 1 else [1] * len(now), _), t, s),
+            "zeros",
+        ),
+        (counted(lambda n, m: "maml" if n[0] >= m - 1 else "same" if n[-1] == 1 else "between"), "together at step 1"),
+        (counted(lambda n, m: "maml" if m in n else "same" if n[-1] == 1 else "between"), "alone from step 1"),
+        (counted(lambda n, m: "maml" if n[0] > 2 else "same" if n[-1] == 1 else "between"), "all tasks are alone"),
+        (lambda g, t, s: "maml" if len({*walk(g, t, s)[0][:2]}) == 2 else reads(0, -1)(g, t, s), "together at step 1"),
+        (lambda g, t, s: limit(*walk(g, t, 1) * 2) if s == 1 else reads(1, -1)(g, t, s), "together at step 1"),
         (blank, "not written yet"),
         (lambda *_: None, "returned None"),
         (lambda *_: "MAML", 'expected "maml", "same" or "between"'),
@@ -520,11 +823,33 @@ def from_zero(grouping, tasks, steps):
         (stale, "the labels of the step before"),
         (from_zero, "there is no step 0"),
         (reverses, "changes its inputs"),
-        (lambda g, t, s: "between" if s > 1 else reads(0, -1)(g, t, s), "not what `adapt` finds"),
+        (lambda g, t, s: "between" if s > 1 else reads(0, -1)(g, t, s), "all tasks are together at the last step"),
     ],
 )
 def test_limit_of(capsys, answer, words):
     says(capsys, ps2.limit_of, answer, words)
+
+
+def test_the_rule_is_where_adapt_ends():
+    rng = np.random.default_rng(0)
+    for kinds in ps2._PLANS:
+        plan = [[0] * 5]
+        for kind in kinds:
+            plan.append(ps2._NEXT[kind](rng, plan[-1]))
+        tasks = tuple("abcde")
+        x, y = (torch.from_numpy(rng.standard_normal((5, 4, size))) for size in (3, 1))
+        episode = Episode(tasks, ({"x": x, "y": y},), {"x": x, "y": y})
+        learner = Learner(torch.nn.Linear(3, 1, bias=False).double(), squared_error)
+        ends, maml = (
+            torch.stack([adapted.of(i)["module.weight"][0].detach() for i in range(5)])
+            for adapted in (adapt(learner, episode, g, len(kinds), 0.1) for g in (follows(plan[1:]), alone()))
+        )
+        found = "maml" if torch.allclose(ends, maml) else "same" if torch.allclose(ends, ends[:1]) else "between"
+        assert ps2._limit(plan[1:]) == found, kinds
+
+
+def follows(plan):
+    return lambda step, tasks, parents, gradients: plan[step - 1]
 
 
 # --- The notebook ---

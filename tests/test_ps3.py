@@ -3,11 +3,17 @@
 A mutant is the solution of the notebook with one piece of its text replaced.
 """
 
+import copy
+import itertools
 import json
+import math
+import statistics
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 
 from minimeta.course import algorithm2, ps3
 from minimeta.otd import OnlineTree
@@ -39,6 +45,9 @@ SIGMA = "pairs.std()"
 PUT = "[*node[:best], child, *node[best + 1 :]]"
 LAST = "\n    return [*node, name]"
 FITS = "limit):\n        return [node, name]"
+BEST = "int(similarities(units[name], totals, sizes).argmax())"
+SIZE = "([child] if isinstance(child, str) else child) for child in node"
+BEST_TASK = "int(np.argmax([max(units[name] @ units[task] for task in tasks) for tasks in below]))"
 MUTANTS = [
     ("add_task", BEGIN, BLANK + "\n", "not written yet"),
     ("add_task", "return total, n, " + OMEGA, "pass", "returned None"),
@@ -48,7 +57,7 @@ MUTANTS = [
     ("add_task", "return total, n,", "return total / n, n,", "return the sum"),
     ("add_task", "return total, n,", "return total / np.linalg.norm(total), n,", "not brought to length 1"),
     ("add_task", "return total, n,", "return total - vector / np.linalg.norm(vector), n,", "not in the sum"),
-    ("add_task", "return total, n,", "return 'total', n,", "expected numbers of shape (3,)"),
+    ("add_task", "return total, n,", "return 'total', n,", "expected numbers of shape ("),
     ("add_task", "return total, n,", "return total[:1], n,", "the sum has shape (1,)"),
     ("add_task", "return total, n,", "return total * np.nan, n,", "not finite"),
     ("add_task", "return total, n,", "return 2 * total, n,", "2 times the target"),
@@ -100,6 +109,9 @@ MUTANTS = [
     ("decide", "xi * pairs.std()", SIGMA, "ξ is missing"),
     ("decide", "xi * pairs.std()", "xi", "σ is missing"),
     ("decide", SIGMA, "pairs.var()", "variance"),
+    ("decide", SIGMA, "np.abs(pairs - pairs.mean()).mean()", "mean distance from the mean"),
+    ("decide", "joined > before", "joined >= before", "compare with >, not with >="),
+    ("decide", "joined < before", "joined <= before", "compare with <, not with <="),
     ("decide", SIGMA, "pairs.std(ddof=1)", "not by one less"),
     ("decide", SIGMA, "(units @ units.T).std()", "tasks to themselves"),
     ("decide", SIGMA, "(units @ newcomer).std()", "yours is that of the newcomer's"),
@@ -129,7 +141,8 @@ MUTANTS = [
     ("can_sink", "depth + 1 +", "1 +", "own depth is missing"),
     ("can_sink", "<= limit", "> limit", "wrong way round"),
     ("can_sink", " <= limit", " <= 3", "not what the rule gives"),
-    ("can_sink", BEGIN, BEGIN + "    return True\n", "one edge more"),
+    ("can_sink", BEGIN, BEGIN + "    return True\n", "always True"),
+    ("can_sink", "1 + max(", "(len(node) > 1) + max(", "one child is a level too"),
     ("can_sink", " <= limit", "", "expected True or False"),
     ("can_sink", "isinstance(node, str)", "not node", "without an end"),
     ("can_sink", BEGIN, BEGIN + "    node += type(node)('x')\n", "changes its inputs"),
@@ -139,7 +152,13 @@ MUTANTS = [
     ("insert", "totals, sizes)", "totals, sizes / sizes)", "not the largest sum"),
     ("insert", ".argmax()", ".argmax() * 0", "always goes to the first child"),
     ("insert", " and can_sink(node, depth, limit)", "", "whether the node can sink"),
-    ("insert", "depth, limit):", "depth, limit - depth - 1):", "never wraps"),
+    ("insert", "depth, limit):", "depth, limit - depth - 1):", "not what the rule gives"),
+    ("insert", BEST, "int((totals @ units[name] / np.linalg.norm(totals, axis=1)).argmax())", "the length of the sum"),
+    ("insert", BEST, BEST_TASK, "holds the most similar task"),
+    ("insert", "(tasks) for tasks in below", SIZE, "not by that of its children"),
+    ("insert", "can_sink(node, depth", "can_sink(node, depth + 1", "a wrap that fits is not carried out"),
+    ("insert", "can_sink(node, depth", "can_sink([node, name], depth", "a wrap that fits is not carried out"),
+    ("insert", "can_sink(node, depth, limit)", "can_sink(node, 0, limit)", "own depth is missing"),
     ("insert", "limit, depth + 1)", "limit, depth)", "give depth + 1"),
     ("insert", "limit, depth + 1)", "limit)", "give depth + 1"),
     ("insert", "limit, depth + 1)", "limit - 1, depth + 1)", "not what the rule gives"),
@@ -173,6 +192,87 @@ def test_a_mistake_is_called_by_its_name(capsys, name, old, new, words):
     assert getattr(ps3, name)(written(name, old, new)) is False
     said = capsys.readouterr().out
     assert said.startswith("Not yet: ") and words in said and said.count("Not yet") == 1
+
+
+# Slips that have no sentence of their own: each must be seen, whatever the numbers are.
+LENGTH = "np.linalg.norm(vector)"
+MEANS = "totals @ vector / np.linalg.norm(vector) / sizes"
+DEEPER = "max(height(child) for child in node)"
+FALLS = "joined < before - xi * pairs.std()"
+ROOM = "can_sink(node, depth, limit)"
+WRONG = [
+    ("add_task", LENGTH, "max(np.linalg.norm(vector), 1)"),
+    ("add_task", LENGTH, "min(np.linalg.norm(vector), 1)"),
+    ("add_task", LENGTH, "np.linalg.norm(vector, 1)"),
+    ("add_task", LENGTH, "(vector @ vector)"),
+    ("add_task", OMEGA, f"round({OMEGA}, 3)"),
+    ("add_task", OMEGA, f"max({OMEGA}, 0)"),
+    ("add_task", OMEGA, f"abs({OMEGA})"),
+    ("add_task", OMEGA, f"min({OMEGA}, 0.9)"),
+    ("add_task", OMEGA, OMEGA.replace("- n", "- len(total)")),
+    ("add_task", OMEGA, f"{OMEGA} if n > 2 else 1.0"),
+    ("add_task", "n + 1\n", "min(n + 1, 10)\n"),
+    ("add_task", "total @ total", "total[:3] @ total[:3]"),
+    ("similarities", LENGTH, "max(np.linalg.norm(vector), 1)"),
+    ("similarities", LENGTH, "np.abs(vector).sum()"),
+    ("similarities", MEANS, f"np.round({MEANS}, 3)"),
+    ("similarities", MEANS, f"np.squeeze({MEANS})"),
+    ("similarities", MEANS, f"np.abs({MEANS})"),
+    ("similarities", MEANS, f"np.sort({MEANS})"),
+    ("similarities", MEANS, f"({MEANS})[:4]"),
+    ("similarities", MEANS, f"({MEANS}).astype(sizes.dtype)"),
+    ("similarities", "/ sizes", "/ np.minimum(sizes, 4)"),
+    ("similarities", "/ sizes", "/ np.sort(sizes)"),
+    ("similarities", "/ sizes", "/ len(totals)"),
+    ("decide", "joined > before", "round(joined, 3) > round(before, 3)"),
+    ("decide", FALLS, "round(joined, 3) < round(before - xi * pairs.std(), 3)"),
+    ("decide", "joined > before", "joined > before + 1e-3"),
+    ("decide", "joined > before", "np.median(units @ newcomer) > before"),
+    ("decide", FALLS, "joined < max(before - xi * pairs.std(), 0)"),
+    ("decide", FALLS, "joined < before - max(xi, 0.2) * pairs.std()"),
+    ("decide", FALLS, "joined < before - min(xi, 1) * pairs.std()"),
+    ("decide", SIGMA, "np.ptp(pairs)"),
+    ("decide", SIGMA, "(pairs.std() / np.sqrt(n))"),
+    ("decide", "before = pairs.mean()", "before = np.median(pairs)"),
+    ("decide", "depth + 1 == limit", "limit == 1"),
+    ("decide", "depth + 1 == limit", "depth >= 2"),
+    ("decide", "depth + 1 == limit", "depth + 1 == limit or n == 2"),
+    ("decide", "depth + 1 == limit", "depth + 1 == limit or depth > 3"),
+    ("decide", "units @ units.T", "units[:6] @ units[:6].T"),
+    ("decide", "n == 1:", "n == 1 or (units @ units.T).min() > 0.99:"),
+    ("can_sink", DEEPER, "max(height(node[0]), height(node[-1]))"),
+    ("can_sink", DEEPER, "max(height(child) for child in node[:2])"),
+    ("can_sink", DEEPER, "sum(height(child) for child in node)"),
+    ("can_sink", DEEPER, "height(max(node, key=len))"),
+    ("can_sink", "isinstance(node, str)", "isinstance(node, str) or len(node) == 1"),
+    ("can_sink", "+ height(node)", "+ min(height(node), 3)"),
+    ("can_sink", "depth + 1 + height(node) <= limit", "depth + height(node) != limit"),
+    ("can_sink", "return depth", "return isinstance(node, str) or depth"),
+    ("can_sink", "return depth", "return not isinstance(node, str) and depth"),
+    ("can_sink", "return depth", "return limit > 1 and depth"),
+    ("can_sink", "return depth", "return min(depth, 3)"),
+    ("can_sink", "return depth", "return max(depth, 1)"),
+    ("insert", BEST, BEST_TASK.replace("max(units", "min(units")),
+    ("insert", BEST, BEST_TASK.replace("[max(", "[np.median([").replace("in tasks)", "in tasks])")),
+    ("insert", BEST, "int(np.round(similarities(units[name], totals, sizes), 1).argmax())"),
+    ("insert", "(tasks) for tasks in below", "(child) for child in node"),
+    ("insert", ROOM, "depth + 2 <= limit"),
+    ("insert", ROOM, "depth == 0 and can_sink(node, depth, limit)"),
+    ("insert", ROOM, "depth > 0 and can_sink(node, depth, limit)"),
+    ("insert", "[units[task] for task in ps3.tasks_below(node)]", "[units[task] for task in units if task != name]"),
+    ("insert", LAST, "\n    return [*node, name] if len(node) < 6 else [node, name]"),
+    ("insert", "xi, depth, limit)", "max(xi, 0.2), depth, limit)"),
+    ("insert", "xi, depth, limit)", "xi, min(depth, 2), limit)"),
+    ("insert", BEGIN, BEGIN + "    depth = 0 if depth < 2 else depth\n"),
+    ("insert", FITS, "limit):\n        return [node[0] if len(node) == 1 else node, name]"),
+]
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize(("name", "old", "new"), WRONG)
+def test_a_slip_without_a_name_is_seen(capsys, name, old, new):
+    assert getattr(ps3, name)(written(name, old, new), seed=1) is False
+    assert capsys.readouterr().out.count("Not yet: ") == 1
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2, 3])
@@ -250,6 +350,111 @@ def insert_in_a_copy(node, name, units, xi, limit, depth=0):
     return [*children, insert_in_a_copy(best, name, units, xi, limit, depth + 1)]
 
 
+def add_in_float32(total, n, vector):
+    unit = torch.nn.functional.normalize(torch.tensor(vector).float(), dim=0)
+    total = torch.tensor(total).float() + unit
+    return total, torch.tensor(n + 1), (total @ total - n - 1) / (n * (n + 1))
+
+
+def add_lists(total, n, vector):
+    total = [t + v / math.hypot(*vector) for t, v in zip(total, vector, strict=True)]
+    return [total, n + 1, np.array((math.fsum(t * t for t in total) - n - 1) / (n + 1) / n)]
+
+
+def add_series(total, n, vector):
+    total = pd.Series(total) + pd.Series(vector) / (pd.Series(vector) ** 2).sum() ** 0.5
+    return total, np.float64(n + 1), ((total**2).sum() - (n + 1)) / ((n + 1) * n)
+
+
+def similar_in_float32(vector, totals, sizes):
+    vector = vector.astype(np.float32)
+    return totals.astype(np.float32) @ (vector / np.linalg.norm(vector)) / sizes.astype(np.float32)
+
+
+def similar_by_map(vector, totals, sizes):
+    unit = vector / np.linalg.norm(vector)
+    return map(lambda total, size: total @ unit / size, totals, sizes)
+
+
+def similar_by_generator(vector, totals, sizes):
+    return (
+        torch.tensor(total @ vector) / size / math.hypot(*vector) for total, size in zip(totals, sizes, strict=True)
+    )
+
+
+def similar_as_series(vector, totals, sizes):
+    return pd.DataFrame(totals).dot(vector / np.linalg.norm(vector)) / sizes
+
+
+def decide_in_float32(units, newcomer, xi, depth, limit):
+    units, newcomer = torch.tensor(units).float(), torch.tensor(newcomer).float()
+    if len(units) == 1:
+        return "sibling"
+    inside = (units @ units.T)[tuple(torch.triu_indices(len(units), len(units), 1))]
+    both = torch.cat([inside, units @ newcomer])
+    if both.mean() > inside.mean():
+        return np.array(["sibling", "descend"])[int(depth + 1 != limit)]
+    return "wrap" if both.mean() < inside.mean() - xi * inside.std(unbiased=False) else "sibling"
+
+
+def decide_in_plain_python(units, newcomer, xi, depth, limit):
+    inside = [sum(a * b for a, b in zip(*pair, strict=True)) for pair in itertools.combinations(units.tolist(), 2)]
+    if not inside:
+        return "sibling"
+    both = inside + [float(np.dot(unit, newcomer)) for unit in units]
+    rise = statistics.fmean(both) - statistics.fmean(inside)
+    if rise > 0:
+        return "descend" if limit - depth > 1 else "sibling"
+    return "wrap" if -rise > xi * statistics.pstdev(inside) else "sibling"
+
+
+def sink_by_brackets(node, depth, limit):
+    opened = itertools.accumulate((c == "[") - (c == "]") for c in str(node))
+    return bool(depth + max(opened) < limit)
+
+
+def sink_level_by_level(node, depth, limit):
+    nodes = [node]
+    while any(type(node) is list for node in nodes):
+        nodes, depth = [child for node in nodes if type(node) is list for child in node], depth + 1
+    return np.int64(depth) < np.int64(limit)
+
+
+def insert_in_a_loop(node, name, units, xi, limit, depth=0):
+    path, at, decision = [], node, "wrap"
+    while isinstance(at, list):
+        tasks = ps3.tasks_below(at)
+        decision = decide_in_float32(np.stack([units[task] for task in tasks]), units[name], xi, depth, limit)
+        if decision != "descend":
+            break
+        means = [np.mean([units[task] @ units[name] for task in ps3.tasks_below(child)]) for child in at]
+        path.append((at, means.index(max(means))))
+        at, depth, decision = at[path[-1][1]], depth + 1, "wrap"
+    new = [at, name] if decision == "wrap" and sink_by_brackets(at, depth, limit) else [*at, name]
+    for parent, i in reversed(path):
+        new = [new if k == i else child for k, child in enumerate(parent)]
+    return new
+
+
+def insert_into_a_deep_copy(node, name, units, xi, limit, depth=0):
+    def walk(at, depth):
+        if isinstance(at, str):
+            return [at, name]
+        tasks = ps3.tasks_below(at)
+        decision = decide_by_sums(np.array([units[task] for task in tasks]), units[name], xi, depth, limit)
+        if decision == "descend":
+            means = [np.mean([units[task] @ units[name] for task in ps3.tasks_below(child)]) for child in at]
+            best = int(np.argmax(means))
+            at[best] = walk(at[best], depth + 1)
+        elif decision == "wrap" and sink_level_by_level(at, depth, limit):
+            return [at, name]
+        else:
+            at.append(name)
+        return at
+
+    return walk(copy.deepcopy(node), depth)
+
+
 @pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.parametrize(
     ("check", "answer"),
@@ -263,6 +468,19 @@ def insert_in_a_copy(node, name, units, xi, limit, depth=0):
         (ps3.can_sink, sink_by_tree),
         (ps3.can_sink, sink_down),
         (ps3.insert, insert_in_a_copy),
+        (ps3.add_task, add_in_float32),
+        (ps3.add_task, add_lists),
+        (ps3.add_task, add_series),
+        (ps3.similarities, similar_in_float32),
+        (ps3.similarities, similar_by_map),
+        (ps3.similarities, similar_by_generator),
+        (ps3.similarities, similar_as_series),
+        (ps3.decide, decide_in_float32),
+        (ps3.decide, decide_in_plain_python),
+        (ps3.can_sink, sink_by_brackets),
+        (ps3.can_sink, sink_level_by_level),
+        (ps3.insert, insert_in_a_loop),
+        (ps3.insert, insert_into_a_deep_copy),
     ],
 )
 def test_other_right_answers_pass(capsys, check, answer, seed):

@@ -225,6 +225,27 @@ def test_waiting_for_a_study_that_it_only_watches(folder):
     asyncio.run(wait())
 
 
+def test_waiting_for_a_checkpoint(folder):
+    x_maml = RUNS[2]
+
+    async def wait():
+        monitor = StudyMonitor(folder, RUNS, [sys.executable, "-c", "import time; time.sleep(60)"], every=0.02)
+        await monitor.begun(7)  # nothing is at work, so there is nothing to wait for
+        monitor.launch()
+        await asyncio.wait_for(monitor.begun(7), 10)  # it is there
+        waiting = asyncio.create_task(monitor.begun(8))
+        await asyncio.sleep(0.2)
+        assert not waiting.done()
+        checkpoint(folder, x_maml, 9)
+        await asyncio.wait_for(waiting, 10)
+        assert by_run(monitor.states)["x-maml", 0].step == 9
+        monitor.stop()
+        await asyncio.wait_for(monitor.begun(50), 10)  # the process has ended
+        monitor.pause()
+
+    asyncio.run(wait())
+
+
 def test_a_checkpoint_of_another_version_hides_no_other(folder):
     x_maml = RUNS[2]
     learner = Learner(torch.nn.Linear(1, 1), squared_error)

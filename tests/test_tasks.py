@@ -5,9 +5,21 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from minimeta.errors import InputError
-from minimeta.tasks import balanced_tree, branching_curves, fourier, sinusoids, tree_softmax
+from minimeta.grouping import alone, everyone, fixed_tree, random_tree
+from minimeta.inner import Learner, cross_entropy
+from minimeta.outer import evaluate, meta_train
+from minimeta.tasks import (
+    balanced_tree,
+    branching_curves,
+    branching_directions,
+    fourier,
+    shuffled,
+    sinusoids,
+    tree_softmax,
+)
 from minimeta.trees import TaskTree
 
 UNEVEN = TaskTree.from_newick("(a,(b,(c,d)),(e,f));")
@@ -318,3 +330,60 @@ def test_a_negative_size_raises(make, sizes):
 def test_an_empty_spread_raises(family):
     with pytest.raises(InputError, match="spread"):
         family(UNEVEN, spread=())(1)
+
+
+def test_the_tree_wins_on_softmax_regression_too():
+    """Each method at its best of the rates 0.1, 0.3, 1 and 3; the figures stand in notebook 02."""
+    tree, wins = balanced_tree((2, 2, 4)), {}
+
+    def accuracy(grouping, rate, seed):
+        torch.manual_seed(seed)
+        learner, sampler = Learner(nn.Linear(20, 3), cross_entropy), tree_softmax(tree, shots=9, seed=seed)
+        list(meta_train(learner, sampler, grouping, 4, rate, outer_steps=30, outer_rate=3e-2))
+        new = [sampler(10_000 + i) for i in range(20)]
+        results = evaluate(learner, new, grouping, 4, rate)
+        right = [(r.outputs.argmax(-1) == e.query["y"]).float().mean() for r, e in zip(results, new, strict=True)]
+        return 100 * torch.stack(right).mean().item()
+
+    for seed in range(3):
+        others = {"MAML": alone(), "Random tree": random_tree(tree, seed), "Everyone": everyone()}
+        best = accuracy(fixed_tree(tree), 1.0, seed)
+        for name, grouping in others.items():
+            wins.setdefault(name, []).append(best - accuracy(grouping, 0.3, seed))
+    for name, (low, high) in {"MAML": (1.6, 2.5), "Random tree": (2.6, 4.4), "Everyone": (3.6, 5.5)}.items():
+        assert low - 0.6 < min(wins[name]) and max(wins[name]) < high + 0.6, (name, wins)
+
+
+def test_branching_directions_are_unit_and_alike_where_the_tree_says_so():
+    tree = balanced_tree((2, 3, 6))
+    vectors = branching_directions(tree, spread=(0.8, 0.9), dimensions=2000)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1)
+    similar = (vectors @ vectors.T).reshape(2, 3, 6, 2, 3, 6)
+    branch, family, beyond = similar[0, 0, 0, 0, 0, 1], similar[0, 0, 0, 0, 1, 0], similar[0, 0, 0, 1, 0, 0]
+    # Nearly orthogonal steps: what two tasks share, over their lengths.
+    assert branch == pytest.approx(1 / 1.81, abs=0.05) and abs(beyond) < 0.1
+    assert family == pytest.approx(1 / 1.64 / 1.81, abs=0.05)
+    np.testing.assert_array_equal(vectors, branching_directions(tree, (0.8, 0.9), 2000))
+    assert not np.allclose(vectors, branching_directions(tree, (0.8, 0.9), 2000, seed=1))
+
+
+def test_branching_directions_stop_where_a_branch_does():
+    tree = TaskTree.from_newick("(a,(b,c)x);")
+    vectors = branching_directions(tree, (0.1,), dimensions=200)
+    assert vectors.shape == (3, 200) and vectors[1] @ vectors[2] > 0.9 > vectors[0] @ vectors[1]
+    with pytest.raises(InputError, match="a spread for each of 1 levels"):
+        branching_directions(tree, (0.1, 0.2))
+
+
+def test_shuffled_tasks_keep_their_data():
+    plain = branching_curves(balanced_tree((2, 2, 2)), shots=3, seed=4)
+    mixed = shuffled(plain, seed=4)
+    orders = set()
+    for step in range(3):
+        one, other = plain(step), mixed(step)
+        orders.add(other.tasks)
+        for place, task in enumerate(other.tasks):
+            own = one.tasks.index(task)
+            assert torch.equal(other.support[0]["y"][place], one.support[0]["y"][own])
+            assert torch.equal(other.query["x"][place], one.query["x"][own])
+    assert len(orders) == 3 and mixed(1).tasks == shuffled(plain, seed=4)(1).tasks

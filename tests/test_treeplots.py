@@ -13,7 +13,7 @@ from test_trees import BY_OTHERS, repeatable, trees
 from minimeta.errors import InputError
 from minimeta.otd import grow
 from minimeta.show import treeplots
-from minimeta.show.similarity import heatmap, heatmap_data, similarities
+from minimeta.show.similarity import arrows, heatmap, heatmap_data, similarities
 from minimeta.show.style import COLOURS, SYMBOLS
 from minimeta.show.treeplots import dendrogram, dendrogram_data, language_tree, side_by_side
 from minimeta.text.languages import FAMILIES, PHYLOGENY, XNLI, language
@@ -62,6 +62,7 @@ def nodes_drawn(figure):
         for trace in figure.data
         if trace.customdata is not None
         for at, x, y, text in zip(trace.customdata, trace.x, trace.y, trace.hovertext, strict=True)
+        if at is not None
     }
 
 
@@ -112,6 +113,13 @@ def test_x_is_omega():
         assert data.x[i] == pytest.approx(np.mean(pairs) if pairs else 1)
 
 
+def test_arrows_are_unit_vectors_in_the_colours_of_their_labels():
+    figure = arrows({"a": (3, 4), "b": (0, 2), "c": (-5, 0)}, {"a": "x", "b": "y", "c": "x"}, "three")
+    assert [(*trace.x, *trace.y) for trace in figure.data] == [(0, 0.6, 0, 0.8), (0, 0, 0, 1), (0, -1, 0, 0)]
+    assert [trace.line.color for trace in figure.data] == [COLOURS[0], COLOURS[1], COLOURS[0]]
+    assert [each.text for each in figure.layout.annotations] == ["a", "b", "c"]
+
+
 def test_without_all_lengths_x_counts_edges():
     tree = TaskTree.from_newick("((a:0.5,b)x:0.3,c:1):0.2;")
     data = dendrogram_data(tree)
@@ -155,7 +163,7 @@ def test_a_grown_tree_says_itself_that_its_lengths_are_omega():
     for told in (tree, tree.rename({"a": "z"}), replace(TaskTree.from_newick(tree.newick()), omega=True)):
         data, figure = dendrogram_data(told), dendrogram(told)
         assert data.scale == "ω" and data.x[0] == pytest.approx(tree.length) and data.x.max() == pytest.approx(1)
-        assert figure.layout.xaxis.title.text.startswith("ω")
+        assert figure.layout.xaxis.title.text.startswith("mean similarity")
     for untold in (TaskTree.from_newick(tree.newick()), tree.children[0]):  # ω of a part would begin elsewhere
         assert dendrogram_data(untold).scale == "length"
     assert dendrogram_data(grow(np.ones((3, 2)), "abc", depth=2)[0].tree()).x.tolist() == pytest.approx([1] * 4)
@@ -189,7 +197,8 @@ def test_a_hover_says_name_size_omega_label_and_note_and_leads_back_to_the_node(
         size = len(node.leaves)
         leaves = "1 leaf" if size == 1 else f"{size} leaves"
         label = [] if node.children else [labels[node.name]]
-        assert text.split("<br>") == [node.name or "inner node", *label, leaves, f"ω {x:.2f}", f"note {i}"]
+        place = f"mean similarity {x:.2f}"
+        assert text.split("<br>") == [node.name or "inner node", *label, leaves, place, f"note {i}"]
 
 
 def test_edges_join_each_node_to_its_parent():

@@ -764,3 +764,17 @@ def test_a_leaf_without_a_name_is_one_sentence(make):
     with pytest.raises(InputError, match="A leaf of the tree has no name") as raised:
         make()
     assert is_one_sentence(raised)
+
+
+def test_a_tree_of_clusters():
+    tree = TaskTree.of_clusters("abcd", [[0, 0, 0, 0], [0, 0, 1, 1], [0, 1, 2, 2]])
+    assert tree.newick() == "(((a,b),((c,d))));"
+    assert [tree.clusters(level)["a"] == tree.clusters(level)["b"] for level in (1, 2, 3, 4)] == [
+        True,
+        True,
+        True,
+        False,
+    ]
+    assert TaskTree.of_clusters(["a", "b"], [[1, 0]]).newick() == "(a,b);"
+    with pytest.raises(InputError):  # a and b are apart, and then together again
+        TaskTree.of_clusters("abc", [[0, 1, 1], [0, 0, 1]])

@@ -17,7 +17,7 @@ from minimeta.inner import Learner, adapt, query_losses, squared_error
 from minimeta.linkage import cosine_linkage
 from minimeta.otd import OnlineTree, grow
 from minimeta.show import treewidgets
-from minimeta.show.similarity import mean_similarity, similarities, with_omega
+from minimeta.show.similarity import mean_similarity, purities, similarities, with_omega
 from minimeta.show.treeplots import dendrogram_data
 from minimeta.show.treewidgets import OTDReplay, TreeExplorer
 from minimeta.tasks import Episode, FourierRegression, balanced_tree, branching_curves
@@ -58,10 +58,16 @@ def look(widget):
     return repr((traces, widget.figure.layout.title.text, widget.live.value, widget.words.value))
 
 
+def placed(widget):
+    """Where a replay's nodes stand: tasks come in the order in which they stand in the end."""
+    last = widget.state(widget.count)[0].leaves
+    return dendrogram_data(widget.state(widget.step.value)[0], {name: place for place, name in enumerate(last)})
+
+
 def ringed(widget):
     """The positions in `TaskTree.nodes` of the nodes that have a ring, in the order of their rings."""
-    tree = widget.tree if isinstance(widget, TreeExplorer) else widget.state(widget.step.value)[0]
-    data, ring = dendrogram_data(tree), widget.figure.data[0]
+    data = dendrogram_data(widget.tree) if isinstance(widget, TreeExplorer) else placed(widget)
+    ring = widget.figure.data[0]
     places = {place: i for i, place in enumerate(zip(data.x, data.y, strict=True))}
     return [places[place] for place in zip(ring.x, ring.y, strict=True)]
 
@@ -82,16 +88,14 @@ def test_every_step_shows_the_tree_grown_so_far():
         widget.step.value = step
         online, events = grow(vectors[:step], names[:step], 3)
         tree = online.tree()
-        drawn, data = nodes_drawn(widget.figure), dendrogram_data(tree)
+        drawn, data = nodes_drawn(widget.figure), placed(widget)
         assert sorted(drawn) == list(range(len(data.x)))
         np.testing.assert_array_equal([drawn[i][:2] for i in sorted(drawn)], np.c_[data.x, data.y])
         moved = [events[-1].moved] if events[-1].moved else []
         assert [list(tree.nodes)[i].name for i in ringed(widget)] == [names[step - 1], *moved]
         omega = mean_similarity(similarities(vectors[:step]), range(step))
-        said = (
-            f"purity {tree.purity({n: n[:2] for n in names}):.2f} · ω of the root {omega:.2f} · height {tree.depth} of"
-        )
-        assert plain(widget.live.value).startswith(said)
+        said = f"purity {tree.purity({n: n[:2] for n in names}):.2f} · mean similarity of all {omega:.2f}"
+        assert plain(widget.live.value).startswith(f"{said} · height {tree.depth} of at most D = 3")
         assert plain(widget.live.value).endswith(f"{len(data.x)} nodes")
         assert plain(widget.words.value).startswith(f"{names[step - 1]} arrives")
 
@@ -116,16 +120,60 @@ def test_scrubbing_back_is_exact_and_so_is_a_setting_that_comes_back():
 
 def test_the_controls_of_the_replay_move_one_another():
     widget, _, _ = replay()
+    assert (widget.step.value, widget.play.value) == (18, 18)  # it opens on the grown tree
+    widget.forward.click()
+    assert widget.step.value == 18
+    widget.play.value = 1  # what the browser sends while it plays
+    assert widget.step.value == 1
     widget.back.click()
     assert widget.step.value == 1
     widget.forward.click()
     assert (widget.step.value, widget.play.value) == (2, 2)
-    widget.play.value = 18  # what the browser sends while it plays
-    assert widget.step.value == 18
-    widget.forward.click()
-    assert widget.step.value == 18
+    widget.step.value = 18
     widget.back.click()
     assert widget.figure.layout.title.text == "The tree after 17 of 18 tasks"
+
+
+@pytest.mark.parametrize("touched", [False, True])
+def test_it_plays_by_itself_once_when_it_is_seen(touched):
+    widget, _, _ = replay()
+    if touched:
+        widget.step.value = 5
+    assert not widget.play.playing
+    widget.plot.hear(None, {"seen": True})
+    assert widget.play.playing == (not touched)
+    widget.play.playing = False
+    widget.step.value = 18
+    widget.plot.hear(None, {"seen": True})  # after a reload
+    assert not widget.play.playing
+
+
+def test_nodes_keep_their_marks_and_their_axis_from_step_to_step():
+    """What plotly needs to move them: the same traces, axes and edges, and a node's own id."""
+    widget, _, _ = replay()
+    seen, edges = [], set()
+    for step in range(1, 19):
+        widget.step.value = step
+        figure, (tree, nodes, _) = widget.figure, widget.state(step)
+        seen.append([figure.layout.xaxis.range, figure.layout.yaxis.range, figure.layout.height, len(figure.data)])
+        assert figure.layout.transition.duration > 0
+        low, high = figure.layout.xaxis.range
+        assert all(low <= x <= high for x, _, _ in nodes_drawn(figure).values())
+        for trace in figure.data[2:]:
+            assert len(trace.x) > 0  # a trace without points would leave the legend
+            for at, mark in zip(trace.customdata, trace.ids, strict=True):
+                assert at is None or str(nodes[at].id) == mark
+        edges.add(len(figure.data[1].x))
+        corners = np.array([figure.data[1].x, figure.data[1].y]).T.reshape(-1, 4, 2)
+        data = placed(widget)
+        for i, node in enumerate(nodes[1:], 1):
+            up = data.parents[i]
+            assert corners[node.id, 0].tolist() == [data.x[up], data.y[up]]
+            assert corners[node.id, 2].tolist() == [data.x[i], data.y[i]]
+        assert len(tree.leaves) == step
+    assert all(look == seen[0] for look in seen) and len(edges) == 1
+    widget.order.value = 1  # other nodes: nothing to move
+    assert widget.figure.layout.transition.duration is None
 
 
 def test_another_data_set_brings_its_own_ends_and_colours():
@@ -135,7 +183,7 @@ def test_another_data_set_brings_its_own_ends_and_colours():
     widget.step.value = 18
     widget.data_set.value = "few"
     assert (widget.step.max, widget.play.max, widget.step.value) == (8, 8, 8)
-    assert {t.name for t in widget.figure.data if t.visible is not False} >= {"t0", "t1", "t2", "t3"}
+    assert sorted(t.name for t in widget.figure.data[3:]) == ["t0", "t1", "t2", "t3"]
     assert len(nodes_drawn(widget.figure)) == len(widget.state(8)[1])
 
 
@@ -178,10 +226,11 @@ def test_the_words_give_the_numbers_of_every_decision(rule):
             shown = [f"{value:.2f}" for value in sorted(visit.similarities, reverse=True)[:3]]
             assert re.findall(r"(-?\d\.\d\d) to", plain(line)) == shown
             for name, value in visit.numbers.items():
-                assert (f"{name} {value:+.3f}" if rule == "corrected" else f"{name} = {value:.3f}") in plain(line)
+                said = f"{name} {value:+.3f}" if rule == "corrected" else f"{treewidgets._CALLED[name]} {value:.3f}"
+                assert said in plain(line) and "ω" not in plain(line)
         repairs |= {move.kind for move in event.moves[1:]}
         assert words.count("(score") == sum(move.kind != "out" for move in event.moves[1:])
-        assert ("(grey ring)" in words) == bool(event.moved)
+        assert ("(square)" in words) == bool(event.moved)
     assert kinds == {"sibling", "pair", "descend", "look" if rule == "corrected" else "wrap"}
     assert bool(repairs) == (rule == "corrected")
     assert "above D" not in widget.live.value
@@ -214,10 +263,10 @@ def test_a_step_that_was_seen_before_inserts_nothing_again(monkeypatch):
         widget.step.value = step
         drawn = [trace.to_plotly_json() for trace in widget.figure.data]
         assert repr(seen.setdefault(step, drawn)) == repr(drawn)
-        assert len(drawn) == 4 + 5  # the ring, guides, edges, inner nodes, and one for each label
+        assert len(drawn) == 3 + 5  # the rings, edges, inner nodes, and one for each label
     assert not inserted
     widget.order.value = 1  # another order is another tree
-    assert len(inserted) == 1
+    assert len(inserted) == 150
 
 
 def test_the_explorer_shows_the_trees_of_the_gradients():
@@ -256,7 +305,9 @@ def test_a_selected_node_shows_what_a_pooled_step_does_there():
         ratio = np.linalg.norm(chosen.mean(0)) / np.linalg.norm(chosen, axis=1).mean()
         assert f"|mean g| / mean |g| = {ratio:.2f}" in words
         pairs = similarities(chosen)[np.triu_indices(len(rows), 1)]
-        assert f"ω = {pairs.mean() if len(pairs) else 1:.2f} " in words
+        assert f"mean similarity {pairs.mean() if len(pairs) else 1:.2f} " in words
+        ends = (f"{end(np.linalg.norm(chosen, axis=1)):.2f}" for end in (min, max))
+        assert f"|g| = {' to '.join(ends) if len(rows) > 1 else next(ends)}" in words
         count = max(sum(leaf.startswith(twig) for leaf in node.leaves) for twig in LABELS["twig"].values())
         assert f"purity by twig: {count / len(rows):.2f} ({count} of {len(rows)} are" in words
         shown = [f"{leaf}: {leaf} 0" for leaf in node.leaves] + [f"{leaf}: {leaf} 1" for leaf in node.leaves]
@@ -292,6 +343,57 @@ def test_a_click_selects_and_the_selection_stays_with_its_tasks():
         widget.select(15)
 
 
+def test_a_node_is_chosen_from_the_menu_too():
+    widget = explorer()
+    widget.shown.value = "true"
+    nodes = list(widget.tree.nodes)
+    assert [value for _, value in widget.node.options] == list(range(len(nodes)))
+    for position in (4, 0, 14):
+        widget.node.value = position
+        assert ringed(widget) == [position] and set(widget.selected) == set(nodes[position].leaves)
+    name, inside = widget.node.options[14][0], widget.node.options[1][0]
+    assert name == "14: 1.1.1"
+    assert re.fullmatch(r"1: 4 tasks, similarity -?\d\.\d\d \(0.0.0, 0.0.1, 0.1.0 and 1 more\)", inside), inside
+    widget.select(1)
+    assert widget.node.value == 1
+    widget.shown.value = "average linkage"  # other nodes; the tasks stay chosen
+    assert set(nodes[1].leaves) <= set(list(widget.tree.nodes)[widget.node.value].leaves)
+    assert ringed(widget) == [widget.node.value] and len(widget.node.options) == len(list(widget.tree.nodes))
+
+
+def test_what_does_nothing_is_disabled():
+    widget = explorer()
+
+    def dead():
+        return widget.xi.disabled, widget.depth.disabled, widget.other.disabled
+
+    for shown, below, other, expected in (
+        ("learned (OTD)", "two trees", "true", (False, False, False)),
+        ("learned (OTD)", "heat map", "true", (False, False, True)),
+        ("true", "two trees", "learned (OTD)", (False, False, False)),
+        ("true", "two trees", "random tree", (True, True, False)),
+        ("true", "heat map", "learned (OTD)", (True, True, True)),
+        ("random tree", "heat map", "true", (False, False, True)),
+    ):
+        widget.shown.value, widget.below.value, widget.other.value = shown, below, other
+        assert dead() == expected, (shown, below, other)
+        assert ("for the learned tree only" in widget.live.value) == expected[0]
+        before = widget.figure.to_json(), widget.second.to_json()
+        widget.depth.value = 2
+        assert (before == (widget.figure.to_json(), widget.second.to_json())) == expected[0]
+        widget.depth.value = 3
+
+
+def test_a_sentence_has_its_translation_below_it():
+    sentences = {task: [f"{task} in its language", "same"] for task in TREE.leaves}
+    known = {f"{task} in its language": f"{ODD} of {task}" for task in TREE.leaves} | {"same": "same"}
+    widget = explorer(sentences=sentences, translations=known)
+    widget.select(len(list(widget.tree.nodes)) - 1)
+    words = widget.details.value
+    assert "in its language</bdi></i><br>= &lt;b&gt;x" in words and "<b>x" not in words
+    assert words.count("<br>= ") == 1  # none for what is its own translation
+
+
 def test_colours_and_the_heat_map_follow_the_menus():
     widget = explorer()
     names = lambda: [t.name for t in widget.figure.data if t.visible is not False and t.showlegend is not False]  # noqa: E731
@@ -303,6 +405,9 @@ def test_colours_and_the_heat_map_follow_the_menus():
     widget.below.value = "heat map"
     at = [TREE.leaves.index(leaf) for leaf in widget.tree.leaves]
     np.testing.assert_allclose(widget.second.data[0].z, similarities(widget.gradients)[np.ix_(at, at)])
+    bars = next(trace for trace in widget.second.data if trace.type == "bar")
+    np.testing.assert_allclose(bars.x, np.linalg.norm(widget.gradients, axis=1)[at])
+    assert list(bars.text) == [f"{length:.2f}" for length in bars.x] and list(bars.y) == list(range(8))
     widget.below.value = "two trees"
     assert "Robinson–Foulds" in widget.second.layout.title.subtitle.text
 
@@ -314,6 +419,7 @@ def test_a_slow_pooled_step_waits_for_its_button(monkeypatch):
     assert widget.run.layout.display == "none" and table(widget.details.value)  # of all tasks: taken at the start
     widget.select(1)
     assert widget.run.layout.display == "" and not table(widget.details.value)
+    assert "press the button" in widget.details.value
     widget.run.click()
     assert widget.run.layout.display == "none" and table(widget.details.value)
 
@@ -369,6 +475,17 @@ def test_omega_along_a_tree_is_the_mean_similarity_below_each_node():
         assert x == pytest.approx(pairs[np.triu_indices(len(pairs), 1)].mean() if len(pairs) > 1 else 1)
     deep = cosine_linkage(np.c_[np.ones(1500), np.arange(1500.0) ** 3], [str(i) for i in range(1500)])
     assert deep.depth > 12
+
+
+def test_purities_of_learned_trees_and_of_shuffled_ones():
+    vectors, names, _ = planted((3, 6), 0.3, 0)
+    found = purities(vectors, names, {"cluster": {name: name[:2] for name in names}, "odd": dict.fromkeys(names, 1)}, 5)
+    assert list(found) == [f"{kind}: {which}" for kind in ("cluster", "odd") for which in ("learned", "shuffled")]
+    assert min(found["cluster: learned"]) > 0.9 > 0.6 > max(found["cluster: shuffled"])
+    assert found["odd: learned"] == found["odd: shuffled"] == [1.0] * 5
+    of = {"cluster": {name: name[:2] for name in names}}
+    assert found["cluster: shuffled"] == purities(vectors, names, of, 5)["cluster: shuffled"]
+    assert found["cluster: shuffled"] != purities(vectors, names, of, 5, seed=1)["cluster: shuffled"]
 
 
 DATA = {"one": (np.eye(3), ["a", "b", "c"])}

@@ -1,14 +1,26 @@
 """What a check does with a student's function: it calls it, compares, and says what is wrong."""
 
 import inspect
+import random
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from minimeta.course.values import close, same, told
-from minimeta.course.verdict import Answer, NotYet, Student, compare_all, exercise, graded, parted
+from minimeta.course.values import beside, close, same, told
+from minimeta.course.verdict import (
+    Answer,
+    NotYet,
+    Student,
+    compare_all,
+    compare_each,
+    exercise,
+    graded,
+    parted,
+    small_first,
+)
 
 
 @graded("twice the sum.")
@@ -189,5 +201,132 @@ def test_a_meta_gradient_is_compared_through_the_graph():
     assert "is lost" in fault(Answer(omega * omega.detach() * 3).compare_gradient, omega, target, pull, named)
     assert "cut off" in fault(Answer(target.detach()).compare_gradient, omega, target, pull, named)
     assert "expected a tensor" in fault(Answer([1.0, 1.0]).compare_gradient, omega, target, pull, named)
-    target.sum().backward(retain_graph=True)
-    assert "omega.grad" in fault(Answer(omega * omega).compare_gradient, omega, target, pull, named)
+
+
+def test_gradients_that_are_there_stay_and_none_is_left():
+    def backward(omega):
+        (omega**2).sum().backward()
+        return omega.detach()
+
+    def clears(omega):
+        omega.grad = None
+        return omega.detach()
+
+    for function in (backward, clears):
+        omega = torch.ones(2, requires_grad=True)
+        omega.grad = torch.ones(2)
+        assert "what is in omega.grad; use torch.autograd.grad" in fault(Student(function), omega=omega)
+    assert "what is in omega.grad" in fault(Student(backward), omega=torch.ones(2, requires_grad=True))
+    frozen = fault(Student(lambda omega: omega.requires_grad_(False).sum()), omega=torch.ones(2, requires_grad=True))
+    assert "changes omega.requires_grad" in frozen
+    kept = torch.ones(2, requires_grad=True)
+    kept.grad = torch.ones(2)
+    assert Student(lambda omega: torch.autograd.grad((omega**2).sum(), omega)[0])(omega=kept).value.tolist() == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("draw", "whose"),
+    [
+        (np.random.rand, "np.random"),
+        (lambda: np.random.seed(0), "np.random"),
+        (random.random, "random"),
+        (lambda: torch.randn(2), "torch"),
+        (lambda: torch.manual_seed(0), "torch"),
+    ],
+)
+def test_the_generators_that_all_code_shares_stay_as_they_are(draw, whose):
+    said = fault(Student(lambda x: draw() is None or 1), x=1)
+    assert said.startswith(f"your function seeds {whose}'s own generator, or draws from it")
+    assert "default_rng(seed)" in said
+    assert "draw with `rng` alone" in fault(Student(lambda rng: draw() is None or 1), rng=np.random.default_rng(0))
+    states = np.random.get_state()[2], random.getstate(), torch.get_rng_state().tolist()
+    fault(Student(lambda x: draw() is None or 1), x=1)
+    assert states == (np.random.get_state()[2], random.getstate(), torch.get_rng_state().tolist())
+    assert Student(lambda rng: rng.random())(rng=np.random.default_rng(0)).number() < 1
+
+
+def test_what_is_not_an_answer_of_any_kind_ends_in_a_sentence(capsys):
+    class Strange:
+        def __len__(self):
+            raise ValueError("how long?")
+
+    check = graded("right.")(lambda student, rng: student(x=1).parts("two parts", "one", "other"))
+    assert check(lambda x: Strange()) is False
+    said = capsys.readouterr().out
+    assert (
+        said
+        == "Not yet: your answer cannot be read (ValueError: how long?); is it of the kind that the text asks for?\n"
+    )
+    assert check(lambda x: sys.exit()) is False and "stopped with SystemExit" in capsys.readouterr().out
+
+
+def test_answers_of_many_types_are_read():
+    labels = [0, 0, 1]
+    for value in (
+        iter(labels),
+        map(int, "001"),
+        (label for label in labels),
+        dict(enumerate(labels)).values(),
+        np.array(labels),
+        torch.tensor(labels),
+        pd.Series(labels),
+        [torch.tensor(label) for label in labels],
+        range(0, 1),
+    ):
+        answer = Student(lambda x, value=value: value)(x=1)
+        assert answer.labels(1 if isinstance(value, range) else 3) == (labels if not isinstance(value, range) else [0])
+    leaf = torch.tensor([1.0, 2.0], requires_grad=True)
+    for value in (map(float, (1, 2)), leaf, [leaf[0], leaf[1]], (2 * leaf[i] / 2 for i in range(2)), pd.Series([1, 2])):
+        assert Student(lambda x, value=value: value)(x=1).array((2,), "a pair").tolist() == [1, 2]
+    pair = Student(lambda x: ((i for i in range(2)), map(str, range(2))))(x=1).value
+    assert pair == ([0, 1], ["0", "1"])
+    for value in (True, np.True_, np.array(True), torch.tensor(True), np.float64(1) > 0):
+        assert Answer(value).choice(True, False) is True
+    assert Answer(np.str_("up")).choice("up", "down") == "up"
+    assert "expected a number" in fault(Answer("0.25").number)
+    assert "expected numbers" in fault(Answer(["1", "2"]).array, (2,), "a pair")
+
+
+def test_what_is_right_in_float32_is_right_and_three_digits_are_not():
+    rng = np.random.default_rng(0)
+    for size in (1, 3, 40):
+        for scale in (1e-3, 1, 1e3):
+            exact = scale * rng.standard_normal(size)
+            assert close(exact.astype(np.float32), exact)
+            assert not close(np.round(exact, 3), exact) or scale == 1e3
+    assert not close(0.123, 0.1234) and not close(-0.3217, 0.3217)
+
+
+def test_numbers_that_are_told_apart_look_different():
+    for off, shown in ((1e-3, "1.2340"), (2e-5, "1.233020"), (3e-9, "1.2330000030")):
+        (line,) = beside(np.array(1.233 + off), np.array(1.233))
+        yours, target = (part.split()[1] for part in line.split(", "))
+        assert yours == shown and target.startswith("1.2330") and yours != target
+        yours, target = beside(np.array([1.233 + off, 5.0]), np.array([1.233, 5.0]))
+        assert yours.split("[")[1] != target.split("[")[1] and "5." in yours
+    with np.printoptions(precision=2):
+        assert beside(np.array([0.12345]), np.array([0.2])) == ["yours  [0.1235]", "target [0.2]"]
+
+
+def test_the_smallest_case_comes_first():
+    rng = np.random.default_rng(0)
+
+    def draw():
+        n = int(rng.integers(1, 9))
+        return {"n": n, "x": np.ones((n, 2)), "y": [[0] * n, (1, "a")]}
+
+    sizes = [case["n"] for case in small_first(draw, 20)]
+    assert sizes == sorted(sizes) and len(sizes) == 20 and sizes[0] < sizes[-1]
+
+
+def test_a_known_mistake_has_to_explain_every_case():
+    def cases(function):
+        for x in (2.0, 3.0, 5.0):
+            yield Student(function)(x=x), x**2, {"twice": 2 * x, "one more": x + 1, "half of it": x**2 / 2}
+
+    compare_each(cases(lambda x: x * x))
+    assert fault(compare_each, cases(lambda x: 2 * x)).startswith("twice.\n  for x=3\n  yours 6.0000, target 9.0000")
+    assert fault(compare_each, cases(lambda x: x + 1)).startswith("one more.\n  for x=2")  # 3 is nothing else there
+    assert fault(compare_each, cases(lambda x: 6.0), off="other").startswith("other.\n  for x=2")  # 6 = 2 * 3 by chance
+    wrong_kind = [(Answer([1, 2, 3]), np.zeros(2), {})]
+    assert "must be (2,), a pair" in fault(compare_each, wrong_kind, "a pair")

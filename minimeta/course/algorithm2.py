@@ -26,18 +26,22 @@ def numbers(units: np.ndarray, newcomer: np.ndarray, xi: float) -> tuple[float, 
     return inside.mean(), joined.mean(), inside.mean() - xi * inside.std()
 
 
+_WRAPS = "you wrap whenever ω falls; between ω(A) − ξσ and ω(A) (the bound lies below ω(A)) the newcomer is a sibling"
+
 DECIDE = {  # the flaws of `decide`, and what to say of each
     "late": "your walk goes on below the last level: where depth + 1 = D the children stand as deep as they may, and "
     "the newcomer becomes one of them",
     "early": "your walk stops one level too early: it may go on until depth + 1 = D",
     "reversed": "descend and wrap are the wrong way round: a newcomer that raises ω is at home here",
-    "all": "you wrap whenever ω falls; between ω(A) − ξσ and ω(A) (the bound lies below ω(A)) the newcomer "
-    "is a sibling",
+    "all": _WRAPS,
+    "rest": _WRAPS,
+    "plus": _WRAPS,
     "none": "you never wrap; below ω(A) − ξσ the newcomer and the whole node get a new node",
     "generous": "you descend above ω(A) − ξσ; only a newcomer that raises ω above ω(A) goes on",
     "xi": "ξ is missing: the bound is ω(A) − ξσ",
     "sigma": "σ is missing: ξ says how many standard deviations",
     "variance": "you take the variance; σ is its square root",
+    "absolute": "you take the mean distance from the mean; σ is the root of the mean square of these distances",
     "ddof": "take the plain standard deviation over the pairs: divide by their number, not by one less",
     "diagonal": "σ runs over pairs of two different tasks: leave out the similarities of tasks to themselves, which "
     "are 1",
@@ -48,6 +52,8 @@ DECIDE = {  # the flaws of `decide`, and what to say of each
     "guarded": "Algorithm 2 as printed does not look at D before it wraps; write it as printed, part 4 mends it",
     "alone": "with one task there is no pair to compare with: |A| = 1, and the newcomer becomes a sibling",
     "pair": "two tasks make one pair, whose σ is 0; the tests hold for them too",
+    "stays": "a newcomer goes on where ω rises; where it stays exactly as it is, compare with >, not with >=",
+    "touches": "a node is wrapped where ω falls below the bound; exactly on it, compare with <, not with <=",
 }
 
 
@@ -61,12 +67,17 @@ def decide(units: np.ndarray, newcomer: np.ndarray, xi: float, depth: int, limit
     spread = {"diagonal": units @ units.T, "newcomer": near, "joined": both}.get(flaw, inside).std()
     if flaw == "variance":
         spread **= 2
+    elif flaw == "absolute":
+        spread = np.abs(inside - before).mean()
     elif flaw == "ddof":
         spread *= (len(inside) / (len(inside) - 1)) ** 0.5 if n > 2 else np.nan
-    price = {"all": 0.0, "none": np.inf, "xi": spread, "sigma": xi}.get(flaw, xi * spread)
+    prices = {"all": 0.0, "rest": -np.inf, "plus": -xi * spread, "none": np.inf, "xi": spread, "sigma": xi}
+    price = prices.get(flaw, xi * spread)
     last = depth + {"late": 0, "early": 2}.get(flaw, 1) >= limit
     high = near.max() > before if flaw == "nearest" else joined > (before - price if flaw == "generous" else before)
     low = (near.mean() if flaw == "mean" else joined) < before - price and not (flaw == "guarded" and last)
+    high |= flaw == "stays" and joined == before
+    low |= flaw == "touches" and joined == before - price
     if flaw == "reversed":
         high, low = low, high
     return ("sibling" if last else "descend") if high else "wrap" if low else "sibling"
@@ -74,12 +85,14 @@ def decide(units: np.ndarray, newcomer: np.ndarray, xi: float, depth: int, limit
 
 SINK = {
     "still": "the tree as it is fits always; ask after the node has sunk, with all below it: that is one edge more",
+    "true": "your answer is always True; where a task would have more than D edges above it, it is False",
     "strict": "a task may stand exactly D edges deep (compare with <=), and a task's height is 0 (count edges, not "
     "nodes)",
     "node": "only the node itself is looked at; the deepest task below it must fit too: add the height",
     "first": "the height goes over all children, not only the first",
     "last": "the height goes over all children, not only the last",
     "least": "the deepest task decides: take the largest height of the children",
+    "single": "a node with one child is a level too: its height is one more than that of the child",
     "children": "the height is counted in edges downwards; the number of children or of tasks does not matter",
     "tasks": "the height is counted in edges downwards; the number of children or of tasks does not matter",
     "depth": "the node's own depth is missing: edges are counted from the root",
@@ -91,6 +104,8 @@ def can_sink(node: str | list, depth: int, limit: int, flaw: str = "") -> bool:
     """May `node` at `depth` sink by a level, and no task be deeper than D? Or with one of the flaws in `SINK`."""
     below = 0 if flaw == "node" else height(node, flaw)
     deepest = (flaw != "depth") * depth + (flaw != "still") + below
+    if flaw == "true":
+        return True
     return (deepest < limit if flaw == "strict" else deepest <= limit) != (flaw == "reversed")
 
 
@@ -101,15 +116,23 @@ def height(node: str | list, flaw: str = "") -> int:
     if flaw in ("children", "tasks"):
         return len(node if flaw == "children" else tasks_below(node))
     below = [height(child, flaw) for child in node]
+    if flaw == "single" and len(node) == 1:
+        return below[0]
     return 1 + {"first": below[0], "last": below[-1], "least": min(below)}.get(flaw, max(below))
 
 
 INSERT = {
     "least": "your walk goes to the least similar child (that is the paper's argmin); take the most similar",
     "sum": "the most similar child has the largest mean similarity, not the largest sum: big clusters win yours",
+    "direction": "the most similar child has the largest mean similarity; yours has the largest cosine with the "
+    "direction of its sum, which divides by the length of the sum",
+    "nearest": "the most similar child has the largest mean similarity; yours holds the most similar task",
+    "children": "the mean similarity to a child divides by its number of tasks, not by that of its children",
     "first": "your walk always goes to the first child; take the most similar",
     "open": "you wrap without asking whether the node can sink: tasks go deeper than D; make the newcomer a sibling "
     "there",
+    "timid": "a wrap that fits is not carried out: the node may sink where its deepest task then has exactly D edges",
+    "shallow": "the node's own depth is missing where you ask whether it can sink",
     "level": "one level down the depth is one more: give depth + 1 when you call insert again",
     "flat": "a newcomer that goes on to a task makes a pair with it, below a new node",
     "never": "your tree never wraps, though there is room: the node and the newcomer become the children of a new one",
@@ -132,9 +155,8 @@ def insert(
         return [node, name]
     decision = decide(np.array([units[task] for task in tasks_below(node)]), units[name], xi, depth, limit)
     if decision == "descend" and flaw != "always":
-        near = [units[name] @ np.array([units[task] for task in tasks_below(child)]).T for child in node]
-        value = np.array([part.sum() if flaw == "sum" else part.mean() for part in near])
-        at = {"least": int(value.argmin()), "first": 0}.get(flaw, int(value.argmax()))
+        values = [likeness(child, name, units, flaw) for child in node]
+        at = {"least": int(np.argmin(values)), "first": 0}.get(flaw, int(np.argmax(values)))
         if flaw == "flat" and isinstance(node[at], str):
             return [*node, name]
         new = insert(node[at], name, units, xi, limit, 0 if flaw == "level" else depth + 1, flaw)
@@ -146,8 +168,21 @@ def insert(
         }
         return rest.get(flaw, [*node[:at], new, *node[at + 1 :]])
     if decision == "wrap" and flaw not in ("never", "always"):
-        if flaw == "open" or can_sink(node, depth, limit):
+        if flaw == "open" or can_sink(node, {"shallow": 0, "timid": depth + 1}.get(flaw, depth), limit):
             return [*node[:-1], [node[-1], name]] if flaw == "beside" else [node, name]
         if flaw == "lost":
             return node
     return [*node, name]
+
+
+def likeness(child: str | list, name: str, units: Mapping[str, np.ndarray], flaw: str = "") -> float:
+    """The mean similarity of `name` to the tasks of a child, or with one of the flaws in `INSERT`."""
+    below = np.array([units[task] for task in tasks_below(child)])
+    near = below @ units[name]
+    ways = {
+        "sum": near.sum(),
+        "nearest": near.max(),
+        "direction": near.sum() / np.linalg.norm(below.sum(0)),
+        "children": near.sum() / (1 if isinstance(child, str) else len(child)),
+    }
+    return ways.get(flaw, near.mean())

@@ -5,18 +5,28 @@ They call your function on fresh random inputs and say in words what is wrong.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.random import Generator
 
 from ..grouping import no_gradients
-from .verdict import Student, exercise, parted
+from .inner_loop import inner_loop as inner_loop
+from .remembering import remember as remember
+from .verdict import Student, compare_each, exercise, parted, small_first
+
+
+def signed(rng: Generator, count: int, least: float = 0.2, most: float = 1.9) -> list[float]:
+    """So many numbers of two digits, above and below 0 and not near it."""
+    return (rng.uniform(least, most, count) * rng.choice([-1, 1], count)).round(2).tolist()
 
 
 @exercise("that is one inner step.")
 def inner_step(student: Student, rng: Generator) -> None:
     """Check `function(w, x, y, rate)`: w after one gradient step on (w x - y)^2, as in notebook 01; all numbers."""
-    for _ in range(5):
-        w, x, y, rate = (float(v) for v in rng.uniform(0.1, 2.0, 4))
+    cases = []
+    for _ in range(10):
+        w, x, y, rate = *signed(rng, 3), round(float(rng.uniform(0.05, 0.95)), 2)
         slope = 2 * x * (w * x - y)
         named = {
             "your step goes uphill: subtract the gradient": w + rate * slope,
@@ -25,7 +35,8 @@ def inner_step(student: Student, rng: Generator) -> None:
             "the chain rule is missing: the derivative of w x with respect to w is x": w - rate * 2 * (w * x - y),
             "this is the gradient; the step is w - rate * gradient": slope,
         }
-        student(w=w, x=x, y=y, rate=rate).compare(w - rate * slope, named)
+        cases.append((student(w=w, x=x, y=y, rate=rate), w - rate * slope, named))
+    compare_each(cases)
 
 
 @exercise("the query gradient, times how θ moves with w.")
@@ -34,8 +45,9 @@ def meta_gradient(student: Student, rng: Generator) -> None:
 
     support and query are pairs (x, y) of numbers.
     """
-    for _ in range(5):
-        w, x, y, u, v, rate = (float(n) for n in rng.uniform(0.2, 1.5, 6))
+    cases = []
+    for _ in range(10):
+        w, x, y, u, v, rate = *signed(rng, 5), round(float(rng.uniform(0.05, 0.95)), 2)
         theta = w - rate * 2 * x * (w * x - y)
         outer, inner = 2 * u * (theta * u - v), 1 - 2 * rate * x * x
         named = {
@@ -45,7 +57,8 @@ def meta_gradient(student: Student, rng: Generator) -> None:
             "dθ/dw lacks the factor 2: it is 1 - 2 rate x^2": outer * (1 - rate * x * x),
             "the outer loss is on the query, not on the support": 2 * x * (theta * x - y) * inner,
         }
-        student(w=w, support=(x, y), query=(u, v), rate=rate).compare(outer * inner, named)
+        cases.append((student(w=w, support=(x, y), query=(u, v), rate=rate), outer * inner, named))
+    compare_each(cases)
 
 
 @exercise("every task moves with the mean gradient of its cluster.")
@@ -54,28 +67,41 @@ def pooled_step(student: Student, rng: Generator) -> None:
 
     theta (m, p) and gradients (m, p) per task, labels (m,) clusters; tasks of a cluster have the same theta.
     """
-    labels = [0, 1, 0, 0, 1]
-    theta = rng.standard_normal((2, 3))[labels]
-    gradients, rate = rng.standard_normal((5, 3)), 0.3
-    same = np.equal.outer(labels, labels).astype(float)
-    mean, total = (same / same.sum(1, keepdims=True)) @ gradients, same @ gradients
-    named = {
-        "your step uses the sum of the gradients; eq. 5 takes the mean over the cluster": theta - rate * total,
-        "your step goes uphill: subtract the pooled gradient": theta + rate * mean,
-        "each task uses its own gradient: that is MAML; pool within the cluster": theta - rate * gradients,
-        "the mean runs over all tasks; take it within each cluster": theta - rate * gradients.mean(0),
-        "you divide by the number of tasks; divide by the size of the cluster": theta - rate * total / 5,
-    }
-    answer = student(theta=theta, gradients=gradients, labels=labels, rate=rate)
-    answer.compare(theta - rate * mean, named, "a row per task", "it is not eq. 5")
+
+    def draw() -> dict[str, Any]:
+        m, p = rng.integers(1, 8, 2)
+        labels = rng.integers(0, rng.integers(1, 5), m).tolist()
+        theta = rng.standard_normal((4, p))[labels]
+        rate = round(float(rng.uniform(0.05, 0.95)), 2)
+        return {"theta": theta, "gradients": rng.standard_normal((m, p)), "labels": labels, "rate": rate}
+
+    cases = []
+    for inputs in small_first(draw, 20):
+        theta, gradients, labels, rate = inputs.values()
+        same = np.equal.outer(labels, labels).astype(float)
+        mean, total = (same / same.sum(1, keepdims=True)) @ gradients, same @ gradients
+        by_number = theta - rate * total / len(labels)
+        named = {
+            "your parameters do not move at all (does `labels == c` compare? With a list it is one False; make it an "
+            "array: labels = np.asarray(labels))": theta,
+            "your step uses the sum of the gradients; eq. 5 takes the mean over the cluster": theta - rate * total,
+            "your step goes uphill: subtract the pooled gradient": theta + rate * mean,
+            "your step forgets the rate": theta - mean,
+            "each task uses its own gradient: that is MAML; pool within the cluster": theta - rate * gradients,
+            "the mean runs over all tasks; take it within each cluster": theta - rate * gradients.mean(0),
+            "you divide by the number of tasks; divide by the size of the cluster": by_number,
+            "these are the pooled gradients; the answer is the new parameters": mean,
+        }
+        cases.append((student(**inputs), theta - rate * mean, named))
+    compare_each(cases, "a row per task", "it is not eq. 5")
 
 
 @exercise("two steps together, then each task alone.")
 def everyone_then_alone(student: Student, rng: Generator) -> None:
     """Check the grouping `function(step, tasks, parents, gradients)` of notebook 00: two steps together, then alone."""
-    for count in (3, 7):
-        tasks, parents = [f"task{i}" for i in range(count)], [0] * count
-        for step in range(1, 5):
+    for count in (2, 3, 7, 1):
+        tasks, parents = [f"{chr(122 - i)}/{rng.integers(9)}" for i in range(count)], [0] * count
+        for step in range(1, 7):
             answer = student(step=step, tasks=tasks, parents=parents, gradients=no_gradients)
             parents, wanted = answer.labels(count), 1 if step < 3 else count
             found = len(set(parents))
@@ -89,10 +115,18 @@ def within_parents(student: Student, rng: Generator) -> None:
 
     found and parents are lists of labels (m,).
     """
-    for count in (4, 9):
-        found, parents = rng.integers(0, 3, count).tolist(), rng.integers(0, 2, count).tolist()
-        found[:4], parents[:4] = [0, 0, 1, 1], [0, 1, 1, 1]  # a split, and a pair that stays
-        answer = student(found=found, parents=parents)
+
+    def draw() -> dict[str, Any]:
+        count, labels = int(rng.integers(2, 12)), [[0, 1], [0, 1, 2], [1, 11, 111], [0, 1, 10], range(150)]
+        found, parents = (rng.choice(labels[rng.integers(5)], count).tolist() for _ in range(2))
+        twins = rng.integers(0, count, 2)  # so that a pair stays together
+        found[twins[0]], parents[twins[0]] = found[twins[1]], parents[twins[1]]
+        return {"found": found, "parents": parents}
+
+    for inputs in small_first(draw, 150):
+        found, parents = inputs.values()
+        count = len(found)
+        answer = student(**inputs)
         labels = answer.labels(count)
         if pair := parted(labels, list(zip(found, parents, strict=True))):
             i, j = pair
@@ -100,6 +134,8 @@ def within_parents(student: Student, rng: Generator) -> None:
                 why = "were found in one cluster and have the same parent, but you part them"
             elif parents[i] != parents[j]:
                 why = "had different parents, but you put them together: clusters never merge"
+                if found[i] != found[j]:
+                    why += " (two different pairs of labels have come to the same label)"
             else:
                 why = "have the same parent but were found in different clusters, and you leave them together"
             raise answer.not_yet(f"tasks {i} and {j} {why}", f"yours {labels}")
@@ -107,9 +143,17 @@ def within_parents(student: Student, rng: Generator) -> None:
 
 @exercise("the mean cosine of all pairs.")
 def omega(student: Student, rng: Generator) -> None:
-    """Check `function(vectors)`: ω of the tasks with these vectors (n, d), as in notebook 03."""
-    for n in (3, 4, 7):
-        vectors = rng.standard_normal((n, 3)) * rng.uniform(0.5, 3.0, (n, 1))
+    """Check `function(vectors)`: the mean similarity of the tasks with these vectors (n, d), as in notebook 03."""
+
+    def draw() -> dict[str, Any]:
+        n, d = int(rng.integers(2, 9)), int(rng.integers(2, 6))
+        directions = rng.standard_normal((n, d)) + rng.uniform(0, 2) * rng.standard_normal(d)
+        return {"vectors": directions * rng.choice([0.1, 0.5, 1, 3], (n, 1))}
+
+    cases = []
+    for inputs in small_first(draw, 15):
+        vectors = inputs["vectors"]
+        n = len(vectors)
         products, pairs = vectors @ vectors.T, np.triu_indices(n, 1)
         cosines = products / np.sqrt(np.outer(products.diagonal(), products.diagonal()))
         total = cosines[pairs].sum()
@@ -121,7 +165,8 @@ def omega(student: Student, rng: Generator) -> None:
             "every pair is counted twice; divide by n (n - 1) then": 4 * total / (n * (n - 1)),
         }
         target = 2 * total / (n * (n - 1))
-        student(vectors=vectors).compare(target, named)
+        cases.append((student(**inputs), target, named))
+    compare_each(cases)
 
 
 @exercise("above 0 the newcomer makes a pair, below 0 it is a sibling.")
@@ -131,9 +176,12 @@ def pair_gain(student: Student, rng: Generator) -> None:
     At a root whose children are n tasks and nothing else, with p = n (n - 1) / 2 pairs whose similarities add up
     to b. `similarities` (n,) are the newcomer's; the pair is with the most similar task; `gap` is ξσ.
     """
-    for n in (2, 3, 4, 5):
-        rows = rng.standard_normal((n + 1, 3))
+    cases = []
+    for n in (2, 3, 2, 4, 3, 5, 6, 9):
+        rows = rng.standard_normal((n + 1, 3)) + rng.uniform(0, 1.5) * rng.standard_normal(3)
         rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+        if not cases:
+            rows[1] *= -np.sign(rows[0] @ rows[1])  # b is below 0
         cosines = rows @ rows.T
         near, p, gap = cosines[n, :n], n * (n - 1) // 2, float(rng.uniform(0.3, 0.6))
         b, best, all_of_it = float(cosines[:n, :n].sum() - n) / 2, float(near.max()), float(near.sum())
@@ -148,14 +196,41 @@ def pair_gain(student: Student, rng: Generator) -> None:
             "a node explains B^2 / P, not the squared mean": best**2 - gap**2 + root / (p + n - 1) - sibling / (p + n),
             "this is the score of the pair; subtract that of the sibling": pair,
         }
-        student(similarities=near.tolist(), b=b, p=p, gap=gap).compare(pair - sibling, named)
+        cases.append((student(similarities=near.tolist(), b=b, p=p, gap=gap), pair - sibling, named))
+    compare_each(cases)
+
+
+@exercise("that is how much more alike tasks of one label are.")
+def contrast(student: Student, rng: Generator) -> None:
+    """Check `function(matrix, labels)`: mean similarity within labels less that across, as in notebook 05.
+
+    matrix (n, n) are the similarities of n tasks, labels (n,) are whole numbers, an array.
+    """
+    for kinds in ((0, 0, 1, 1), (0, 1, 2, 0, 1), (0, 0, 0, 0, 1, 2)):
+        labels = rng.permutation(kinds)
+        rows = rng.standard_normal((len(labels), 3))
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+        matrix = rows @ rows.T
+        same, others = labels[:, None] == labels, ~np.eye(len(labels), dtype=bool)
+        within, across = matrix[same & others].mean(), matrix[~same].mean()
+        named = {
+            "each task's similarity to itself is in your mean; take pairs of two different tasks": matrix[same].mean()
+            - across,
+            "the sign is turned: it is the mean within labels less that across": across - within,
+            "this is the mean within labels; subtract that across": within,
+            "subtract the mean across labels, not that of all pairs": within - matrix[others].mean(),
+            "take means, not sums: there are more pairs across than within": matrix[same & others].sum()
+            - matrix[~same].sum(),
+        }
+        student(matrix=matrix, labels=labels).compare(within - across, named)
 
 
 @exercise("that is how far the gradients agree.")
 def agreement(student: Student, rng: Generator) -> None:
     """Check `function(gradients)`: |mean g| / mean |g| of gradients (m, d), as in notebook 05."""
-    for m, d in ((2, 3), (5, 4), (1, 6)):
-        gradients = rng.standard_normal((m, d)) * rng.uniform(0.5, 2, (m, 1))
+    cases = []
+    for m, d in ((1, 2), (2, 1), (2, 3), (3, 2), (4, 4), (5, 4), (1, 6), (9, 3)):
+        gradients = rng.standard_normal((m, d)) * rng.choice([0.1, 0.5, 2, 5], (m, 1))
         lengths = np.linalg.norm(gradients, axis=1)
         mean, unit = np.linalg.norm(gradients.mean(0)), gradients / lengths[:, None]
         named = {
@@ -165,4 +240,5 @@ def agreement(student: Student, rng: Generator) -> None:
             "divide by the mean of the lengths, not by the length of the whole array": mean / np.linalg.norm(gradients),
             "you took directions: leave the gradients their lengths": np.linalg.norm(unit.mean(0)),
         }
-        student(gradients=gradients).compare(mean / lengths.mean(), named)
+        cases.append((student(gradients=gradients), mean / lengths.mean(), named))
+    compare_each(cases)

@@ -7,24 +7,122 @@ Everywhere w is (d,), X (n, d) and y (n,); support and query are pairs (X, y).
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.linalg import matrix_power
-from numpy.random import Generator
+import functools
+import inspect
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+from unittest.mock import patch
 
-from .verdict import Student, graded
+import numpy as np
+from numpy.linalg import matrix_power, norm
+from numpy.random import Generator
+from torch import Tensor
+from torch.autograd import forward_ad
+from torch.autograd.graph import saved_tensors_hooks
+
+from .values import close
+from .verdict import Check, NotYet, Student, graded
 
 Data = tuple[np.ndarray, np.ndarray]
 """X (n, d) and y (n,)."""
 
+Inputs = dict[str, Any]
+"""What a student's function is given, by name."""
+
+Case = tuple[Inputs, np.ndarray, dict[str, Any] | str]
+"""The inputs, the target (d,), and what known mistakes give, or what to say of any."""
+
+CASES = 21
+"""So many random cases follow the first one, which is large enough to tell the known mistakes from each other."""
+
 _ROWS = "one number for each parameter"
+_ROUNDED = "you round your answer; return all its digits"
+_DIFFERENCES = (
+    "your answer is right at first and lost where w and y are huge or tiny, as differences are (task 2); "
+    "write the derivative as a formula, here and in the functions that you call"
+)
+
+
+def _compared(formula: bool = False, lost: str = "") -> Callable[[Callable[[Generator], Iterator[Case]]], Check]:
+    """Make a check of its cases; `lost`, where given, is said of answers that are wrong for huge or tiny w and y.
+
+    With `formula` neither torch's gradients count nor differences of losses.
+    """
+
+    def decorate(cases: Callable[[Generator], Iterator[Case]]) -> Check:
+        @functools.wraps(cases)
+        def check(student: Student, rng: Generator) -> None:
+            for i, (inputs, target, named) in enumerate(cases(rng)):
+                with _without_autograd() if formula else nullcontext():
+                    answer = student(**inputs)
+                found = answer.array(target.shape, _ROWS)
+                rounded = {_ROUNDED: tuple(np.round(target, digits) for digits in range(2, 8))}
+                alike = isinstance(named, str) or norm(found) < 1e-6 * norm(target)  # one mistake looks like another
+                words = named if isinstance(named, str) else ""
+                answer.compare(target, {} if alike else named | rounded, _ROWS, words)
+                if lost and i == 0:
+                    _compare_scaled(student, inputs, target, found, formula, lost)
+
+        return check
+
+    return decorate
+
+
+def _compare_scaled(
+    student: Student, inputs: Inputs, target: np.ndarray, found: np.ndarray, formula: bool, lost: str
+) -> None:
+    """Ask again where w and y are many times as large or small; there the right answer is, too.
+
+    A loss grows with their squares: at 2^600 it is infinite, and its differences are NaN. Single precision ends at
+    2^128. Such an answer, right to fewer than 9 digits, is asked where w and y are far smaller than any step h.
+    """
+    precise = norm(found - target) < 1e-9 * norm(target)
+    cut = "w and y are 128 times as large, and so is a right answer, but not yours: is something cut off or fixed?"
+    for power, words in ((7, cut), ((600 if precise else -100) if formula else -20, lost)):
+        scaled = {name: _times(2.0**power, name, value) for name, value in inputs.items()}
+        answer = student(**scaled, given=f"w and y times 2^{power}", known={OverflowError: words})
+        if not close(answer.array(target.shape, _ROWS, finite=False) / 2.0**power, target):
+            raise answer.not_yet(_ROUNDED if (found == np.round(found, 7)).all() else words)
+
+
+def _times(factor: float, name: str, value: Any) -> Any:
+    if isinstance(value, tuple):
+        return value[0], factor * value[1]
+    return factor * value if name in ("w", "y") else value
+
+
+@contextmanager
+def _without_autograd() -> Iterator[None]:
+    """Raise where the student's function lets torch differentiate.
+
+    backward() unpacks what was saved for it, torch.func refuses to work with hooks, and forward mode enters a level.
+    """
+    used = []
+
+    def note(*saved: Tensor) -> Tensor | None:
+        used.append(True)
+        return saved[0] if saved else None
+
+    with saved_tensors_hooks(lambda saved: saved, note), patch.object(forward_ad, "enter_dual_level", note):
+        try:
+            yield
+        except NotYet as fault:
+            if not used and "saved tensor hooks" not in str(fault):
+                raise
+            used.append(True)
+    if used:
+        raise NotYet("your answer comes from automatic differentiation; work the derivative out and write its formula")
 
 
 @graded("the mean over the examples of 2 (x·w - y) x.")
-def gradient(student: Student, rng: Generator) -> None:
+@_compared(formula=True, lost=_DIFFERENCES)
+def gradient(rng: Generator) -> Iterator[Case]:
     """Check `function(w, X, y)`: the gradient (d,) of the mean squared error, the mean in TreeMAML's eq. 3."""
-    for n, d in ((5, 3), (2, 4), (1, 2), (6, 1)):
-        w, (X, y) = rng.standard_normal(d), _data(rng, n, d)
-        target, errors = _gradient(w, X, y), X @ w - y
+    for inputs, target in _problems(rng, _gradient):
+        w, X, y = inputs.values()
+        (n, d), errors = X.shape, X @ w - y
         root = np.sqrt(np.mean(errors**2))
         named = {
             "the sign is turned: the inner derivative of (X w - y)^2 is +X": -target,
@@ -38,25 +136,19 @@ def gradient(student: Student, rng: Generator) -> None:
             "this is the gradient of the root of the mean; leave the root out": target / (2 * root),
             "this is the gradient of the absolute error; here the error is squared": X.T @ np.sign(errors) / n,
         }
-        student(w=w, X=X, y=y).compare(target, named, _ROWS)
+        yield inputs, target, named
 
 
 @graded("two calls of f for each entry, 2 h apart.")
-def finite_difference(student: Student, rng: Generator) -> None:
+@_compared()
+def finite_difference(rng: Generator) -> Iterator[Case]:
     """Check `function(f, w, h)`: central differences (d,) of f at w, moving one entry at a time by h."""
-    for d in (3, 4, 1):
-        w, h = rng.uniform(0.5, 1.5, d), float(rng.uniform(0.1, 0.3))
-        a, b, C = rng.uniform(0.5, 1.5, d), rng.standard_normal(d), rng.standard_normal((d, d))
-
-        def f(v: np.ndarray, a: np.ndarray = a, b: np.ndarray = b, C: np.ndarray = C) -> float:
-            v = np.asarray(v, float)
-            if v.shape != a.shape:
-                raise ValueError(f"f takes the whole vector, shape {a.shape}, and got shape {v.shape}")
-            return float(a @ v**3 + v @ C @ v + b @ v)
-
+    for (d, *_), size, _, pace in _draws(rng):
+        while (target := _found(_central, inputs := _cubic(rng, d, size, pace / 2))) is None:
+            pass
+        f, w, h = inputs.values()
         moves, before = h * np.eye(d), h * np.tri(d, k=-1)  # row i of `before`: the entries before i, moved by h
         up, down = (np.array([f(w + sign * move) for move in moves]) for sign in (1, -1))
-        target = (up - down) / (2 * h)
         pairs = list(zip(moves, before, strict=True))
         kept = "put entry i back before you move the next one"
         named = {
@@ -66,8 +158,8 @@ def finite_difference(student: Student, rng: Generator) -> None:
             "the difference is not divided by the distance of the two points, 2 h": up - down,
             "the sign is turned: it is f above less f below": -target,
             "you multiply by h; divide by 2 h": (up - down) / 2 * h,
-            "your answer does not use the h that is given": 3 * a * w**2 + (C + C.T) @ w + b,
-            "you step by h/2 to each side; step by h": [(f(w + m / 2) - f(w - m / 2)) / h for m in moves],
+            "your answer does not use the h that is given": _central(f, w, 1e-5),
+            "you step by h/2 to each side; step by h": _central(f, w, h / 2),
             "you move all entries at once; move one at a time": np.full(d, (f(w + h) - f(w - h)) / (2 * h)),
             f"entries that you moved down stay down: {kept}": [
                 (f(w - rest + m) - f(w - rest - m)) / (2 * h) for m, rest in pairs
@@ -76,15 +168,16 @@ def finite_difference(student: Student, rng: Generator) -> None:
                 (f(w + rest + m) - f(w + rest - m)) / (2 * h) for m, rest in pairs
             ],
         }
-        student(f=f, w=w, h=h).compare(target, named, _ROWS)
+        yield inputs, target, named
 
 
 @graded("each step takes the gradient where the last one ended, and w stays as it was.")
-def inner_steps(student: Student, rng: Generator) -> None:
+@_compared(lost="your steps stop where the gradient is small; take as many as `steps` says")
+def inner_steps(rng: Generator) -> Iterator[Case]:
     """Check `function(w, X, y, rate, steps)`: θ (d,) after that many inner steps from w (TreeMAML, eq. 3 and 4)."""
-    for n, d, steps in ((5, 3, 3), (2, 4, 1), (4, 2, 0), (6, 1, 2)):
-        w, (X, y), rate = rng.standard_normal(d), _data(rng, n, d), float(rng.uniform(0.05, 0.15))
-        target, slope, restarted = _descend(w, X, y, rate, steps), _gradient(w, X, y), w
+    for inputs, target in _problems(rng, _descend):
+        w, X, y, rate, steps = inputs.values()
+        slope, restarted = _gradient(w, X, y), w
         for _ in range(steps):
             restarted = w - rate * _gradient(restarted, X, y)
         named = {
@@ -92,8 +185,10 @@ def inner_steps(student: Student, rng: Generator) -> None:
             "your steps forget the inner rate": _descend(w, X, y, 1.0, steps),
             "nothing has moved: this is w": w,
             "this is one step, whatever `steps` says": _descend(w, X, y, rate, 1),
-            "this is one step too few": _descend(w, X, y, rate, max(steps - 1, 0)),
             "this is one step too many": _descend(w, X, y, rate, steps + 1),
+            "you stop too early; take as many steps as `steps` says": tuple(
+                _descend(w, X, y, rate, few) for few in range(2, steps)
+            ),
             "every step uses the gradient at w; take it anew at the θ of each step": w - steps * rate * slope,
             "every step starts from w; start from the θ before it": restarted,
             "you start from zeros; start from w": _descend(0 * w, X, y, rate, steps),
@@ -103,72 +198,72 @@ def inner_steps(student: Student, rng: Generator) -> None:
                 w, X, y, rate / max(steps, 1), steps
             ),
             "the factor 2 of the gradient is missing: mend task 1 first": _descend(w, X, y, rate / 2, steps),
-            "your steps use the sum of the gradients; take the mean": _descend(w, X, y, rate * n, steps),
+            "your steps use the sum of the gradients; take the mean": _descend(w, X, y, rate * len(X), steps),
         }
-        student(w=w, X=X, y=y, rate=rate, steps=steps).compare(target, named, _ROWS)
+        yield inputs, target, named if steps else "for steps=0 no step is taken: θ is w"
 
 
 @graded("the query gradient at θ, times how θ moves with w.")
-def meta_gradient(student: Student, rng: Generator) -> None:
+@_compared(formula=True, lost=_DIFFERENCES)
+def meta_gradient(rng: Generator) -> Iterator[Case]:
     """Check `function(w, support, query, rate)`: the gradient (d,) in w of the query loss after one inner step.
 
     It is (I - rate H) g, with H the Hessian of the support loss and g the query gradient at θ (XLA-MAML, eq. 6).
     """
-    for n, q, d in ((5, 4, 3), (2, 6, 4), (1, 3, 2), (6, 3, 1)):
-        w, support, query = rng.standard_normal(d), _data(rng, n, d), _data(rng, q, d)
-        rate = float(rng.uniform(0.05, 0.15))
-        target, named = _through(w, support, query, rate, 1)
-        student(w=w, support=support, query=query, rate=rate).compare(target, named, _ROWS)
+    for inputs, target in _problems(rng, _once):
+        yield inputs, target, _mistakes(**inputs, steps=1)
 
 
 @graded("the query gradient at θ_K, and one factor for every inner step.")
-def meta_gradient_steps(student: Student, rng: Generator) -> None:
+@_compared(formula=True, lost=_DIFFERENCES)
+def meta_gradient_steps(rng: Generator) -> Iterator[Case]:
     """Check `function(w, support, query, rate, steps)`: the same after K inner steps, (I - rate H)^K g at θ_K."""
-    for n, q, d, steps in ((5, 4, 3, 3), (2, 6, 4, 2), (3, 1, 2, 0), (6, 3, 1, 1)):
-        w, support, query = rng.standard_normal(d), _data(rng, n, d), _data(rng, q, d)
-        rate = float(rng.uniform(0.05, 0.15))
-        target, common = _through(w, support, query, rate, steps)
-        eye, H = np.eye(d), _hessian(support[0])
-        factor, few = eye - rate * H, max(steps - 1, 0)
-        at = {k: _gradient(_descend(w, *support, rate, k), *query) for k in (1, few, steps, steps + 1)}
+    for inputs, target in _problems(rng, _through_all):
+        w, support, query, rate, steps = inputs.values()
+        if not steps:
+            yield inputs, target, "for steps=0 nothing adapts: the answer is the query gradient at w"
+            return
+        eye, H = np.eye(len(w)), _hessian(support[0])
+        factor = eye - rate * H
+        at = [_gradient(_descend(w, *support, rate, k), *query) for k in range(steps + 2)]
         power = matrix_power(factor, steps)
         named = {
             "this is the answer for one step, whatever `steps` says": factor @ at[1],
+            "this is the answer for fewer steps than `steps` says": tuple(
+                matrix_power(factor, few) @ at[few] for few in range(2, steps)
+            ),
             "there is one factor only; every inner step brings its own": factor @ at[steps],
-            "one factor is missing: K steps bring K factors": matrix_power(factor, few) @ at[steps],
-            "there is one factor too many: K steps bring K factors": matrix_power(factor, steps + 1) @ at[steps],
+            "there are too few factors: K steps bring K factors": tuple(
+                matrix_power(factor, few) @ at[steps] for few in range(2, steps)
+            ),
+            "there is one factor too many: K steps bring K factors": factor @ power @ at[steps],
             "the factors multiply: (I - rate H)^K is not I - K rate H": (eye - steps * rate * H) @ at[steps],
             "** takes the power of each entry; multiply the matrices (a loop, or np.linalg.matrix_power)": (
                 factor**steps @ at[steps]
             ),
-            "the query gradient is taken after one inner step; take it at θ_K": power @ at[1],
-            "the query gradient is taken one inner step too early": power @ at[few],
-            "the query gradient is taken one inner step too late": power @ at[steps + 1],
+            "the query gradient is taken too early; take it at θ_K": tuple(power @ early for early in at[:steps]),
+            "the query gradient is taken one inner step too late; take it at θ_K": power @ at[steps + 1],
         }
-        answer = student(w=w, support=support, query=query, rate=rate, steps=steps)
-        answer.compare(target, named | common, _ROWS)
+        yield inputs, target, named | _mistakes(**inputs)
 
 
-def _through(
-    w: np.ndarray, support: Data, query: Data, rate: float, steps: int
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """The meta-gradient through `steps` inner steps, and what the known mistakes give instead."""
-    X, n, q = support[0], len(support[0]), len(query[0])
-    eye, H, other = np.eye(len(w)), _hessian(X), _hessian(query[0])
+def _mistakes(w: np.ndarray, support: Data, query: Data, rate: float, steps: int) -> dict[str, Any]:
+    """What the known mistakes give for the meta-gradient through `steps` inner steps."""
+    n, q, eye = len(support[0]), len(query[0]), np.eye(len(w))
+    H, other = _hessian(support[0]), _hessian(query[0])
     theta, leaked = _descend(w, *support, rate, steps), _descend(w, *query, rate, steps)
     g, leak, power = _gradient(theta, *query), _gradient(leaked, *query), matrix_power(eye - rate * H, steps)
     half, summed, uphill = (_gradient(_descend(w, *support, r, steps), *query) for r in (rate / 2, rate * n, -rate))
-    target = power @ g
 
     def with_factor(factor: np.ndarray, last: np.ndarray = g) -> np.ndarray:
         return matrix_power(factor, steps) @ last
 
-    named = {
+    return {
         "this is the first-order answer: multiply by dθ/dw, how θ moves with w": g,
         "this is the query gradient at w; adapt first, and take it at θ": _gradient(w, *query),
         "the query gradient is taken at w; take it at the adapted θ": power @ _gradient(w, *query),
         "this is θ, the adapted parameter itself": theta,
-        "the sign is turned": -target,
+        "the sign is turned": -power @ g,
         "the factor has the wrong sign inside: it is I - rate H": with_factor(eye + rate * H),
         "the factor lacks the rate: it is I - rate H": with_factor(eye - H),
         "H lacks the factor 2: it is 2/n X^T X": with_factor(eye - rate * H / 2),
@@ -194,11 +289,73 @@ def _through(
             eye - rate * H * n, summed * q
         ),
     }
-    return target, named
 
 
-def _data(rng: Generator, n: int, d: int) -> Data:
-    return rng.standard_normal((n, d)), rng.standard_normal(n)
+# --- What is drawn, and what is right ---
+
+
+def _draws(rng: Generator) -> Iterator[tuple[list[int], float, float, float]]:
+    """For each case d, n and q, how large w and y are, and X, and the rate in parts of 1 / the largest curvature.
+
+    After the first case all sizes from 1 to 7 come, from small to large, and none twice within a case.
+    """
+    sizes = []
+    for _ in range(CASES // 7):
+        numbers, shifts = rng.permutation(7) + 1, rng.permutation(7)[:3]
+        sizes += np.stack([np.roll(numbers, shift) for shift in shifts], axis=1).tolist()
+    paces = [*np.linspace(0.1, 0.7, CASES // 2), *np.linspace(1.3, 2.6, CASES - CASES // 2)]  # at 1 little is left of w
+    scales = np.logspace(-3, 3, CASES), np.logspace(-1, 1, CASES), paces
+    yield [3, 5, 4], 1.0, 1.0, 0.4
+    yield from zip(sorted(sizes, key=math.prod), *(rng.permutation(part).tolist() for part in scales), strict=True)
+
+
+def _problems(rng: Generator, solve: Callable[..., np.ndarray]) -> Iterator[tuple[Inputs, np.ndarray]]:
+    """For each case what `solve` is given, by the names of its arguments, and its answer. The last has no steps."""
+    numbers_of_steps = [3, *rng.permutation(np.arange(1, CASES) % 12 + 1).tolist(), 0]
+    for ((d, n, q), size, spread, pace), steps in zip(_draws(rng), numbers_of_steps, strict=True):
+        target = None
+        while target is None:
+            w = size / spread * rng.standard_normal(d)
+            support, query = (
+                (spread * rng.standard_normal((rows, d)), size * rng.standard_normal(rows)) for rows in (n, q)
+            )
+            X, y = support
+            rate = float(pace / norm(_hessian(X), 2))
+            drawn = {"w": w, "X": X, "y": y, "support": support, "query": query, "rate": rate, "steps": steps}
+            inputs = {name: drawn[name] for name in inspect.signature(solve).parameters}
+            target = _found(solve, inputs)
+        yield inputs, target
+
+
+def _cubic(rng: Generator, d: int, size: float, h: float) -> Inputs:
+    w, a, b = rng.uniform(0.5, 1.5, (3, d)) * rng.choice([-1, 1], (3, d))
+    C = rng.standard_normal((d, d))
+
+    def f(v: np.ndarray) -> float:
+        v = np.asarray(v, float)
+        if v.shape != w.shape:
+            raise ValueError(f"f takes the whole vector, shape {w.shape}, and got shape {v.shape}")
+        return float(size * (a @ v**3 + v @ C @ v + b @ v))
+
+    return {"f": f, "w": w, "h": h}
+
+
+def _found(solve: Callable[..., np.ndarray], inputs: Inputs) -> np.ndarray | None:
+    """The answer, or None where large numbers cancel, so that single precision finds it by luck or not at all."""
+    for factor in (1.3, 1.1, 1.0):  # other roundings
+        double, single = (
+            solve(**{name: _rounded(factor, value, kind) for name, value in inputs.items()})
+            for kind in (np.float64, np.float32)
+        )
+        if norm(single - double) > 5e-7 * norm(double):
+            return None
+    return double
+
+
+def _rounded(factor: float, value: Any, kind: type) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_rounded(factor, part, kind) for part in value)
+    return kind(factor * value) if isinstance(value, np.ndarray | float) else value
 
 
 def _gradient(w: np.ndarray, X: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -209,7 +366,22 @@ def _hessian(X: np.ndarray) -> np.ndarray:
     return 2 / len(X) * X.T @ X
 
 
+def _central(f: Callable[[np.ndarray], float], w: np.ndarray, h: float) -> np.ndarray:
+    return np.array([(f(w + h * entry) - f(w - h * entry)) / (2 * h) for entry in np.eye(len(w), dtype=w.dtype)])
+
+
 def _descend(w: np.ndarray, X: np.ndarray, y: np.ndarray, rate: float, steps: int) -> np.ndarray:
     for _ in range(steps):
         w = w - rate * _gradient(w, X, y)
     return w
+
+
+def _once(w: np.ndarray, support: Data, query: Data, rate: float) -> np.ndarray:
+    return _through_all(w, support, query, rate, 1)
+
+
+def _through_all(w: np.ndarray, support: Data, query: Data, rate: float, steps: int) -> np.ndarray:
+    g = _gradient(_descend(w, *support, rate, steps), *query)
+    for _ in range(steps):
+        g = g - rate * (_hessian(support[0]) @ g)
+    return g

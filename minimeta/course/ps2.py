@@ -1,74 +1,244 @@
 """Checks of problem set 2, "Pooled gradients and their limits".
 
-Each check calls the student's function on fresh inputs drawn from `seed`, prints "Right: ..." or "Not yet: ..." with
-the mistake in words, and returns whether it was right.
+Each check calls the student's function on fresh inputs drawn from `seed`, from small ones to large ones, prints
+"Right: ..." or "Not yet: ..." with the mistake in words, and returns whether it was right. The first input with a
+wrong answer is shown; a mistake is called by its name if it explains all answers.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.random import Generator
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..grouping import Gradients, Grouping, alone, everyone, fixed_tree, no_gradients
-from ..inner import Learner, adapt, squared_error
-from ..tasks import Episode, balanced_tree
-from .verdict import Student, compare_all, graded, parted
+from ..errors import InputError
+from ..grouping import Gradients, Grouping, no_gradients
+from .values import close
+from .verdict import NotYet, Student, compare_all, graded, parted
 
 Nested = str | tuple
 """A tree as nested tuples: a text is a leaf (a task), a tuple holds the children of a node."""
 
-Refines = Callable[[Sequence[int], Sequence[int]], bool]
+Path = tuple[int, ...]
+"""The child numbers from the root down to a leaf."""
 
 
 @graded("every cluster starts from its parent's parameters and moves with the mean gradient of its tasks.")
 def pooled_step(student: Student, rng: Generator) -> None:
     """Check `function(theta, gradients, parents, labels, rate)`: one step of TreeMAML, eq. 7, with a row per cluster.
 
-    theta (parent clusters, p), gradients (m, p), parents (m,), labels (m,); the result is (clusters, p).
+    theta (parent clusters, p), floats or whole numbers; gradients (m, p); parents (m,) and labels (m,), lists; the
+    result is (clusters, p).
     """
-    renumbered, split = ([0, 1, 0, 1, 1], [1, 0, 1, 0, 0]), ([0, 0, 1, 1, 1, 0, 0], [2, 0, 1, 1, 1, 0, 0])
-    parents = rng.integers(0, 2, 9).tolist()
-    for before, after in (([0] * 4, [0] * 4), renumbered, split, (parents, _split(rng, parents))):
-        order = rng.permutation(len(before)).tolist()
-        while max(after) and _numbers([after[i] for i in order]) == [after[i] for i in order]:
-            order = rng.permutation(len(before)).tolist()  # clusters shall not appear in the order of their numbers
-        parents, labels = [before[i] for i in order], [after[i] for i in order]
-        theta = rng.standard_normal((max(parents) + 1, 3))
-        gradients, rate = rng.standard_normal((len(labels), 3)), float(rng.uniform(0.2, 0.6))
-        target = _pooled(theta, gradients, parents, labels, rate)
-        answer = student(theta=theta, gradients=gradients, parents=parents, labels=labels, rate=rate)
-        named = _wrong_steps(theta, gradients, parents, labels, rate, target)
-        answer.compare(target, named, "a row per cluster of `labels`", "it is not eq. 7")
+    drawn = [([0], [0]), ([0, 0], [0, 0]), ([0, 1], [1, 0]), ([0, 0], [1, 0]), ([2, 0, 3, 1, 0], [4, 1, 0, 3, 2])]
+    for count in (5, 6, 7, 8, 9, 12, 15):
+        parents = _split(rng, _split(rng, [0] * count))
+        drawn += [([0] * count, [0] * count), (parents, _split(rng, parents))]
+
+    def answers() -> Iterator[tuple]:
+        for i, (parents, labels) in enumerate(drawn):
+            p, rate = int(rng.integers(1 if len(labels) > 4 else 2, 6)), float(rng.uniform(0.1, 1.9))
+            theta = rng.standard_normal((max(parents) + 1, p))
+            theta = np.round(3 * theta).astype(int) if i % 2 else theta
+            inputs = {"theta": theta, "gradients": rng.standard_normal((len(labels), p))}
+            lists = {"parents": _List(parents), "labels": _List(labels)}
+            yield student(**inputs, **lists, rate=rate, known=_SLIP), *_stepped(*inputs.values(), parents, labels, rate)
+
+    _compare(answers(), "a row per cluster of `labels`", "it is not eq. 7")
 
 
 @graded("clusters may split and change their numbers, but no two that were apart come together.")
 def refines(student: Student, rng: Generator) -> None:
     """Check `function(labels, parents)`: were all tasks with the same label together at the step before?"""
-    cases = [
-        ([0, 0, 0, 0], [0, 0, 0, 0]),
-        ([0, 1, 1, 2], [0, 0, 0, 0]),
-        ([4, 4, 1, 1], [1, 1, 4, 4]),
-        ([0, 0, 0, 0], [0, 0, 1, 1]),
-        ([0, 1, 2, 0], [0, 0, 1, 1]),
-        ([0, 1, 0, 1], [0, 0, 1, 1]),
-        ([3, 9, 9, 2, 3], [5, 0, 0, 5, 5]),
-        ([7], [2]),
-    ]
-    for count in (4, 6, 9, 6, 4, 9):
-        parents = rng.integers(0, 3, count).tolist()
-        cases += [(_split(rng, parents), parents), (rng.integers(0, 4, count).tolist(), parents)]
-    answers = [student(labels=labels, parents=parents) for labels, parents in cases]
-    for answer in answers:
-        answer.choice(True, False)
-    wanted = [_refines(*case) for case in cases]
-    named = {words: [wrong(*case) for case in cases] for words, wrong in _WRONG_RULES.items()}
-    compare_all(answers, wanted, named, [_why(*case) for case in cases])
+    cases = [([7], [2]), ([1, 11], [12, 2]), ([0, 0, 0], [1, 0, 2]), ([0, 0, 0], [0, 1, 0]), ([4, 1, 4], [4, 1, 4])]
+    cases += [([1, 2], [2, 0]), ([2, 0], [1, 2]), ([1, 2], [20, 10]), ([1, 2], [110, 10])]  # 2 * 1 + 2 = 2 * 2 + 0
+    cases += [([0, 1, 1, 2], [0, 0, 0, 0]), ([4, 4, 1, 1], [1, 1, 4, 4]), ([0, 1, 0, 1], [0, 0, 1, 1])]
+    for count in [*range(2, 10)] * 5:
+        parents = _split(rng, _split(rng, [0] * count))
+        finer = _split(rng, parents)
+        merged = list(finer)
+        merged[rng.integers(count)] = merged[rng.integers(count)]  # at most one task comes to strangers
+        # Single tasks refine anything, and show which pairs of numbers a student's formula takes for the same.
+        single = range(2 * count), rng.integers(0, len(_NAMES), 2 * count)
+        for labels, before in ((finer, parents), (merged, parents), (rng.integers(0, count, count), parents), single):
+            cases.append(tuple(rng.permutation(_NAMES)[list(numbers)].tolist() for numbers in (labels, before)))
+
+    asked = (student(labels=_List(labels), parents=_List(parents), known=_SLIP) for labels, parents in cases)
+    with _taken(answer for answer in asked if answer.choice(True, False) is not None) as answers:
+        cases = cases[: len(answers)]
+        named = {words: [wrong(*case) for case in cases] for words, wrong in _WRONG_RULES.items()}
+        compare_all(answers, [_refines(*case) for case in cases], named, [_why(*case) for case in cases])
+
+
+@graded("at each step the tasks below one node share a label, and short branches keep theirs.")
+def tree_grouping(student: Student, rng: Generator) -> None:
+    """Check `function(tree)`: the grouping of a tree of nested tuples, as in `grouping.fixed_tree`.
+
+    It must give a label for each of `tasks`, leaves of the tree in any order and not always all of them. At step k
+    the tasks below one node at depth k - 1 share a label; a branch that ends early keeps its cluster.
+    """
+    trees = sorted((_random_tree(rng, depth) for depth in (2, 3, 4, 5, 6)), key=lambda tree: len(_paths(tree)))
+    trees = [("a", "b"), ((("a", "b"),), "c"), (("a", "b"), "c", ("d", ("e", "f")), ("g",)), *trees, _WIDE_TREE]
+    made = [student(tree=tree).function("a function, the grouping") for tree in trees]  # all before the first is asked
+
+    def answers() -> Iterator[tuple]:
+        for tree, group in zip(trees, made, strict=True):
+            paths = _paths(tree)
+            depth = max(map(len, paths.values()))
+            again, tasks = (rng.permutation(list(paths)).tolist() for _ in range(2))
+            # Three episodes: a list, a tuple (which `adapt` gives) in another order, and one with tasks missing.
+            for present in (tasks, tuple(again), tasks[: len(tasks) // 2 + 1]):
+                wanted = [()] * len(present)
+                for step in range(1, depth + 3):
+                    shown = f"tree {tree}, tasks {list(present)}, step {step}"
+                    parents = [wanted.index(label) for label in wanted]
+                    answer = group(step=step, tasks=present, parents=parents, gradients=no_gradients, given=shown)
+                    labels = answer.labels(len(present))
+                    if any(hasattr(label, "detach") for label in answer.value):
+                        raise answer.not_yet("the labels are tensors, and no two tensors are one label; use .tolist()")
+                    wanted = [paths[task][: step - 1] for task in present]
+                    named = {w for w, other in _wrong_clusters(paths, present, step - 1) if not parted(labels, other)}
+                    yield answer, labels, wanted, present, step, named
+
+    with _taken(answers()) as done:
+        for answer, labels, wanted, tasks, step, named in done:
+            if pair := parted(labels, wanted):
+                i, j = pair
+                together = "together, and yours are apart", "apart, and yours are together"
+                raise answer.not_yet(
+                    min(named.intersection(*(always for *_, always in done)), default="a wrong cluster"),
+                    f"at step {step}, {tasks[i]} and {tasks[j]} belong {together[labels[i] == labels[j]]}",
+                    f"yours  {_drawn(tasks, labels)}",
+                    f"target {_drawn(tasks, wanted)}",
+                )
+
+
+@graded("the steps follow the clusters, and the meta-gradient flows through all of them to ω.")
+def pooled_adapt(student: Student, rng: Generator) -> None:
+    """Check `function(omega, x, y, labels, rate)`: K pooled steps of linear regression, TreeMAML eq. 6 and 7.
+
+    omega (p,) requires a gradient, x (m, n, p), y (m, n), labels K lists (m,). The loss of task i at θ is the mean
+    over its n examples of (x · θ - y)^2. The result is θ (m, p), differentiable with respect to omega.
+    """
+    sizes = [(1, 2, 3, 1), (2, 3, 4, 1), (3, 1, 2, 2), (3, 4, 1, 2), (3, 4, 2, 0)]  # (m, n, p, K)
+    sizes += [(6, 4, 3, 3), (7, 3, 2, 4), (9, 6, 4, 6)]
+
+    def answers() -> Iterator[tuple]:
+        for i, (m, n, p, steps) in enumerate(sizes):
+            plan, rate = [[0] * m], float(rng.uniform(0.05, 0.15))
+            for _ in range(steps):
+                plan.append(_split(rng, plan[-1]))
+            omega, x, y = (torch.from_numpy(rng.standard_normal(size)) for size in (p, (m, n, p), (m, n)))
+            omega.requires_grad_()
+            omega.grad = torch.ones_like(omega) if i % 2 else None  # an outer loop may have left one; it must stay
+            labels = [_List(now) for now in plan[1:]]
+            answer = student(omega=omega, x=x, y=y, labels=labels, rate=rate, known=_SLIP)
+            yield answer, *_adapted(omega, x, y, plan[1:], rate), omega
+
+    done = _compare(answers(), "a row per task", "these are not the parameters of eq. 7")
+    words = "the meta-gradient is first-order: the inner gradients are constants in your graph"
+    for answer, target, _, omega in reversed(done):  # where there is only one step, one lost is all lost
+        constant = {f"{words} (torch.autograd.grad needs create_graph=True)": omega.expand(target.shape)}
+        answer.compare_gradient(omega, target, torch.from_numpy(rng.standard_normal(target.shape)), constant)
+
+
+@graded("alone from the first step is MAML, together to the last is one θ for all.")
+def limit_of(student: Student, rng: Generator) -> None:
+    """Check `function(grouping, tasks, steps)`: "maml", "same" or "between".
+
+    "maml": each task ends where it would end alone; "same": all tasks end with the same parameters.
+    """
+
+    def answers() -> Iterator[tuple]:
+        for kinds, texts in itertools.product(_PLANS, (False, True)):
+            plan = [[0] * int(rng.integers(2, 4 + len(kinds)))]
+            for kind in kinds:
+                plan.append(_NEXT[kind](rng, plan[-1]))
+            plan = [[f"c{label}" for label in labels] for labels in plan] if texts else plan
+            tasks = [f"task {i}" for i in rng.permutation(len(plan[0]))]
+            shown = f"K = {len(kinds)} and the labels {', then '.join(map(str, plan[1:]))}"
+            answer = student(grouping=_follows(plan, tasks), tasks=list(tasks), steps=len(kinds), given=shown)
+            answer.choice("maml", "same", "between")
+            yield answer, plan[1:]
+
+    with _taken(answers()) as done:
+        targets, wrong = [_limit(plan) for _, plan in done], [_wrong_limits(plan) for _, plan in done]
+        named = {words: [other[words] for other in wrong] for words in (wrong[0] if wrong else ())}
+        named["you always give the same answer"] = [answer.value for answer, _ in done[:1]] * len(done)
+        compare_all([answer for answer, _ in done], targets, named, [_ENDS[target] for target in targets])
+
+
+# --- Cases from small to large ---
+
+
+@contextmanager
+def _taken(calls: Iterable[Any]) -> Iterator[list]:
+    """What comes before the student's function fails. It fails after the block: an earlier wrong answer comes first."""
+    done, fault = [], None
+    try:
+        done.extend(calls)
+    except NotYet as late:
+        fault = late
+    yield done
+    if fault:
+        raise fault
+
+
+def _compare(calls: Iterable[tuple], rows: str, otherwise: str) -> list[tuple]:
+    """Compare the answers with their targets. A call begins (answer, target, what known mistakes would give)."""
+    arrays = ((call[0].array(tuple(call[1].shape), rows), *call) for call in calls)
+    with _taken(arrays) as done:
+        for array, answer, target, named, *_ in done:
+            if not close(array, target):
+                known = [words for words in named if all(close(one, wrong[words]) for one, _, _, wrong, *_ in done)]
+                answer.compare(target, {words: named[words] for words in known}, rows, otherwise)
+    return [call for _, *call in done]
+
+
+class _Slip(Exception):
+    """A list was compared with a number."""
+
+
+_SLIP = {
+    _Slip: "labels and parents are lists: `labels == c` asks whether the whole list is c and is one False, not one for "
+    "each task; make an array first, np.asarray(labels) or torch.tensor(labels)"
+}
+
+
+class _List(list):
+    """A list that notices when it is taken for an array."""
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, int | np.integer):
+            raise _Slip
+        return super().__eq__(other)
+
+    __hash__ = None
+
+
+# --- Clusters ---
+
+_NAMES = [0, 1, 2, 3, 10, 11, 12, 13, 20, 21, 100, 101, 102, 110, 111, 112, 1000, 1001]
+"""A cluster may be called anything; equal numbers drawn from here are not one object."""
+
+
+def _split(rng: Generator, parents: Sequence[int]) -> list[int]:
+    """Labels that refine `parents`: each cluster in one to three, numbered 0, 1, ... in random order."""
+    ways = rng.integers(1, 4)
+    pairs = [(parent, int(rng.integers(ways))) for parent in parents]
+    different = sorted(set(pairs))
+    number = dict(zip(different, rng.permutation(len(different)).tolist(), strict=True))
+    return [number[pair] for pair in pairs]
+
+
+def _refines(labels: Sequence[Hashable], parents: Sequence[Hashable]) -> bool:
+    return len(set(zip(labels, parents, strict=True))) == len(set(labels))
 
 
 def _why(labels: Sequence[int], parents: Sequence[int]) -> str:
@@ -79,112 +249,7 @@ def _why(labels: Sequence[int], parents: Sequence[int]) -> str:
     return "no two tasks that were apart have come together"
 
 
-@graded("at each step the tasks below one node share a label, and short branches keep theirs.")
-def tree_grouping(student: Student, rng: Generator) -> None:
-    """Check `function(tree)`: the grouping of a tree of nested tuples, as in `grouping.fixed_tree`.
-
-    It must give a label for each of `tasks`, leaves of the tree in any order and not always all of them. At step k
-    the tasks below one node at depth k - 1 share a label; a branch that ends early keeps its cluster.
-    """
-    trees = [(("a", "b"), "c", ("d", ("e", "f")), ("g",)), *(_random_tree(rng) for _ in range(3))]
-    made = [student(tree=tree).function("a function, the grouping") for tree in trees]
-    for tree, group in zip(trees, made, strict=True):
-        paths = _paths(tree)
-        depth = max(map(len, paths.values()))
-        tasks = [str(task) for task in rng.permutation(list(paths))]
-        # Twice: an episode after the other. The second has tasks missing.
-        for present in (tasks, tasks[: max(2, len(tasks) - 2)]):
-            parents: list[int] = [0] * len(present)
-            for step in range(1, depth + 3):
-                shown = f"tree {tree}, tasks {present}, step {step}"
-                answer = group(step=step, tasks=present, parents=parents, gradients=no_gradients, given=shown)
-                labels = answer.labels(len(present))
-                wanted = [paths[task][: step - 1] for task in present]
-                if pair := parted(labels, wanted):
-                    i, j = pair
-                    together = "together, and yours are apart", "apart, and yours are together"
-                    raise answer.not_yet(
-                        _wrong_clusters(paths, present, step, labels, wanted),
-                        f"at step {step}, {present[i]} and {present[j]} belong {together[labels[i] == labels[j]]}",
-                        f"yours  {_drawn(present, labels)}",
-                        f"target {_drawn(present, wanted)}",
-                    )
-                parents = _numbers(wanted)
-
-
-@graded("the steps follow the clusters, and the meta-gradient flows through all of them to ω.")
-def pooled_adapt(student: Student, rng: Generator) -> None:
-    """Check `function(omega, x, y, labels, rate)`: K pooled steps of linear regression, TreeMAML eq. 6 and 7.
-
-    omega (p,) requires a gradient, x (m, n, p), y (m, n), labels K lists (m,). The loss of task i at θ is the mean
-    over its n examples of (x · θ - y)^2. The result is θ (m, p), differentiable with respect to omega.
-    """
-    uneven = [[0, 0, 1, 1, 1, 1], [1, 1, 2, 0, 0, 0], [3, 0, 1, 2, 2, 2]]
-    drawn = [_split(rng, [0] * 6)]
-    drawn += [_split(rng, drawn[0])]
-    for labels in (uneven, [[0, 1, 1, 0]], drawn, []):
-        m, n, p = len(labels[0]) if labels else 3, 4, 3
-        omega, x, y = (torch.from_numpy(rng.standard_normal(size)) for size in (p, (m, n, p), (m, n)))
-        rate = float(rng.uniform(0.05, 0.15))
-        omega.requires_grad_()
-        target = _steps(omega, x, y, labels, rate)
-        answer = student(omega=omega, x=x, y=y, labels=labels, rate=rate)
-        named = _wrong_adapted(omega, x, y, labels, rate)
-        answer.compare(target, named, "a row per task", "these are not the parameters of eq. 7")
-        constant = {
-            "the meta-gradient is first-order: the inner gradients are constants in your graph (torch.autograd.grad "
-            "needs create_graph=True)": omega.expand(m, -1)
-        }
-        answer.compare_gradient(omega, target, torch.from_numpy(rng.standard_normal((m, p))), constant)
-
-
-@graded("alone from the first step is MAML, together to the last is one θ for all.")
-def limit_of(student: Student, rng: Generator) -> None:
-    """Check `function(grouping, tasks, steps)`: "maml", "same" or "between", as `inner.adapt` finds it to be.
-
-    "maml": each task ends where it would end alone; "same": all tasks end with the same parameters.
-    """
-    cases = []
-    for name, group in _groupings().items():
-        # A tree that ends alone is one cluster at step 1, and 3 steps end where the last grouping splits.
-        for steps in {"a tree that ends alone": (1, 4), _LATE: (3,)}.get(name, (int(rng.integers(3, 5)),)):
-            tasks = [str(task) for task in rng.permutation(_TREE.leaves)[: rng.integers(5, 9)]]
-            target, why = _ending(group, tasks, steps, rng)
-            answer = student(grouping=group, tasks=tasks, steps=steps, given=f"the grouping '{name}', {steps} steps")
-            answer.choice("maml", "same", "between")
-            walk, stale = (_walk(group, tasks, steps, keep) for keep in (True, False))
-            cases.append((answer, target, why, walk, stale))
-    answers, targets, reasons, walks, stale = zip(*cases, strict=True)
-    named = {words: [wrong(labels) for labels in walks] for words, wrong in _WRONG_LIMITS.items()}
-    named["give the grouping the labels of the step before as `parents`; yours do not change"] = [
-        _limit(labels[0], labels[-1]) for labels in stale
-    ]
-    named["you always give the same answer"] = [answers[0].value] * len(answers)
-    compare_all(answers, targets, named, reasons, otherwise="that is not what `adapt` finds")
-
-
-# --- Clusters ---
-
-
-def _split(rng: Generator, parents: Sequence[int]) -> list[int]:
-    """Labels that refine `parents`: each cluster in one or two, numbered 0, 1, ... in random order."""
-    pairs = [(parent, int(rng.integers(2))) for parent in parents]
-    different = sorted(set(pairs))
-    number = dict(zip(different, rng.permutation(len(different)).tolist(), strict=True))
-    return [number[pair] for pair in pairs]
-
-
-def _refines(labels: Sequence[Hashable], parents: Sequence[Hashable]) -> bool:
-    return len(set(zip(labels, parents, strict=True))) == len(set(labels))
-
-
-def _numbers(labels: Sequence[Hashable]) -> list[int]:
-    """The clusters numbered 0, 1, ... as they appear."""
-    different = list(dict.fromkeys(labels))
-    return [different.index(label) for label in labels]
-
-
-_WRONG_RULES: dict[str, Refines] = {
+_WRONG_RULES: dict[str, Callable[[Sequence[int], Sequence[int]], bool]] = {
     "you always say True": lambda labels, parents: True,
     "you always say False": lambda labels, parents: False,
     "it is the wrong way round": lambda labels, parents: _refines(parents, labels),
@@ -205,153 +270,146 @@ _WRONG_RULES: dict[str, Refines] = {
 # --- One step ---
 
 
-def _pooled(
-    theta: np.ndarray, gradients: np.ndarray, parents: Sequence[int], labels: Sequence[int], rate: float
-) -> np.ndarray:
-    """Eq. 7: θ of the parent minus rate times the mean gradient, a row per cluster."""
-    pooled = np.stack([gradients[np.equal(labels, c)].mean(0) for c in range(max(labels) + 1)])
-    return theta[_origins(parents, labels)] - rate * pooled
+def _stepped(
+    theta: np.ndarray, gradients: np.ndarray, parents: list[int], labels: list[int], rate: float
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Eq. 7, a row per cluster, and what known mistakes would give instead, in the words that name them."""
+    clusters, m = list(range(max(labels) + 1)), len(labels)
+    firsts = [labels.index(c) for c in clusters]
+    lasts = [m - 1 - labels[::-1].index(c) for c in clusters]
+    origins, appear = [parents[i] for i in firsts], list(dict.fromkeys(labels))
+    inside, family = np.equal.outer(clusters, labels).astype(float), np.equal.outer(origins, parents).astype(float)
+    mean, kin = inside / inside.sum(1, keepdims=True), family.sum(1, keepdims=True)
 
+    def step(weights: np.ndarray = mean, start: Sequence[int] = origins) -> np.ndarray:
+        return theta[start] - rate * weights @ gradients
 
-def _origins(parents: Sequence[int], labels: Sequence[int]) -> list[int]:
-    """The parent of each cluster."""
-    return [parents[list(labels).index(c)] for c in range(max(labels) + 1)]
-
-
-def _wrong_steps(
-    theta: np.ndarray, gradients: np.ndarray, parents: list[int], labels: list[int], rate: float, target: np.ndarray
-) -> dict[str, np.ndarray]:
-    """What known mistakes would give instead of `target`, in the words that name them."""
-    count, base = len(target), theta[_origins(parents, labels)]
-    inside = [gradients[np.equal(labels, c)] for c in range(count)]
-    total = np.stack([g.sum(0) for g in inside])
-    family = np.array([[parents.count(parent)] for parent in _origins(parents, labels)])
-    of_parents = np.stack([gradients[np.equal(parents, parent)].mean(0) for parent in parents])
-    found = {
-        "your step uses the sum of the gradients; take the mean over the cluster": base - rate * total,
-        "your step goes uphill: subtract the pooled gradient": 2 * base - target,
-        "the mean runs over all tasks; take it within each cluster": base - rate * gradients.mean(0),
-        "you divide by the number of all tasks; divide by the size of the cluster": base - rate * total / len(labels),
-        "you pool over the parent cluster; pool over the tasks with the same label": _pooled(
-            theta, of_parents, parents, labels, rate
+    return step(), {
+        "your step uses the sum of the gradients; take the mean over the cluster": step(inside),
+        "your step goes uphill: subtract the pooled gradient": step(-mean),
+        "the mean runs over all tasks; take it within each cluster": step(np.ones_like(inside) / m),
+        "you divide by the number of all tasks; divide by the size of the cluster": step(inside / m),
+        "you pool over the parent cluster; pool over the tasks with the same label": step(family / kin),
+        "you divide by the size of the parent cluster; divide by that of the new one": step(inside / kin),
+        "your step forgets the rate": step(mean / rate),
+        "only the last task of the cluster counts: its gradient overwrites the others'": step(np.eye(m)[lasts]),
+        "only the first task of the cluster counts; average over all of them": step(np.eye(m)[firsts]),
+        "this is the mean gradient; the answer is the new parameters": mean @ gradients,
+        "this is only the step; add it to the parent's parameters": -rate * mean @ gradients,
+        "the rows stand in the order in which the clusters appear; row c belongs to cluster c": step()[appear],
+        "your rows have theta's type, whole numbers, and lose what stands behind the point": step().astype(theta.dtype),
+        "`parents` are rows of theta, 0, 1, 2, ...; you use rows 0 and 1 only": step(start=np.minimum(origins, 1)),
+        "cluster c starts from row c of theta; start from the row of its parent": step(
+            start=np.minimum(clusters, len(theta) - 1)
         ),
-        "you divide by the size of the parent cluster; divide by that of the new one": base - rate * total / family,
-        "your step forgets the rate": base - (base - target) / rate,
-        "only the last task of the cluster counts: its gradient overwrites the others'": base
-        - rate * np.stack([g[-1] for g in inside]),
-        "only the first task of the cluster counts; average over all of them": base
-        - rate * np.stack([g[0] for g in inside]),
-        "this is the mean gradient; the answer is the new parameters": (base - target) / rate,
-        "this is only the step; add it to the parent's parameters": target - base,
-        "the rows stand in the order in which the clusters appear; row c belongs to cluster c": target[
-            list(dict.fromkeys(labels))
-        ],
     }
-    if count <= len(theta):
-        found["cluster c starts from row c of theta; start from the row of its parent"] = theta[:count] - base + target
-    return found
 
 
 # --- Trees ---
 
 
-def _paths(tree: Nested, above: tuple[int, ...] = ()) -> dict[str, tuple[int, ...]]:
-    """For each leaf the child numbers from the root down to it."""
+def _paths(tree: Nested, above: Path = ()) -> dict[str, Path]:
+    """The path of each leaf."""
     if isinstance(tree, str):
         return {tree: above}
     return {leaf: path for i, child in enumerate(tree) for leaf, path in _paths(child, (*above, i)).items()}
 
 
-def _random_tree(rng: Generator) -> Nested:
-    """Nested tuples, two to four levels deep, with branches of different length; leaves t0, t1, ..."""
-    names = (f"t{i}" for i in itertools.count())
+def _random_tree(rng: Generator, depth: int) -> Nested:
+    """Nested tuples, `depth` levels deep, nodes of one to four children; leaves such as a, ab and aba."""
+    letters = (itertools.product("ab", repeat=length) for length in range(1, 8))
+    names = iter(rng.permutation(["".join(name) for names in letters for name in names]).tolist())
 
     def grow(depth: int) -> Nested:
         if depth == 0:
             return next(names)
-        deep = int(rng.integers(2))  # this child goes on down; the other ones may end
-        sizes = [depth - 1 if i == deep else int(rng.integers(depth)) for i in range(int(rng.integers(2, 4)))]
-        return tuple(grow(size) for size in sizes)
+        # One child goes on down; the other ones may end.
+        depths = [depth - 1] + [int(rng.integers(depth)) * int(rng.integers(2)) for _ in range(rng.integers(4))]
+        return tuple(grow(int(below)) for below in rng.permutation(depths))
 
-    return grow(int(rng.integers(2, 5)))
+    return grow(depth)
 
 
-def _wrong_clusters(paths: dict[str, tuple[int, ...]], tasks: list[str], step: int, labels: list, wanted: list) -> str:
-    """Which mistake gives these clusters at this step."""
-    k, rows = step - 1, [paths[task] for task in tasks]
-    in_tree_order = [path[:k] for task, path in paths.items() if task in tasks]
-    ended = [path[:k] if len(path) >= k else "ended" for path in rows]
-    siblings = [path[k - 1] if 0 < k <= len(path) else path[-1] if k else 0 for path in rows]
-    from_leaf = [path[: max(len(path) - (max(map(len, paths.values())) - k), 0)] for path in rows]
-    named = {
-        "the labels stand in the order of the tree's leaves; give them in the order of `tasks`": in_tree_order,
-        "you split a step too early: step 1 pools at the root": [path[: k + 1] for path in rows],
-        "you split a step too late: at step 2 the children of the root are apart": [
-            path[: max(k - 1, 0)] for path in rows
-        ],
-        "branches that end early are thrown together; each keeps its own cluster": ended,
-        "a label says which child, but not of whom: cousins come together": siblings,
-        "you count levels from the leaves; count them from the root": from_leaf,
-        "every task is alone at every step": list(range(len(tasks))),
-    }
-    known = (words for words, wrong in named.items() if parted(labels, wrong) is None and wrong != wanted)
-    return next(known, "a wrong cluster")
+_WIDE_TREE = tuple(
+    tuple(f"t{i}-{j}" for j in range(size)) if size else f"t{i}" for i, size in enumerate([0, 11, 2, *[0] * 8, 2])
+)
+"""Children 1, 2 and 11 have children: neither 10 * 1 + 10 = 10 * 2 nor "1" + "10" = "11" + "0" may be one label."""
+
+
+def _branching(path: Path, paths: Iterable[Path]) -> Path:
+    """The path without the steps below nodes of one child."""
+    steps = range(len(path))
+    return tuple(path[k] for k in steps if len({other[: k + 1] for other in paths if other[:k] == path[:k]}) > 1)
+
+
+def _wrong_clusters(paths: dict[str, Path], tasks: Sequence[str], k: int) -> Iterator[tuple[str, list]]:
+    """The labels at step k + 1 that known mistakes would give, with the words that name them."""
+    depth, rows = max(map(len, paths.values())), [paths[task] for task in tasks]
+    inside = [path for task, path in paths.items() if task in tasks]
+    yield (
+        "the labels stand in the order of the tree's leaves; give them in the order of `tasks`",
+        [p[:k] for p in inside],
+    )
+    yield "you split a step too early: step 1 pools at the root", [p[: k + 1] for p in rows]
+    yield "you split a step too late: at step 2 the children of the root are apart", [p[: max(k - 1, 0)] for p in rows]
+    yield (
+        "branches that end early are thrown together; each keeps its own cluster",
+        [len(p) >= k and p[:k] for p in rows],
+    )
+    yield (
+        "a label says which child, but not of whom: cousins come together",
+        [k and p[min(k, len(p)) - 1] for p in rows],
+    )
+    yield "you count levels from the leaves; count them from the root", [p[: max(len(p) - depth + k, 0)] for p in rows]
+    bare = [_branching(path, paths.values()) for path in rows]
+    yield "a node with one child is a level too: its child is reached a step later", [p[:k] for p in bare]
+    yield "all tasks are together at every step; at step 2 the children of the root are apart", [0 for _ in rows]
+    yield "every task is alone at every step", rows
 
 
 def _drawn(tasks: Sequence[str], labels: Sequence[Hashable]) -> str:
-    clusters: dict[Hashable, list[str]] = {}
-    for task, label in zip(tasks, labels, strict=True):
-        clusters.setdefault(label, []).append(task)
-    return " | ".join(" ".join(inside) for inside in clusters.values())
+    clusters = ([task for task, label in zip(tasks, labels, strict=True) if label == c] for c in dict.fromkeys(labels))
+    return " | ".join(map(" ".join, clusters))
 
 
 # --- K steps ---
 
 
-def _steps(
-    omega: Tensor,
-    x: Tensor,
-    y: Tensor,
-    labels: Sequence[Sequence[int]],
-    rate: float,
-    share: Callable[[Tensor], Tensor] = lambda same: same / same.sum(1, keepdim=True),
-    at_omega: bool = False,
-) -> Tensor:
-    """θ (m, p) after the pooled steps; `share` turns who is together (m, m) into the weights of the gradients."""
-    theta = omega.expand(len(x), -1)
-    for step in labels:
-        at = omega.expand(len(x), -1) if at_omega else theta
-        error = torch.einsum("mnp,mp->mn", x, at) - y
-        gradients = 2 * torch.einsum("mnp,mn->mp", x, error) / x.shape[1]
-        now = torch.tensor(list(step))
-        theta = theta - rate * share((now[:, None] == now).to(x.dtype)) @ gradients
-    return theta
-
-
-def _wrong_adapted(omega: Tensor, x: Tensor, y: Tensor, labels: list[list[int]], rate: float) -> dict[str, Tensor]:
-    """What known mistakes would give, in the words that name them."""
+def _adapted(
+    omega: Tensor, x: Tensor, y: Tensor, labels: list[list[int]], rate: float
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """θ (m, p) after the pooled steps, and what known mistakes would give, in the words that name them."""
     m, n = y.shape
-    together, each = [[0] * m for _ in labels], [list(range(m)) for _ in labels]
 
-    def run(labels: list[list[int]] = labels, rate: float = rate, **other: Any) -> Tensor:
-        return _steps(omega, x, y, labels, rate, **other)
+    def run(
+        labels: Sequence[Sequence[int]] = labels,
+        rate: float = rate,
+        divide: Callable[[Tensor], Tensor | int] = lambda same: same.sum(1, keepdim=True),
+        at_omega: bool = False,
+    ) -> Tensor:
+        theta = start = omega.expand(m, -1)
+        for now in map(torch.tensor, labels):
+            error = torch.einsum("mnp,mp->mn", x, start if at_omega else theta) - y
+            together = (now[:, None] == now).to(x.dtype)
+            theta = theta - 2 * rate * together / divide(together) @ torch.einsum("mnp,mn->mp", x, error) / n
+        return theta
 
-    return {
+    return run(), {
         "the result is ω: no step was taken": run([]),
         "only the first step was taken": run(labels[:1]),
         "the last step is missing": run(labels[:-1]),
         "your steps go uphill: subtract the gradient": run(rate=-rate),
-        "your step uses the sum of the gradients; take the mean over the cluster": run(share=lambda same: same),
-        "you divide by the number of all tasks; divide by the size of the cluster": run(share=lambda same: same / m),
-        "the mean runs over all tasks; take it within each cluster": run(together),
-        "each task uses its own gradient: that is MAML; pool within the cluster": run(each),
+        "your step uses the sum of the gradients; take the mean over the cluster": run(divide=lambda same: 1),
+        "you divide by the number of all tasks; divide by the size of the cluster": run(divide=lambda same: m),
+        "the mean runs over all tasks; take it within each cluster": run([[0] * m] * len(labels)),
+        "each task uses its own gradient: that is MAML; pool within the cluster": run([range(m)] * len(labels)),
         "the gradients are taken at ω at every step; take them at the cluster's parameters": run(at_omega=True),
-        "all steps use the labels of the first step": run([labels[0]] * len(labels) if labels else []),
-        "all steps use the labels of the last step": run([labels[-1]] * len(labels) if labels else []),
+        "all steps use the labels of the first step": run(labels[:1] * len(labels)),
+        "all steps use the labels of the last step": run(labels[-1:] * len(labels)),
         "you walk up the tree: take the labels in their order": run(labels[::-1]),
         "the loss of a task is the mean over its examples, not the sum": run(rate=rate * n),
         "the loss is a sum over the examples and the step a sum over the cluster; both are means": run(
-            rate=rate * n, share=lambda same: same
+            rate=rate * n, divide=lambda same: 1
         ),
         "the factor 2 of the square's derivative is missing": run(rate=rate / 2),
     }
@@ -359,91 +417,60 @@ def _wrong_adapted(omega: Tensor, x: Tensor, y: Tensor, labels: list[list[int]],
 
 # --- The limits ---
 
-_TREE = balanced_tree((2, 2, 2))
-_LATE = "one cluster until step 3"
-
-
-def _groupings() -> dict[str, Grouping]:
-    """Groupings of the leaves of `_TREE`, by a name that tells the student what they do."""
-
-    def plain(rule: Callable[[int, Sequence[str], list], Sequence]) -> Grouping:
-        def group(
-            step: int, tasks: Sequence[str], parents: Sequence[int], gradients: Gradients = no_gradients
-        ) -> Sequence:
-            return rule(step, tasks, list(parents))
-
-        return group
-
-    return {
-        "each task alone": alone(),
-        "one cluster": everyone(),
-        "a tree that ends alone": fixed_tree(_TREE),
-        _LATE: plain(lambda k, tasks, _: [0] * len(tasks) if k < 3 else range(len(tasks))),
-        "two halves, then alone": plain(
-            lambda k, tasks, _: [int(task[0]) for task in tasks] if k == 1 else range(len(tasks))
-        ),
-        "one cluster, then two halves": plain(
-            lambda k, tasks, _: [0] * len(tasks) if k == 1 else [int(task[0]) for task in tasks]
-        ),
-        "alone, labels are words": plain(lambda k, tasks, _: [f"cluster of {task}" for task in tasks]),
-        "one cluster, called 7": plain(lambda k, tasks, _: [7] * len(tasks)),
-        "alone, then as before": plain(lambda k, tasks, parents: range(len(tasks)) if k == 1 else parents),
-        "halves, then as before": plain(
-            lambda k, tasks, parents: [int(task[0]) for task in tasks] if k == 1 else parents
-        ),
-        "each cluster loses its first task": plain(
-            lambda k, tasks, parents: [-1 - i if parents.index(p) == i else p for i, p in enumerate(parents)]
-        ),
-    }
-
-
-def _walk(group: Grouping, tasks: Sequence[str], steps: int, keep: bool) -> list[list]:
-    """The labels at steps 1, ..., `steps`; without `keep` every step gets the first parents, a mistake."""
-    labels, found = [0] * len(tasks), []
-    for k in range(1, steps + 1):
-        found.append(list(group(k, tasks, labels, no_gradients)))
-        labels = found[-1] if keep else labels
-    return found
-
-
-def _ending(group: Grouping, tasks: list[str], steps: int, rng: Generator) -> tuple[str, str]:
-    """Where `inner.adapt` ends with this grouping on random linear regression, and in words."""
-    x, y = (torch.from_numpy(rng.standard_normal((len(tasks), 5, size))) for size in (3, 1))
-    episode = Episode(tuple(tasks), ({"x": x, "y": y},), {"x": x, "y": y})
-    learner = Learner(nn.Linear(3, 1, bias=False).double(), squared_error)
-    with torch.no_grad():
-        learner.module.weight.copy_(torch.from_numpy(rng.standard_normal((1, 3))))
-        ends, maml = (
-            torch.stack([adapted.of(i)["module.weight"][0] for i in range(len(tasks))])
-            for adapted in (adapt(learner, episode, g, steps, 0.1) for g in (group, alone()))
-        )
-    if torch.allclose(ends, maml, atol=1e-9):
-        return "maml", "`adapt` ends every task exactly where MAML does"
-    if torch.allclose(ends, ends[:1].expand_as(ends), atol=1e-9):
-        return "same", "`adapt` ends all tasks at the same parameters"
-    far, apart = (ends - maml).abs().max(), (ends - ends[:1]).abs().max()
-    return "between", f"in `adapt` θ is up to {far:.2f} from MAML's, and tasks are up to {apart:.2f} apart"
-
-
-def _limit(first: Sequence, last: Sequence) -> str:
-    """The rule, applied to the labels at two steps."""
-    return "maml" if len(set(first)) == len(first) else "same" if len(set(last)) == 1 else "between"
-
-
-_WRONG_LIMITS: dict[str, Callable[[list[list]], str]] = {
-    "a task that is alone only at the last step has shared the steps before: MAML is alone from step 1": (
-        lambda s: _limit(s[-1], s[-1])
-    ),
-    "tasks that share step 1 may part later: for one θ they must share the last step": lambda s: _limit(s[0], s[0]),
-    "it is the wrong way round: alone at step 1 is MAML, together at the last step is one θ": (
-        lambda s: _limit(s[-1], s[0])
-    ),
-    "the two names are exchanged": lambda s: {"maml": "same", "same": "maml"}.get(_limit(s[0], s[-1]), "between"),
-    "the last step is left out: with K steps, ask the grouping at step K too": (
-        lambda s: _limit(s[0], s[-2] if len(s) > 1 else [0] * len(s[0]))
-    ),
-    "one cluster need not be called 0, nor must single tasks be 0, 1, 2, ...: look who is together": lambda s: (
-        "maml" if s[0] == [*range(len(s[0]))] else "same" if s[-1] == [0] * len(s[-1]) else "between"
-    ),
+_ENDS = {
+    "maml": "all tasks are alone at step 1, and so at all steps",
+    "same": "all tasks are together at the last step, and so at all steps",
+    "between": "tasks are together at step 1, and tasks are apart at the last step",
 }
-"""What students may take for the rule, given the labels of each step, by its name."""
+"""Why pooled steps end at a limit, or why not."""
+
+_NEXT: dict[str, Callable[[Generator, list[int]], list[int]]] = {
+    "as before": lambda rng, labels: labels,
+    "alone": lambda rng, labels: list(range(len(labels))),
+    "a pair": lambda rng, labels: rng.permutation([0, *range(len(labels) - 1)]).tolist(),
+    "one leaves": lambda rng, labels: (labels + rng.permutation([99] + [0] * (len(labels) - 1))).tolist(),
+    "split": lambda rng, labels: _split(rng, labels),
+}
+"""How the labels of a step may come from those of the step before; a pair comes at the first step only."""
+
+_PLANS = [
+    *itertools.product(_NEXT),
+    *itertools.product(("as before", "a pair", "alone", "split"), ("as before", "alone", "split")),
+    *itertools.product(("as before", "split"), ("one leaves", "split"), ("as before", "split")),
+    ("as before", "as before", "as before", "as before", "one leaves"),
+]
+
+
+def _follows(plan: list[list[Hashable]], tasks: list[str]) -> Grouping:
+    """A grouping whose labels at step k are plan[k]. It wants to be asked as `adapt` asks."""
+    labels = [dict(zip(tasks, row, strict=True)) for row in plan]
+
+    def group(step: int, tasks: Sequence[str], parents: Sequence[Hashable], gradients: Gradients) -> list[Hashable]:
+        if not 1 <= step < len(plan):
+            raise InputError(f"there is no step {step}; ask for steps 1 to {len(plan) - 1}")
+        before = [labels[step - 1][task] for task in tasks]
+        if len(parents) != len(tasks) or parted(parents, before) or (step == 1 and any(parents)):
+            raise InputError("give the grouping the labels of the step before as `parents`, at step 1 zeros")
+        return [labels[step][task] for task in tasks]
+
+    return group
+
+
+def _limit(plan: list[list], first: int = 0, last: int = -1) -> str:
+    """The rule, applied to the labels at two steps."""
+    alone, together = len(set(plan[first])) == len(plan[first]), len(set(plan[last])) == 1
+    return "maml" if alone else "same" if together else "between"
+
+
+def _wrong_limits(plan: list[list]) -> dict[str, str]:
+    """What students may take for the rule, given the labels of each step, by its name."""
+    first, last, right = plan[0], plan[-1], _limit(plan)
+    numbered = "maml" if first == [*range(len(first))] else "same" if not any(last) else "between"
+    return {
+        "alone at the last step only, tasks have shared the steps before: MAML is alone from step 1": _limit([last]),
+        "tasks that share step 1 may part later: for one θ they must share the last step": _limit([first]),
+        "it is the wrong way round: alone at step 1 is MAML, together at the last step is one θ": _limit(plan, -1, 0),
+        "the two names are exchanged": {"maml": "same", "same": "maml"}.get(right, right),
+        "the last step is left out: with K steps, ask the grouping at step K too": _limit([first, [[0], *plan][-2]]),
+        "one cluster need not be called 0, nor single tasks 0, 1, 2, ...: look who is together": numbered,
+    }

@@ -5,8 +5,10 @@ A tree is a nested list of task names, [["a1", "a2"], "b1"]: a list is an inner 
 
 from __future__ import annotations
 
+import itertools
+import operator
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -26,9 +28,9 @@ def task_tree(node: str | list) -> TaskTree:
 @graded("a sum and a number are enough to know ω, however many tasks have come.")
 def add_task(student: Student, rng: Generator) -> None:
     """Check `function(total, n, vector)`: the sum (d,) of unit vectors, their number and ω when one more joins."""
-    for n, d in ((4, 3), (1, 3), (6, 5), (9, 4)):  # with 5 tasks no two of the mistakes below are equal
-        units = _unit(rng.standard_normal((n, d)))
-        vector = rng.standard_normal(d) * rng.uniform(2.0, 4.0)
+    some = np.sort(rng.choice([1, 1, 1, 2, 2, 3, 4, 6, 9, 12], 40))
+    for n in (4, *some, 70):  # 4 first: with 5 tasks no two of the mistakes below are equal
+        n, units, vector = int(n), *_joining(rng, n)
         unit, total = _unit(vector), units.sum(0)
         joined, answer = total + unit, student(total=total, n=n, vector=vector)
         what = "three values, the sum, the number of tasks and ω"
@@ -67,10 +69,11 @@ def similarities(student: Student, rng: Generator) -> None:
 
     vector (d,) of any length; totals (k, d), the sum of the unit vectors of each cluster; sizes (k,), its tasks.
     """
-    for k, d in ((2, 3), (3, 4), (4, 3)):
-        sizes = rng.permutation(np.arange(1, k + 1))
-        clusters = [_unit(rng.standard_normal((size, d))) for size in sizes]
-        totals, vector = np.array([rows.sum(0) for rows in clusters]), rng.standard_normal(d) * rng.uniform(2, 4)
+    for k in (2, 1, *np.sort(rng.integers(1, 7, 24))):
+        d, sizes = int(rng.integers(2, 7)), rng.permutation(12)[:k] + 1
+        sizes[rng.integers(k)] = sizes[0]  # now and then two are equal
+        clusters = [_unit(rng.standard_normal(d) + rng.standard_normal((size, d))) for size in sizes]
+        totals, vector = np.array([rows.sum(0) for rows in clusters]), _of_any_length(rng, rng.standard_normal(d))
         unit = _unit(vector)
         sums, target = totals @ unit, np.array([(rows @ unit).mean() for rows in clusters])
         named = {
@@ -95,17 +98,22 @@ def decide(student: Student, rng: Generator) -> None:
     """
 
     def draw() -> list[dict]:
-        n, middle, limit = int(rng.integers(1, 7)), rng.standard_normal(3), int(rng.integers(1, 5))
-        units = _unit(middle + rng.uniform(0.2, 1.5) * rng.standard_normal((n, 3)))
-        newcomer = _unit(rng.uniform(-1, 1.5) * middle + rng.uniform(0, 1) * rng.standard_normal(3))
-        xi, depth = float(rng.uniform(0.2, 1.2)), int(rng.integers(limit))
-        if n > 1:
+        limit = int(rng.integers(1, 9))
+        depth = int(rng.choice([limit - 1, max(0, limit - 2), rng.integers(limit)]))
+        n, d = int(rng.choice([1, 2, 2, 3, 3, 4, 5, 6, 8, 11])), int(rng.integers(2, 6))
+        xi = 10 ** rng.uniform(-1.5, 0.3)
+        units = _unit(rng.standard_normal(d) + 10 ** rng.uniform(-1.5, 0.3) * rng.standard_normal((n, d)))
+        newcomer = _unit(rng.uniform(-1, 1.5) * units.mean(0) + rng.uniform(0, 1) * rng.standard_normal(d))
+        kind, off = rng.integers(6), rng.choice([-1, 1]) * 10 ** rng.uniform(-4, -1.5)
+        if kind == 0:  # every similarity is 0, 1 or -1, so that ω stays exactly as it is
+            a, b, c, newcomer = rng.permutation(np.eye(4)) * rng.choice([-1, 1])
+            units = np.array([[a, b], [a, b, c], [a, a, b, -b]][rng.integers(3)])
+        elif n > 1:
             before, joined, bound = algorithm2.numbers(units, newcomer, xi)
-            if n > 2 and joined < before and rng.random() < 0.5:  # near the bound, where small mistakes show
-                near = xi * rng.uniform(0.7, 1.3) * (before - joined) / (before - bound)
-                xi = near if near < 1.6 else xi
-                bound = algorithm2.numbers(units, newcomer, xi)[2]
-            if min(abs(joined - before), abs(joined - bound)) < 1e-3:
+            if kind > 1:  # ω comes to stand a little above or below one of the two, where small mistakes show
+                newcomer = _turned(newcomer, units, (before if kind == 2 else bound) + off)
+                joined = algorithm2.numbers(units, newcomer, xi)[1]
+            if min(abs(joined - before), abs(joined - bound)) < 5e-5:
                 return []
         return [{"units": units, "newcomer": newcomer, "xi": xi, "depth": depth, "limit": limit}]
 
@@ -113,7 +121,7 @@ def decide(student: Student, rng: Generator) -> None:
         given = f"n = {len(units)} tasks, ξ = {xi:.3f}, depth = {depth}, D = {limit}"
         if len(units) > 1:
             found = algorithm2.numbers(units, newcomer, xi)
-            given += ", ω(A) = {:.3f}, ω(A ∪ x) = {:.3f}, ω(A) − ξσ = {:.3f}".format(*found)
+            given += ", ω(A) = {:.5f}, ω(A ∪ x) = {:.5f}, ω(A) − ξσ = {:.5f}".format(*found)
         return given
 
     def read(answer: Answer) -> None:
@@ -126,16 +134,10 @@ def decide(student: Student, rng: Generator) -> None:
 def can_sink(student: Student, rng: Generator) -> None:
     """Check `function(node, depth, limit)`: may `node` at `depth` sink by a level, and no task be deeper than D?"""
 
-    def grow(names: Any, height: int) -> str | list:
-        if not height:
-            return next(names)
-        heights = [int(rng.integers(height)) for _ in range(int(rng.integers(1, 4)))] + [height - 1]
-        return [grow(names, int(below)) for below in rng.permutation(heights)]
-
     def draw() -> list[dict]:
-        node = grow((f"t{i}" for i in range(1, 99)), int(rng.integers(4)))
-        depth = int(rng.integers(4))
-        return [{"node": node, "depth": depth, "limit": max(1, depth + algorithm2.height(node) + int(rng.integers(3)))}]
+        node, depth = _tree(rng, int(rng.integers(7))), int(rng.integers(7))
+        room = int(rng.integers(-1, 3))
+        return [{"node": node, "depth": depth, "limit": max(1, depth + algorithm2.height(node) + room)}]
 
     def tell(node: str | list, depth: int, limit: int) -> str:
         deepest = depth + algorithm2.height(node)
@@ -154,20 +156,32 @@ def insert(student: Student, rng: Generator) -> None:
     """
 
     def draw() -> list[dict]:
-        families = _unit(rng.standard_normal((3, 4)))
-        limit, xi = int(rng.choice([1, 2, 2, 3, 3, 4])), round(float(rng.uniform(0.2, 0.9)), 2)
-        spread = rng.uniform(0.2, 0.6)
-        names, units, cases = [f"{'abc'[rng.integers(3)]}{i}" for i in range(1, 9)], {}, []
-        tree: str | list = [names[0]]
-        for name in names:
-            units[name] = _unit(families["abc".index(name[0])] + spread * rng.standard_normal(4))
-            if name != names[0]:
-                cases.append({"node": tree, "name": name, "units": dict(units), "xi": xi, "limit": limit})
-                tree = algorithm2.insert(**cases[-1])
-        return cases
+        d, units = int(rng.integers(2, 7)), {}
 
-    def tell(node: str | list, name: str, units: dict, xi: float, limit: int) -> str:
-        return f"tree = {node!r}, newcomer {name!r}, ξ = {xi}, D = {limit}"
+        def place(node: str | list, middle: np.ndarray) -> None:
+            middle = middle + rng.uniform(0.1, 1.2) * rng.standard_normal(d)
+            if isinstance(node, str):
+                units[node] = _unit(middle)
+            for child in node if isinstance(node, list) else ():
+                place(child, middle)
+
+        node, depth = _tree(rng, int(rng.integers(1, 5))), int(rng.choice([0, 0, 1, 3]))
+        place([node, "u1", "u2"], rng.standard_normal(d))  # two tasks are not in the tree
+        name, xi, near = "x", 10 ** rng.uniform(-1.5, 0.2), units[rng.choice(tasks_below(node))]
+        units[name] = _unit(near + rng.uniform(0, 0.8) * rng.standard_normal(d))
+        at = node[rng.integers(len(node))] if rng.random() < 0.5 else node
+        below = np.array([units[task] for task in tasks_below(at)])
+        if len(below) > 2 and rng.random() < 0.4:  # it may or may not be wrapped, which depends on ξ
+            bound = algorithm2.numbers(below, units[name], xi)[2]
+            units[name] = _turned(units[name], below, bound + rng.choice([-1, 1]) * 10 ** rng.uniform(-3, -1))
+        units = {task: units[task] for task in rng.permutation(list(units)).tolist()}
+        limit = max(1, depth + algorithm2.height(node) + int(rng.choice([0, 0, 1, 2])))
+        case = {"node": node, "name": name, "units": units, "xi": xi, "limit": limit}
+        case |= {"depth": depth} if depth else {}
+        return [case] if len(units) < 30 and _is_clear(rng, case) else []
+
+    def tell(node: str | list, name: str, units: dict, xi: float, limit: int, depth: int = 0) -> str:
+        return f"node = {node!r}, newcomer {name!r}, ξ = {xi:.3f}, D = {limit}, depth = {depth}"
 
     def read(answer: Answer) -> None:
         if not isinstance(answer.value, list) or not _is_tree(answer.value):
@@ -175,6 +189,9 @@ def insert(student: Student, rng: Generator) -> None:
 
     _judge(student, draw, algorithm2.insert, algorithm2.INSERT, tell, read, _canonical)
 
+
+CASES = 150
+"""So many cases are drawn for an answer that is not a number, and more until each known flaw shows."""
 
 _ENDLESS = (
     "your function calls itself without an end. A task is a text, and a text has parts too: ask isinstance(node, str) "
@@ -191,34 +208,38 @@ def _judge(
     read: Callable[[Answer], Any],
     form: Callable[[Any], Hashable] = lambda value: value,
 ) -> None:
-    """Compare answers that are not numbers, on cases where each flaw shows at least twice and no two look the same."""
-    cases: list[dict] = []
-    targets: list = []
-    wrong: dict[str, list] = {flaw: [] for flaw in flaws}
-    missed = dict.fromkeys(flaws, 0)
-    kinds = 1  # how many flaws can be told from each other
-    while len(cases) < 24 or kinds < len(flaws) or min(missed.values()) < 2:
-        for case in draw():
-            target = right(**case)
-            found = {flaw: form(right(**case, flaw=flaw)) for flaw in flaws}
-            now = len({(*wrong[flaw], found[flaw]) for flaw in flaws})
-            shows = [flaw for flaw in flaws if found[flaw] != form(target)]
-            if len(cases) < 24 or now > kinds or any(missed[flaw] < 2 for flaw in shows):
-                cases.append(case)
-                targets.append(target)
-                kinds = now
-                for flaw in flaws:
-                    wrong[flaw].append(found[flaw])
-                    missed[flaw] += flaw in shows
+    """Compare answers that are not numbers, the small cases first."""
+    rows = _cases(draw, right, flaws, tell, form)
     answers = []
-    for case in cases:
-        answers.append(student(given=tell(**case), known={RecursionError: _ENDLESS}, **case))
+    for given, case, _, _ in rows:
+        answers.append(student(given=given, known={RecursionError: _ENDLESS}, **case))
         read(answers[-1])
+    targets = [target for _, _, target, _ in rows]
     reasons = [_odd_tasks(answer.value, target) for answer, target in zip(answers, targets, strict=True)]
     named: dict[str, tuple] = {}
     for flaw, words in flaws.items():
-        named[words] = (*named.get(words, ()), wrong[flaw])
+        named[words] = (*named.get(words, ()), [found[flaw] for *_, found in rows])
     compare_all(answers, targets, named, reasons, form)
+
+
+def _cases(draw: Callable, right: Callable, flaws: Iterable[str], tell: Callable, form: Callable) -> list[tuple]:
+    """Cases, each told in words, with its target and what each flaw makes of it, to compare; "" is no flaw.
+
+    Each flaw shows at least twice and no two look the same; what is told in few words comes first.
+    """
+    rows: list[tuple[str, dict, Any, dict]] = []
+    while len(rows) < CASES or not _tells_all(rows):
+        for case in itertools.chain.from_iterable(draw() for _ in range(10)):
+            found = {flaw: form(right(**case, flaw=flaw)) for flaw in ("", *flaws)}
+            rows.append((tell(**case), case, right(**case), found))
+    return sorted(rows, key=lambda row: len(row[0]))
+
+
+def _tells_all(rows: list[tuple[str, dict, Any, dict]]) -> bool:
+    """Does each flaw show in two cases or more, and no two flaws in the same way?"""
+    columns = {flaw: tuple(found[flaw] for *_, found in rows) for flaw in rows[0][-1]}
+    shown = (sum(map(operator.ne, column, columns[""])) for flaw, column in columns.items() if flaw)
+    return min(shown) >= 2 and len(set(columns.values())) == len(columns)
 
 
 def _odd_tasks(answer: Any, target: Any) -> str:
@@ -243,6 +264,54 @@ def _is_tree(node: Any) -> bool:
 def _canonical(node: str | list) -> Hashable:
     """A value that is equal for trees that differ in nothing but the order of children."""
     return node if isinstance(node, str) else tuple(sorted(map(_canonical, node), key=repr))
+
+
+def _tree(rng: Generator, height: int) -> str | list:
+    """A random tree of exactly this height, whose inner nodes have one to eight children."""
+    names = map("t{}".format, itertools.count(1))
+
+    def grow(height: int) -> str | list:
+        if not height:
+            return next(names)
+        more = rng.choice([0, 1, 2, 7], p=[0.3, 0.3, 0.3, 0.1])
+        return [grow(int(below)) for below in rng.permutation([height - 1, *rng.integers(height, size=more)])]
+
+    return grow(height)
+
+
+def _is_clear(rng: Generator, case: dict) -> bool:
+    """Is the tree the same where all vectors are shaken a little, so that rounding cannot decide it?"""
+    shakes = {name: 3e-5 * rng.standard_normal(len(unit)) for name, unit in case["units"].items()}
+    trees = [
+        algorithm2.insert(**{**case, "units": {name: case["units"][name] + sign * shakes[name] for name in shakes}})
+        for sign in (-1, 0, 1)
+    ]
+    return trees[0] == trees[1] == trees[2]
+
+
+def _joining(rng: Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Unit vectors (n, d), and a newcomer (d,) of any length; ω and the sum are not near 0, where digits are lost."""
+    while True:
+        d = int(rng.integers(2, 7))
+        units = _unit(rng.uniform(0, 3) * rng.standard_normal(d) + rng.standard_normal((n + 1, d)))
+        units[-1] *= rng.choice([-1, 1])
+        if abs(algorithm2.pairs(units).mean()) > 0.1 and np.linalg.norm(units.sum(0)) > 0.3:
+            return units[:-1], _of_any_length(rng, units[-1])
+
+
+def _of_any_length(rng: Generator, vector: np.ndarray) -> np.ndarray:
+    """The same direction, from very short to long."""
+    return _unit(vector) * 10 ** rng.uniform(-2, 1.5)
+
+
+def _turned(newcomer: np.ndarray, units: np.ndarray, omega: float) -> np.ndarray:
+    """`newcomer`, turned so that with it the ω of `units` becomes this number, where that is possible."""
+    n, middle, before = len(units), units.mean(0), algorithm2.pairs(units).mean()
+    cosine = (before + (omega - before) * (n + 1) / 2) / np.linalg.norm(middle)
+    if abs(cosine) >= 1:
+        return newcomer
+    towards = _unit(middle)
+    return cosine * towards + (1 - cosine**2) ** 0.5 * _unit(newcomer - (newcomer @ towards) * towards)
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

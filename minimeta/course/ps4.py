@@ -11,53 +11,87 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.random import Generator
 
-from . import row_faults
+from . import chance, row_faults
 from .row_faults import CLASSES, rows_in
-from .verdict import Student, graded
+from .verdict import Answer, Student, graded
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-@graded("support and query in one language, dev rows, balanced, and no row twice.")
+DRAWS = 60
+"""So many episodes, drawn one after the other with one generator, show whether each row has its chance."""
+
+
+@graded("support and query in one language, dev rows, balanced, each by chance, and no row twice.")
 def x_maml(student: Student, rng: Generator) -> None:
     """Check `function(table, language, shots, queries, rng)`: support and query rows of one X-MAML episode."""
-    for shots, queries, draws in ((6, 6, 16), (3, 9, 3), (9, 3, 3), (12, 24, 3)):
-        table, (language, *_) = _table(rng)
-        _draws(student, rng, draws, table=table, language=language, shots=shots, queries=queries)
+    languages = _languages(rng)
+    english, *others = languages
+    cases = (
+        (others[2], (4, 4, 4), 3, 3, 0),
+        (others[0], (5, 5, 6), 6, 6, DRAWS),
+        (english, (4, 4, 4), 3, 9, 0),
+        (others[1], (4, 4, 4), 9, 3, 0),
+        (others[2], (12, 13, 14), 12, 24, 0),
+    )
+    for language, dev, shots, queries, draws in cases:
+        inputs = {"table": _table(rng, languages, dev, ends=(language, language)), "language": language}
+        _episodes(student, rng, draws, **inputs, shots=shots, queries=queries)
 
 
 @graded("the support is in one language, the query in another, and with one language it is X-MAML.")
 def xla_maml(student: Student, rng: Generator) -> None:
     """Check `function(table, language, source, shots, queries, rng)`: the query's and the support's language."""
-    cases = ((0, 6, 6, 16), (1, 9, 3, 3), (2, 6, 6, 16), (0, 36, 36, 3), (2, 12, 24, 3))
-    for kind, shots, queries, draws in cases:  # 36 rows are as many as the smallest class allows
-        table, (language, other, _) = _table(rng)
-        source = ("en", other, language)[kind]  # the last is X-MAML
-        _draws(student, rng, draws, table=table, language=language, source=source, shots=shots, queries=queries)
+    languages = _languages(rng)
+    english, one, other, last = languages
+    cases = (
+        (one, english, (5, 5, 6), 6, 6, DRAWS),
+        (other, last, (5, 5, 6), 6, 6, DRAWS),
+        (last, last, (5, 5, 6), 6, 6, DRAWS),  # X-MAML
+        (english, other, (4, 4, 4), 9, 3, 0),
+        (other, one, (4, 4, 4), 12, 12, 0),  # all that there are
+        (one, english, (12, 13, 14), 12, 24, 0),
+        (one, one, (12, 12, 12), 24, 12, 0),
+    )
+    for language, source, dev, shots, queries, draws in cases:
+        inputs = {"table": _table(rng, languages, dev, ends=(language, source)), "language": language, "source": source}
+        _episodes(student, rng, draws, **inputs, shots=shots, queries=queries)
 
 
 @graded("every row comes once in a pass, and every pass has an order of its own.")
 def covering(student: Student, rng: Generator) -> None:
     """Check `function(rows, size, passes, rng)`: batches in which every row comes once in each pass."""
-    for n, size, passes in ((24, 4, 3), (11, 3, 2), (20, 6, 3), (5, 8, 2), (9, 9, 1)):
-        rows = rng.choice(1000, n, replace=False)
-        states = rng.integers(1 << 30, size=3).tolist()
+    fixed = [(1, 1, 1), (1, 3, 2), (3, 1, 2), (5, 2, 2), (9, 4, 1), (5, 8, 2), (7, 7, 3), (10, 4, 3), (24, 4, 5)]
+    drawn = [(int(rng.integers(2, 30)), int(rng.integers(1, 9)), int(rng.integers(1, 5))) for _ in range(8)]
+    for n, size, passes in sorted(fixed + drawn, key=lambda case: case[0] * case[2]):
+        rows = _some_rows(rng, n)
+        states = rng.integers(1 << 30, size=2).tolist()
         streams = []
         for state in (*states, states[0]):
             answer = student(rows=rows, size=size, passes=passes, rng=np.random.default_rng(state))
             streams.append(row_faults.stream(answer, rows, size, passes))
-        row_faults.by_chance(answer, streams, may_agree=n <= 8)
+        chance.repeats(answer, streams, may_agree=n < 20 or passes < 5)
+    for n, size, passes, draws in ((4, 1, 3, 120), (6, 2, 2, 120)):
+        rows, one = _some_rows(rng, n), np.random.default_rng(rng.integers(1 << 30))
+        streams = []
+        for _ in range(draws):
+            answer = student(rows=rows, size=size, passes=passes, rng=one)
+            streams.append(row_faults.stream(answer, rows, size, passes))
+        chance.orders(answer, rows, np.reshape(streams, (draws, passes, n)), size)
 
 
 @graded("each query row is the translation of the support row at its place.")
 def parallel(student: Student, rng: Generator) -> None:
     """Check `function(table, support, language)`: the translations of the support rows, in the same order."""
-    for number in range(4):
-        table, (language, other, _) = _table(rng)
-        source, language = (("en", language), (other, language), (language, "en"), (language, other))[number]
-        pool = rows_in(table, source)
-        support = rng.choice(pool, (6, 9, 12, len(pool))[number], replace=False)
+    for number, count in enumerate((1, 4, 6, 12, 36)):
+        english, language, other, _ = languages = _languages(rng)
+        source, language = ((english, language), (other, language), (language, english))[number % 3]
+        table = _table(rng, languages, (4, 5, 6) if count < 12 else (12, 12, 12), ends=(language, language))
+        pool, pair = rows_in(table, source), table["pair"].to_numpy()
+        ends = np.isin(pair[pool], pair[[0, -1]])  # their translations are the first row and the last one
+        first = rng.permutation(pool) if count == 1 else [*pool[ends], *rng.permutation(pool[~ends])]
+        support = rng.permutation(first[:count])
         answer = student(table=table, support=support, language=language)
         row_faults.translations(answer, table, support, source, language)
 
@@ -65,84 +99,88 @@ def parallel(student: Student, rng: Generator) -> None:
 @graded("that is every leak, and nothing but leaks.")
 def leaks(student: Student, rng: Generator) -> None:
     """Check `function(table, support, query, target, few_shot)`: the set of rows that the episode must not hold."""
-    for number in range(11):
-        table, (auxiliary, target, _) = _table(rng)
-        support, query, few_shot = _suspect(table, rng, number, auxiliary, target)
-        answer = student(table=table, support=support, query=query, target=target, few_shot=few_shot)
-        row_faults.leaks(answer, table, support, query, target, few_shot)
+
+    def judge(table: pd.DataFrame, support: list[int], query: list[int], target: str, few_shot: bool) -> None:
+        parts = [rng.permutation(np.unique(rows)) for rows in (support, query)]
+        answer = student(table=table, support=parts[0], query=parts[1], target=target, few_shot=few_shot)
+        row_faults.leaks(answer, table, *parts, target, few_shot)
+
+    kinds = [
+        (split, which, where, few_shot)
+        for split in ("dev", "test", "train")
+        for which in range(3)
+        for where in ("support", "query", "both")
+        for few_shot in (False, True)
+    ]
+    for split, which, where, few_shot in kinds:  # one row to judge, of each kind that there is, and its company
+        english, auxiliary, target, _ = languages = _languages(rng)
+        table = _table(rng, languages, (2, 2, 2), ends=(target, english))
+        row = rng.choice(rows_in(table, languages[which], split))
+        row = 0 if (split, where) == ("dev", "query") and languages[which] == target else row
+        query = rng.choice(rows_in(table, auxiliary), 2, replace=False).tolist()
+        support = [_translation(table, query[0], english), *rng.choice(rows_in(table, english, "train"), 2).tolist()]
+        query = [one for one in query if one != row]
+        support = [one for one in support if one != row]
+        support, query = support + [row] * (where != "query"), query + [row] * (where != "support")
+        judge(table, support, query, target, few_shot)
+    for number in range(12):
+        english, auxiliary, target, _ = languages = _languages(rng)
+        table = _table(rng, languages, (4, 5, 6))
+        count = 4 + number
+        rows = rng.choice(len(table), 2 * count, replace=False).tolist()
+        judge(table, rows[: count + number % 4], rows[count:], target, number % 2 == 0)
 
 
-def _draws(student: Student, rng: Generator, draws: int, **inputs: Any) -> None:
-    """Judge an episode for each of so many generators, and then all of them together."""
-    seeds = rng.integers(1 << 30, size=draws).tolist()
+def _episodes(student: Student, rng: Generator, draws: int, **inputs: Any) -> None:
+    """Judge an episode for each of a few generators, and then so many of one generator, one by one and together."""
     table, language = inputs["table"], inputs["language"]
     codes, counts = (inputs.get("source", language), language), (inputs["shots"], inputs["queries"])
-    found = []
-    for state in (*seeds, seeds[0]):
-        answer = student(**inputs, rng=np.random.default_rng(state))
-        found.append(row_faults.episode(answer, table, codes, counts))
-    row_faults.by_chance(answer, [np.concatenate(pair) for pair in found])
-    for name, code, rows in zip(("support", "query"), codes, zip(*found, strict=True), strict=True):
-        pool, seen = rows_in(table, code), set(np.concatenate(rows).tolist())
-        if draws > 9 and len(seen) < 0.7 * len(pool):
-            raise answer.not_yet(
-                f"in {draws} draws only {len(seen)} of the {len(pool)} dev rows in {code} ever came as {name}; "
-                "let chance choose among all of them"
-            )
+
+    def episode(one: Generator) -> tuple[Answer, tuple[np.ndarray, ...]]:
+        answer = student(**inputs, rng=one)
+        return answer, row_faults.episode(answer, table, codes, counts)
+
+    states = rng.integers(1 << 30, size=3).tolist()
+    found = [episode(np.random.default_rng(state)) for state in (*states, states[0])]
+    chance.repeats(found[0][0], [np.concatenate(pair) for _, pair in found], may_agree=not draws)
+    if draws:
+        one = np.random.default_rng(states[0])
+        found = [episode(one) for _ in range(draws)]
+        chance.episodes(found[0][0], table, codes, [np.array([pair[part] for _, pair in found]) for part in (0, 1)])
 
 
-def _table(rng: Generator) -> tuple[pd.DataFrame, list[str]]:
-    """A random parallel corpus, English and three more languages (returned), its rows in random order.
+def _some_rows(rng: Generator, n: int) -> np.ndarray:
+    """Different row numbers (n,) below 1,000 in random order, among them 0 when there are several."""
+    return rng.permutation(np.append(rng.choice(np.arange(1, 1000), n - 1, replace=False), 0 if n > 1 else 7))
 
-    36 to 42 dev rows for each language, at least 12 of each class, 18 test rows, and 18 train rows in English.
+
+def _languages(rng: Generator) -> list[str]:
+    """English and three more."""
+    return ["en", *rng.permutation(["ar", "de", "fr", "hi", "sw", "ur", "vi"])[:3].tolist()]
+
+
+def _table(rng: Generator, languages: list[str], dev: tuple[int, int, int], ends: tuple[str, ...] = ()) -> pd.DataFrame:
+    """A random parallel corpus in these languages, its rows in random order.
+
+    `dev` has the numbers of dev rows in the three classes, which come in random order; of each class there are two test
+    rows and two train rows. The first row and the last are dev rows in the languages `ends`.
     """
     import pandas as pd
 
-    others = rng.permutation(["ar", "de", "fr", "hi", "sw", "ur", "vi"])[:3].tolist()
-    labels = {"dev": np.repeat(range(CLASSES), rng.permutation([12, 13, 14])), "test": np.arange(18) % 3}
-    labels["train"] = labels["test"]
+    labels = {"dev": np.repeat(range(CLASSES), rng.permutation(dev))}
+    labels["test"] = labels["train"] = np.repeat(range(CLASSES), 2)
     rows = [
         (language, split, int(label), f"{split}/{number + 1}")
         for split, own in labels.items()
         for number, label in enumerate(rng.permutation(own))
-        for language in (["en"] if split == "train" else ["en", *others])
+        for language in languages
     ]
-    order = rng.permutation(len(rows))
-    return pd.DataFrame([rows[i] for i in order], columns=["language", "split", "label", "pair"]), others
+    rows = [rows[i] for i in rng.permutation(len(rows))]
+    for place, language in zip((0, -1), ends, strict=False):
+        found = next(i for i, row in enumerate(rows[1:], 1) if row[:2] == (language, "dev"))
+        rows[place], rows[found] = rows[found], rows[place]
+    return pd.DataFrame(rows, columns=["language", "split", "label", "pair"])
 
 
-def _suspect(
-    table: pd.DataFrame, rng: Generator, number: int, auxiliary: str, target: str
-) -> tuple[np.ndarray, np.ndarray, bool]:
-    """An episode to judge: support (n,) and query (n,) rows with a leak of the kind `number`, and whether few-shot."""
-
-    def some(language: str, split: str = "dev", count: int = 3) -> list[int]:
-        return rng.choice(rows_in(table, language, split), count, replace=False).tolist()
-
-    support, query, few_shot = some("en"), some(auxiliary), False
-    if number == 0:  # nothing is wrong: train rows and translations are welcome
-        support = some("en", "train") + [
-            int(np.flatnonzero((table["pair"] == table["pair"][row]) & (table["language"] == "en"))[0]) for row in query
-        ]
-    elif number == 1:
-        query += some(auxiliary, "test", 2)
-    elif number == 2:
-        support += some("en", "test", 2)
-    elif number == 3:
-        query += some(target, count=2)
-    elif number == 4:
-        support += some(target, count=2)
-    elif number == 5:  # nothing is wrong: few-shot
-        support, few_shot = some(target), True
-    elif number == 6:
-        support, query, few_shot = some(target), query + some(target, count=2), True
-    elif number == 7:
-        support, few_shot = some(target) + some(target, "test", 2), True
-    elif number == 8:
-        support = [*some(auxiliary, count=2), *query[:2]]
-    elif number == 9:
-        support, few_shot = some(target) + query[:1] + some("en", "test", 1), True
-        query += some(target, "test", 1) + support[:1]
-    else:
-        support, query = some(target) + query[:1], query + some(auxiliary, "test", 1) + some(target)
-    return rng.permutation(np.unique(support)), rng.permutation(np.unique(query)), few_shot
+def _translation(table: pd.DataFrame, row: int, language: str) -> int:
+    return int(np.flatnonzero((table["pair"] == table["pair"][row]) & (table["language"] == language))[0])

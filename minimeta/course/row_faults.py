@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import islice
+from numbers import Integral
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,7 +33,13 @@ def _row_numbers(answer: Answer, total: int) -> np.ndarray:
     if hasattr(value, "columns"):
         raise answer.not_yet(f"{name} is a table; return the numbers of its rows (its `index`)")
     try:
-        rows = np.asarray(sorted(value) if isinstance(value, set | frozenset) else value)
+        if isinstance(value, set | frozenset):
+            value = sorted(value)
+        elif isinstance(value, Iterable) and not isinstance(value, str | dict) and not hasattr(value, "__array__"):
+            value = list(value)
+        rows = np.asarray(value)
+        if rows.dtype == object and all(isinstance(row, Integral) and not isinstance(row, bool) for row in rows):
+            rows = rows.astype(int)
     except (TypeError, ValueError):
         rows = np.asarray(None)
     if rows.ndim == 0:
@@ -53,17 +60,6 @@ def _row_numbers(answer: Answer, total: int) -> np.ndarray:
             f"{total - 1}; do you draw from the table that your function is given?"
         )
     return rows.astype(int)
-
-
-def by_chance(answer: Answer, drawn: list[np.ndarray], may_agree: bool = False) -> None:
-    """Does all chance come from `rng`? The first and the last draw come from generators in the same state."""
-    if not np.array_equal(drawn[0], drawn[-1]):
-        raise answer.not_yet(
-            "two calls with a generator in the same state gave different rows; draw with `rng` alone, not with "
-            "np.random, random or a generator of your own"
-        )
-    if not may_agree and all(np.array_equal(rows, drawn[0]) for rows in drawn):
-        raise answer.not_yet("generators in different states gave the same rows; your function does not use `rng`")
 
 
 def episode(
@@ -127,31 +123,34 @@ def stream(answer: Answer, rows: np.ndarray, size: int, passes: int) -> np.ndarr
     """All the batches of one call, joined, if each pass is right."""
     n = len(rows)
     wanted = _sizes(n, size) * passes
+    have = f"{passes} passes have {len(wanted)}" if passes > 1 else f"one pass has {len(wanted)}"
     if not isinstance(answer.value, Iterable):
         raise answer.expected("batches, one after the other")
     batches = list(islice(answer.value, len(wanted) + 9))
-    if any(np.ndim(batch) == 0 for batch in batches):
+    if any(not isinstance(batch, Iterable) or getattr(batch, "ndim", 1) == 0 for batch in batches):
         raise answer.not_yet("you give row after row; expected batches, arrays of up to `size` rows")
     if len(batches) > len(wanted) + 8:
-        raise answer.not_yet(f"more than {len(wanted) + 8} batches came; {passes} passes have {len(wanted)}")
+        raise answer.not_yet(f"more than {len(wanted) + 8} batches came; {have}")
     batches = [_row_numbers(Answer(batch, answer.given, "the batch"), 1000) for batch in batches]
     joined, sizes = np.concatenate(batches) if batches else np.array([], int), [len(batch) for batch in batches]
     if not set(joined.tolist()) <= set(rows.tolist()):
         if set(joined.tolist()) <= set(range(n)):
             raise answer.not_yet(f"these are places in `rows`, from 0 to {n - 1}; give the rows at these places")
         raise answer.not_yet("your batches have rows that are not in `rows`")
-    if not sizes:
-        raise answer.not_yet(f"no batch came; {passes} passes have {len(wanted)}")
-    if passes > 1 and sizes == wanted[: len(wanted) // passes]:
-        raise answer.not_yet(f"there is only one pass; expected {passes}")
-    if len(batches) == passes and passes != len(wanted):
-        raise answer.not_yet(f"there are {passes} batches; expected {passes} passes over all rows")
     if n % size and sizes == [size] * (n // size) * passes:
         raise answer.not_yet(f"the last {n % size} rows of each pass never come; its last batch may be shorter")
+    if not sizes:
+        raise answer.not_yet(f"no batch came; {have}")
+    if sizes != wanted and len(joined) % n == 0 and sizes == _sizes(n, size) * (len(joined) // n):
+        raise answer.not_yet(f"the number of passes over the rows is {len(joined) // n}; expected {passes}")
+    if len(batches) == passes and passes != len(wanted):
+        raise answer.not_yet(f"there are {passes} batches; expected {passes} passes over all rows")
     if sizes != wanted and len(joined) == passes * n and sorted(sizes) == sorted(_sizes(passes * n, size)):
         raise answer.not_yet("a batch holds rows of two passes; begin each with a new batch, its last may be short")
     if sizes != wanted and sizes == [size] * len(wanted):
         raise answer.not_yet("the last batch of a pass is filled up with rows that came before; leave it short")
+    if sizes != wanted and (never := set(rows.tolist()) - set(joined.tolist())):
+        raise answer.not_yet(f"row {min(never)} never comes; every row comes once in each pass")
     if sizes != wanted:
         raise answer.not_yet(f"your batches have {_listed(sizes)} rows; expected {_listed(wanted)}")
     for number, part in enumerate(joined.reshape(passes, n)):
@@ -159,18 +158,6 @@ def stream(answer: Answer, rows: np.ndarray, size: int, passes: int) -> np.ndarr
             twice = next(row for row in part.tolist() if part.tolist().count(row) > 1)
             never = next(row for row in rows.tolist() if row not in part)
             raise answer.not_yet(f"in pass {number + 1} row {twice} comes again, and row {never} has not come")
-    if n > 8 and np.array_equal(joined[:n], rows):
-        raise answer.not_yet("the rows come in the order in which they are given; take a random order from `rng`")
-    if passes > 1 and n > 8:
-        if all(np.array_equal(part, joined[:n]) for part in joined.reshape(passes, n)):
-            raise answer.not_yet(
-                "every pass has the same order; draw a new one for each (if you do: an array that is shuffled in "
-                "place takes its slices along, so use rng.permutation)"
-            )
-        each = len(wanted) // passes
-        kept = [{frozenset(batch.tolist()) for batch in batches[i : i + each]} for i in range(0, len(batches), each)]
-        if each > 1 and all(part == kept[0] for part in kept):
-            raise answer.not_yet("the same rows meet in a batch in every pass; shuffle the rows, not the batches")
     return joined
 
 
@@ -188,7 +175,9 @@ def translations(answer: Answer, table: pd.DataFrame, support: np.ndarray, sourc
     if np.array_equal(found, right):
         return
     first = int((found != right).argmax()) if len(found) == len(right) else 0
-    if np.array_equal(found, support):
+    if isinstance(answer.value, set | frozenset):
+        words = "a set has no order; return a list or an array, with row i of the query for row i of the support"
+    elif np.array_equal(found, support):
         words = "these are the support rows themselves; expected their translations"
     elif len(found) > len(right) and {*right.tolist()} <= {*found.tolist()}:
         words = f"there are {len(found)} rows for {len(right)} support rows; take those in `language` alone"
@@ -219,7 +208,8 @@ def leaks(
     """Is each row at fault among these, and no other?"""
     if isinstance(answer.value, bool | np.bool_):
         raise answer.expected("the set of the rows at fault")
-    found = set(_row_numbers(answer, len(table)).tolist())
+    listed = _row_numbers(answer, len(table)).tolist()
+    found = set(listed)
     language, split = table["language"].to_numpy(), table["split"].to_numpy()
 
     def why(row: int) -> str:
@@ -229,6 +219,8 @@ def leaks(
             return "a target row must never be a query, few-shot or not"
         if row in support and language[row] == target and not few_shot:
             return "it is a target row, and this is not few-shot"
+        if row in support and language[row] == target and split[row] != "dev":
+            return "few-shot XLA-MAML takes the target's dev rows, and this is a train row"
         return "it is in the support and in the query" if row in support and row in query else ""
 
     def welcome(row: int) -> str:
@@ -243,7 +235,7 @@ def leaks(
         return "allowed: it is not a target row, not a test row, and not in both parts"
 
     right = [row for row in sorted({*support.tolist(), *query.tolist()}) if why(row)]
-    if found == set(right):
+    if found == set(right) and len(listed) == len(found):
         return
 
     def told(row: int) -> str:
@@ -254,6 +246,9 @@ def leaks(
     missing, extra = [row for row in right if row not in found], sorted(found - set(right))
     if right and extra and found <= _places(both, right) | _places(query, right):
         raise answer.not_yet("these are places in the support or the query; return the row numbers that stand there")
+    if not missing and not extra:
+        row = next(row for row in listed if listed.count(row) > 1)
+        raise answer.not_yet(f"{told(row)} stands twice in your answer; name each row at fault once")
     if extra:
         raise answer.not_yet(f"{told(extra[0])} is {welcome(extra[0])}")
     raise answer.not_yet(f"{told(missing[0])} is missing from your answer: {why(missing[0])}")

@@ -5,15 +5,18 @@ They call your function on fresh random inputs and say in words what is wrong.
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import chain
+from typing import Any
 
-import numpy as np
 from numpy.random import Generator
 
+from ..tasks import Episode
 from ..text.corpora import mini_nli
 from ..text.episodes import sampler
 from ..trees import TaskTree
-from .verdict import Answer, NotYet, Student, compare_all, exercise, parted
+from .checks import signed
+from .verdict import Answer, NotYet, Student, compare_all, compare_each, exercise, parted, small_first
 
 
 @exercise("the step is taken in the target language and judged in the auxiliary.")
@@ -23,27 +26,36 @@ def few_shot_sampler(student: Student, rng: Generator) -> None:
     languages = corpus["language"][:]
     for auxiliary, target in (("hi", "de"), ("de", "hi")):
         answer = student(corpus=corpus, auxiliary=auxiliary, target=target)
-        episode = answer.function("a sampler")(step=0, given=answer.given).value
-        rows = [batch["row"].flatten().tolist() for batch in (*episode.support, episode.query)]
-        found = Answer(tuple("+".join(dict.fromkeys(languages[i] for i in row)) for row in rows), answer.given)
-        named = {
-            "support and query are both in the auxiliary: that is X-MAML": [(auxiliary, auxiliary)],
-            "the support is English: that is zero-shot XLA-MAML": [("en", auxiliary)],
-            "it is the wrong way round: the target's rows may be support, never query": [(auxiliary, target)],
-            "the query is in the target, which must stay unseen there": [(target, target)],
-        }
-        other = "these are not the languages of few-shot XLA-MAML"
-        compare_all([found], [(target, auxiliary)], named, otherwise=other)
-        if [len(row) for row in rows] != [8, 8]:
-            raise found.not_yet(f"there are {len(rows[0])} support and {len(rows[1])} query rows; expected 8 and 8")
+        draw, drawn = answer.function("a sampler"), []
+        for step in (0, 1, 7):
+            episode = draw(step=step, given=answer.given)
+            if not isinstance(episode.value, Episode):
+                raise episode.expected("an Episode from your sampler")
+            batches = [*episode.value.support, episode.value.query]
+            rows = [batch["row"].flatten().tolist() for batch in batches]
+            found = Answer(tuple("+".join(dict.fromkeys(languages[i] for i in row)) for row in rows), answer.given)
+            named = {
+                "support and query are both in the auxiliary: that is X-MAML": [(auxiliary, auxiliary)],
+                "the support is English: that is zero-shot XLA-MAML": [("en", auxiliary)],
+                "it is the wrong way round: the target's rows may be support, never query": [(auxiliary, target)],
+                "the query is in the target, which must stay unseen there": [(target, target)],
+            }
+            other = "these are not the languages of few-shot XLA-MAML"
+            compare_all([found], [(target, auxiliary)], named, otherwise=other)
+            if [len(row) for row in rows] != [8, 8]:
+                raise found.not_yet(f"there are {len(rows[0])} support and {len(rows[1])} query rows; expected 8 and 8")
+            drawn.append(rows)
+        if drawn[0] == drawn[1] == drawn[2]:
+            raise answer.not_yet("your sampler gives the same rows at every step; let it draw anew for each `step`")
 
 
 @exercise("that is how many different rows the query has shown.")
 def rows_used(student: Student, rng: Generator) -> None:
-    """Check `function(draw, steps)` of notebook 06: how many different query rows a sampler's first episodes have."""
+    """Check `function(draw, steps)` of notebook 06b: how many different query rows a sampler's first episodes have."""
     corpus = mini_nli(("en", "hi"), ["dev"])
     corpus = corpus.select([i for i, genre in enumerate(corpus["genre"]) if genre == "fiction"])
-    for covering, steps in ((False, 5), (False, 30), (True, 12), (True, 30)):
+    cases = []
+    for covering, steps in ((False, 1), (True, 2), *((bool(i % 2), int(rng.integers(3, 31))) for i in range(4))):
         draw = sampler(corpus, "hi", support="en", shots=8, queries=8, covering=covering)
         episodes = [draw(i) for i in range(steps + 1)]
         queries = [episode.query["row"].flatten().tolist() for episode in episodes]
@@ -57,7 +69,8 @@ def rows_used(student: Student, rng: Generator) -> None:
             "outer steps are numbered from 0: the first episode is draw(0)": len({*chain(*queries[1:])}),
         }
         given = f"{steps} episodes of 8 query rows out of 144, {'covering' if covering else 'at random'}"
-        student(draw=draw, steps=steps, given=given).compare(len(set(drawn)), named)
+        cases.append((student(draw=draw, steps=steps, given=given), len(set(drawn)), named))
+    compare_each(cases)
 
 
 @exercise("the step is taken in English, the loss in Hindi.")
@@ -66,8 +79,9 @@ def cross_lingual_loss(student: Student, rng: Generator) -> None:
 
     english and hindi are pairs (x, y) of numbers.
     """
-    for _ in range(5):
-        w, x, y, u, v, rate = (float(n) for n in rng.uniform(0.2, 1.5, 6))
+    cases = []
+    for _ in range(10):
+        w, x, y, u, v, rate = *signed(rng, 5), round(float(rng.uniform(0.05, 0.95)), 2)
         theta, own = (w - rate * 2 * a * (w * a - b) for a, b in ((x, y), (u, v)))
         named = {
             "no step was taken: this is the query loss at w": (w * u - v) ** 2,
@@ -78,7 +92,8 @@ def cross_lingual_loss(student: Student, rng: Generator) -> None:
             "the factor 2 of the square's derivative is missing": ((w + theta) / 2 * u - v) ** 2,
             "these are the adapted parameters; the answer is the query loss there": theta,
         }
-        student(w=w, english=(x, y), hindi=(u, v), rate=rate).compare((theta * u - v) ** 2, named)
+        cases.append((student(w=w, english=(x, y), hindi=(u, v), rate=rate), (theta * u - v) ** 2, named))
+    compare_each(cases)
 
 
 @exercise("that is how far two accuracies differ by chance alone.")
@@ -87,7 +102,8 @@ def difference_error(student: Student, rng: Generator) -> None:
 
     `one` and `other` are percentages, each of n answers, and the answers are independent.
     """
-    for n in (150, 450, 5010):
+    cases = []
+    for n in (10, 150, 450, 5010):
         one, other = (round(float(value), 2) for value in rng.uniform(55, 85, 2))
         v, w = (share * (1 - share) / n for share in (one / 100, other / 100))
         named = {
@@ -99,15 +115,18 @@ def difference_error(student: Student, rng: Generator) -> None:
             "this is the error of the second accuracy alone": 100 * w**0.5,
             "this is the error for a single answer each; divide the variances by n": 100 * (n * (v + w)) ** 0.5,
             "the variances of both add; you took their mean": 100 * ((v + w) / 2) ** 0.5,
+            "the variance of a share is p (1 - p) / n: with n, not n - 1": 100 * ((v + w) * n / (n - 1)) ** 0.5,
         }
-        student(one=one, other=other, n=n).compare(100 * (v + w) ** 0.5, named)
+        cases.append((student(one=one, other=other, n=n), 100 * (v + w) ** 0.5, named))
+    compare_each(cases)
 
 
 @exercise("all together, then by label, then each alone.")
 def tree_by_label(student: Student, rng: Generator) -> None:
     """Check `function(labels)` of notebook 07: a tree of tasks in which those with the same label share step 2."""
-    for count in (5, 8):
-        labels = {f"task {i}": "xyz"[int(rng.integers(3))] for i in range(count)}
+    for count, kinds in ((1, 1), (2, 1), (2, 2), (3, 2), (4, 9), (5, 3), (8, 3), (8, 1)):
+        places = rng.permutation(count)
+        labels = {f"task {i}": "xyzuvwabc"[int(rng.integers(kinds))] for i in places}
         answer = student(labels=labels)
         tree, tasks = answer.value, list(labels)
         if not isinstance(tree, TaskTree):
@@ -130,9 +149,8 @@ def best_span(student: Student, rng: Generator) -> None:
 
     start and end are lists of scores, one for each token.
     """
-    longest = 3
-    for _ in range(10):
-        start, end = rng.permutation(16)[:8], rng.permutation(16)[:8]
+    for longest in (1, 2, *rng.integers(1, 5, 28).tolist(), *rng.integers(5, 10, 10).tolist()):
+        start, end = (rng.permutation(16)[:8] - int(rng.choice([0, 8, 20])) for _ in range(2))
         valid = [(i, j) for i in range(8) for j in range(i, min(8, i + longest))]
         best = max(valid, key=lambda span: start[span[0]] + end[span[1]])
         answer = student(start=start.tolist(), end=end.tolist(), longest=longest)
@@ -148,15 +166,18 @@ def best_span(student: Student, rng: Generator) -> None:
 @exercise("that is F1.")
 def overlap(student: Student, rng: Generator) -> None:
     """Check `function(found, wanted)` of notebook 08: F1 of an answer's tokens, lists of words, from 0 to 1."""
-    answers = {
-        "king old": "old king",
-        "old king of spain": "the old king",
-        "tower tower king": "king tower tower old",
-        "king": "tower",
-    }
-    for found, wanted in ((said.split(), right.split()) for said, right in answers.items()):
-        left = list(wanted)
-        common = sum(1 for word in found if word in left and (left.remove(word) or True))
+    words = "king old tower spain the".split()
+
+    def draw() -> dict[str, Any]:
+        found, wanted = (rng.choice(words[: rng.integers(1, 6)], rng.integers(1, 6)).tolist() for _ in range(2))
+        return {"found": found, "wanted": wanted}
+
+    apart = {"found": ["king"], "wanted": ["tower"]}
+    twice = {"found": "tower tower king".split(), "wanted": "king tower tower old".split()}
+    cases = []
+    for inputs in (*small_first(draw, 20), apart, twice):
+        found, wanted = inputs.values()
+        common = (Counter(found) & Counter(wanted)).total()
         precision, recall, different = common / len(found), common / len(wanted), set(found) | set(wanted)
         same = set(found) & set(wanted)
         named = {
@@ -167,7 +188,9 @@ def overlap(student: Student, rng: Generator) -> None:
             "this is the plain mean of precision and recall; take the harmonic one": (precision + recall) / 2,
             "this is exact match": float(found == wanted),
         }
-        student(found=found, wanted=wanted).compare(2 * common / (len(found) + len(wanted)), named)
+        zero = {ZeroDivisionError: "where no word is common, precision and recall are both 0, and so is F1"}
+        cases.append((student(**inputs, known=zero), 2 * common / (len(found) + len(wanted)), named))
+    compare_each(cases)
 
 
 @exercise("from there the model sees most on both sides of the answer.")
@@ -176,20 +199,27 @@ def learning_window(student: Student, rng: Generator) -> None:
 
     Windows and the answer are (first, last) token of the passage.
     """
-    windows = [(start, start + 11) for start in range(0, 40, 4)]
-    drawn = [(first, first + int(rng.integers(3))) for first in rng.permutation(np.arange(8, 38))[:8].tolist()]
-    for answer in [(11, 13), *drawn]:
+    cases = []
+    for _ in range(80):
+        size, stride, count = int(rng.integers(3, 13)), int(rng.integers(1, 4)), int(rng.integers(2, 9))
+        windows = [(start, start + size - 1) for start in range(0, stride * count, stride)]
+        first = int(rng.integers(0, windows[-1][1]))
+        answer = (first, min(first + int(rng.integers(3)), windows[-1][1]))
+        if not any(start <= answer[0] and answer[1] <= end for start, end in windows):
+            continue
         around = [min(answer[0] - start, end - answer[1]) for start, end in windows]
         whole = [number for number, room in enumerate(around) if room >= 0]
-        touched = [n for n, (start, end) in enumerate(windows) if start <= answer[1] and answer[0] <= end]
         best = [number for number in whole if around[number] == max(around)]
         named = {
-            "this window cuts the answer": tuple(set(touched) - set(whole)),
             "this is the first window that holds the answer; another has more on both sides of it": whole[0],
+            "this is the last window that holds the answer; another has more on both sides of it": whole[-1],
         }
-        found = student(windows=windows, answer=answer)
-        if found.number() not in best:
-            found.compare(best[0], named)
+        found = student(windows=windows, answer=answer, given=f"windows={windows}, answer={answer}")
+        chosen = found.number()
+        if chosen in range(len(windows)) and chosen not in whole:
+            raise found.not_yet(f"window {int(chosen)}, {windows[int(chosen)]}, does not hold the whole answer")
+        cases.append((found, chosen if chosen in best else best[0], named))
+    compare_each(cases)
 
 
 @exercise("that is what the trainings cost; the tests come on top.")
@@ -198,9 +228,10 @@ def gpu_hours(student: Student, rng: Generator) -> None:
 
     `lines` are the methods that are run, the Baseline among them; `seconds` is the time of an outer step.
     """
-    for _ in range(5):
-        lines, targets, seeds = (int(n) for n in rng.integers(3, 13, 3))
-        steps, seconds = 100 * int(rng.integers(1, 9)), float(rng.integers(3, 99)) / 10
+    cases = []
+    for most in (3, 3, 4, 5, 9, 13, 13):
+        lines, targets, seeds = (int(n) for n in rng.integers(2, most, 3))
+        steps, seconds = int(rng.integers(90, 900)), float(rng.integers(3, 99)) / 10
         right = (lines - 1) * targets * seeds * steps * seconds / 3600
         named = {
             "the Baseline is a line of the table, but it is not trained": right * lines / (lines - 1),
@@ -210,7 +241,9 @@ def gpu_hours(student: Student, rng: Generator) -> None:
             "these are seconds; an hour has 3,600": right * 3600,
             "these are minutes; an hour has 60 of them": right * 60,
         }
-        student(lines=lines, targets=targets, seeds=seeds, steps=steps, seconds=seconds).compare(right, named)
+        answer = student(lines=lines, targets=targets, seeds=seeds, steps=steps, seconds=seconds)
+        cases.append((answer, right, named))
+    compare_each(cases)
 
 
 @exercise("two of the six change what is found; say so when you report it.")

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections.abc import Mapping
+import functools
+import pickle
+import random
+import sys
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -40,8 +45,25 @@ def _text(value: Any) -> str:
 
 
 def numbers(value: Any) -> np.ndarray:
-    """An array or a tensor, with or without a gradient, as an array of floats."""
-    return np.asarray(value.detach() if hasattr(value, "detach") else value, float)
+    """An array or a tensor, with or without a gradient, or a list of them, as an array of floats; texts are none."""
+    if isinstance(value, list | tuple) and any(hasattr(item, "detach") for item in value):
+        value = [numbers(item) for item in value]
+    array = np.asarray(value.detach() if hasattr(value, "detach") else value)
+    if array.dtype.kind in "US":
+        raise TypeError("texts are no numbers")
+    return array.astype(float)
+
+
+def plain(value: Any) -> Any:
+    """What is in an array, a tensor or a numpy scalar that holds one thing and has no dimensions."""
+    return value.item() if hasattr(value, "item") and getattr(value, "ndim", None) == 0 else value
+
+
+def extent(value: Any) -> int:
+    """How many things are in it: 1 for a number, a text or a function."""
+    if isinstance(value, list | tuple):
+        return sum(map(extent, value))
+    return int(np.prod(value.shape)) if hasattr(value, "shape") else 1
 
 
 def short(value: Any) -> str:
@@ -50,12 +72,34 @@ def short(value: Any) -> str:
     return text if len(text) < 200 else text[:200] + " ..."
 
 
+def beside(answer: np.ndarray, target: np.ndarray) -> list[str]:
+    """Yours and the target: a number, an array (n,), or of an array (m, n) the row that is furthest off.
+
+    They have four digits behind the point, or as many as it takes to tell them apart.
+    """
+    row = ""
+    if target.ndim > 1:
+        i = int(np.abs(answer - target).max(tuple(range(1, target.ndim))).argmax())
+        answer, target, row = answer[i], target[i], f", row {i}:"
+    for digits in (4, 6, 8, 10, 16):
+        if target.ndim:
+            form = functools.partial(np.array2string, precision=digits, suppress_small=True)
+            lines = f"yours{row}  {form(answer)}", f"target{row} {form(target)}"
+            apart = form(answer) != form(target)
+        else:
+            lines = (f"yours {answer:.{digits}f}, target {target:.{digits}f}",)
+            apart = f"{answer:.{digits}f}" != f"{target:.{digits}f}"
+        if apart:
+            break
+    return list(lines)
+
+
 def close(one: Any, other: Any) -> bool:
-    """Are these the same numbers, but for rounding?"""
+    """Are these the same numbers, but for rounding? What was computed in float32 is; what has three digits is not."""
     one, other = numbers(one), numbers(other)
     if one.shape != other.shape or not np.isfinite(one).all() or not np.isfinite(other).all():
         return False
-    return bool(np.linalg.norm(one - other) <= 1e-8 + 1e-5 * np.linalg.norm(other))
+    return bool(np.linalg.norm(one - other) <= 4e-6 + 1e-5 * np.linalg.norm(other))
 
 
 def copied(value: Any) -> Any:
@@ -79,5 +123,36 @@ def same(now: Any, then: Any) -> bool:
         return len(now) == len(then) and all(map(same, now, then))
     if isinstance(then, np.ndarray) or hasattr(then, "detach"):
         one, other = numbers(now), numbers(then)
-        return one.shape == other.shape and np.allclose(one, other, rtol=0, atol=1e-9)
+        rounding = 1e-9 if "64" in str(then.dtype) else 1e-5
+        return one.shape == other.shape and np.allclose(one, other, rtol=0, atol=rounding, equal_nan=True)
     return now is then or now == then
+
+
+@contextlib.contextmanager
+def shared_generators() -> Iterator[list[str]]:
+    """What random generators that all code shares are used meanwhile: the list has their names afterwards.
+
+    They start from a state of their own, so that to seed one is seen each time, and end as they were before.
+    """
+    torch = sys.modules.get("torch")
+    ways = {  # how to read a state, how to set it, and how to move on
+        "np.random": (np.random.get_state, np.random.set_state, np.random.random),
+        "random": (random.getstate, random.setstate, random.random),
+    }
+    if torch:
+        ways["torch"] = (
+            lambda: torch.get_rng_state().numpy().copy(),
+            lambda state: torch.set_rng_state(torch.from_numpy(state)),
+            lambda: torch.rand(()),
+        )
+    kept = {name: read() for name, (read, _, _) in ways.items()}
+    for _, _, move in ways.values():
+        move()
+    began = {name: pickle.dumps(read()) for name, (read, _, _) in ways.items()}
+    used: list[str] = []
+    try:
+        yield used
+    finally:
+        used += [name for name, (read, _, _) in ways.items() if pickle.dumps(read()) != began[name]]
+        for name, (_, put_back, _) in ways.items():
+            put_back(kept[name])

@@ -15,11 +15,10 @@ it. A problem set is then content alone: the inputs, the target, and what the kn
 
 from __future__ import annotations
 
-import copy
 import functools
 import inspect
 import traceback
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, KeysView, Mapping, Sequence, ValuesView
 from dataclasses import dataclass
 from itertools import combinations, islice
 from typing import TYPE_CHECKING, Any
@@ -27,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.random import Generator
 
-from .values import close, copied, numbers, same, short, told
+from .values import beside, close, copied, extent, numbers, plain, same, shared_generators, short, told
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,7 +52,7 @@ def graded(praise: str) -> Callable[[Check], Callable[..., bool]]:
     def decorate(check: Check) -> Callable[..., bool]:
         def judge(function: Callable[..., Any], seed: int = 0) -> bool:
             try:
-                check(Student(function), np.random.default_rng(seed))
+                _sentences(check, Student(function), np.random.default_rng(seed))
             except NotYet as fault:
                 print(f"Not yet: {fault}")
                 return False
@@ -79,6 +78,22 @@ def exercise(praise: str) -> Callable[[Check], Callable[..., None]]:
     return decorate
 
 
+def _sentences(check: Check, student: Student, rng: Generator) -> None:
+    """The check, where an answer that is of no kind it knows is told as well, and does not end in a traceback."""
+    try:
+        check(student, rng)
+    except NotYet:
+        raise
+    except Exception as error:
+        what = f"({type(error).__name__}: {_first_line(error)})"
+        raise NotYet(f"your answer cannot be read {what}; is it of the kind that the text asks for?") from None
+
+
+def small_first(draw: Callable[[], dict[str, Any]], count: int) -> list[dict[str, Any]]:
+    """So many draws of inputs, those with the fewest numbers first: the case that is shown is near the smallest."""
+    return sorted((draw() for _ in range(count)), key=lambda inputs: sum(map(extent, inputs.values())))
+
+
 def _like(check: Check, judge: Callable[..., Any]) -> Callable[..., Any]:
     """`judge` with the name and the docstring of the check; help shows its own arguments, `??` the check's source."""
     judge.__signature__ = inspect.signature(judge)
@@ -94,20 +109,21 @@ class Student:
     def __call__(self, *, given: str = "", known: Mapping[type[Exception], str] | None = None, **inputs: Any) -> Answer:
         """What the function returns for these inputs, given by position; they must stay as they are but for rounding.
 
-        A sentence on the answer shows the inputs by their names, or `given` in their place; `known` has words for
-        exceptions that say more than their name.
+        So must the random generators that all code shares, and the gradient in a tensor's `grad`. A sentence on the
+        answer shows the inputs by their names, or `given` in their place; `known` has words for exceptions that say
+        more than their name.
         """
         before = {name: copied(value) for name, value in inputs.items()}
+        leaves = {name: value for name, value in inputs.items() if getattr(value, "is_leaf", False)}
+        flags = {name: (leaf.requires_grad, copied(leaf.grad)) for name, leaf in leaves.items()}
         given = given or told(inputs)
         shown = given and f"for {given}"
         try:
-            with np.errstate(all="ignore"):
-                answer = self._function(*inputs.values())
-                if isinstance(answer, Iterator):  # its code runs while it is read
-                    answer = [copy.deepcopy(item) for item in islice(answer, LONGEST)]
+            with np.errstate(all="ignore"), shared_generators() as used:
+                answer = _read(self._function(*inputs.values()))
         except NotImplementedError as error:
             raise NotYet(self._blank(error)) from None
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             words = (known or {}).get(type(error))
             stopped = f"your function stopped with {type(error).__name__}: {_first_line(error)}"
             raise NotYet(words or stopped, self._line(error), shown) from None
@@ -117,6 +133,19 @@ class Student:
             raise NotYet(
                 "your function changes its inputs; work on a copy: x = x - y makes something new, "
                 "while x -= y, append, sort and shuffle change what was given",
+                shown,
+            )
+        for name, leaf in leaves.items():
+            if leaf.requires_grad != flags[name][0]:
+                raise NotYet(f"your function changes {name}.requires_grad; leave it as it is", shown)
+            if not same(leaf.grad, flags[name][1]):
+                words = f"your function changes what is in {name}.grad; use torch.autograd.grad, not backward()"
+                raise NotYet(words, shown)
+        if used:
+            own = next((name for name, value in inputs.items() if isinstance(value, Generator)), "")
+            raise NotYet(
+                f"your function seeds {used[0]}'s own generator, or draws from it, and so changes what other code "
+                f"draws; draw with {f'`{own}` alone' if own else 'one that you make: np.random.default_rng(seed)'}",
                 shown,
             )
         return Answer(answer, given)
@@ -156,9 +185,11 @@ class Answer:
     def number(self) -> float:
         """As one number."""
         try:
-            return float(self.value)
+            if not isinstance(self.value, str):
+                return float(self.value)
         except (TypeError, ValueError, RuntimeError):
-            raise self.expected("a number") from None
+            pass
+        raise self.expected("a number")
 
     def array(self, shape: tuple[int, ...], rows: str, finite: bool = True) -> np.ndarray:
         """As numbers of this shape, whose `rows` are described in words; a tensor's gradient is left behind."""
@@ -175,8 +206,9 @@ class Answer:
 
     def choice(self, *options: Any) -> Any:
         """As one of these texts or truth values."""
+        value = plain(self.value)
         for option in options:
-            if isinstance(self.value, str | int | np.generic) and self.value == option:
+            if isinstance(value, str | int | float) and value == option:
                 return option
         names = [f'"{option}"' if isinstance(option, str) else str(option) for option in options]
         raise self.expected(f"{', '.join(names[:-1])} or {names[-1]}")
@@ -185,7 +217,7 @@ class Answer:
         """As one label per task, for `count` tasks."""
         if not isinstance(self.value, Iterable) or isinstance(self.value, str | dict):
             raise self.expected("one label per task")
-        labels = list(self.value)
+        labels = [plain(label) for label in self.value]
         if len(labels) != count:
             raise self.not_yet(f"your function gave {len(labels)} labels for {count} tasks")
         for label in labels:
@@ -223,7 +255,7 @@ class Answer:
             return
         off = otherwise or ("the values are off" if target.ndim else "the value is off")
         hint = _mistake(answer, target, named) or _resemblance(answer, target) or off
-        raise self.not_yet(hint, *_beside(answer, target))
+        raise self.not_yet(hint, *beside(answer, target))
 
     def compare_gradient(self, omega: Tensor, target: Tensor, pull: Tensor, named: Mapping[str, Tensor]) -> None:
         """Raise unless the answer, whose values are right, passes on to ω the gradient that `target` passes on.
@@ -241,8 +273,6 @@ class Answer:
 
         if not hasattr(self.value, "requires_grad"):
             raise self.expected(f"a tensor of shape {tuple(target.shape)}, through which gradients flow")
-        if omega.grad is not None:
-            raise self.not_yet("your function leaves a gradient in omega.grad; use torch.autograd.grad, not backward()")
         right = "the values are right, but"
         try:
             found = back(self.value)
@@ -255,8 +285,28 @@ class Answer:
             return
         hint = _mistake(found, wanted, {words: back(result) for words, result in named.items()})
         hint = hint or "a part of the meta-gradient is lost; some step is cut off from ω"
-        shown = _beside(numbers(found), numbers(wanted))
+        shown = beside(numbers(found), numbers(wanted))
         raise self.not_yet(f"{right} {hint}", "the gradient of a weighted sum of θ", *shown)
+
+
+def compare_each(cases: Iterable[tuple[Answer, Any, Mapping[str, Any]]], rows: str = "numbers", off: str = "") -> None:
+    """Raise unless each answer is its target: `Answer.compare` for cases (answer, target, named), the smallest first.
+
+    A known mistake is named if it gives all the answers that are off: one may look like another by chance.
+    """
+    wrong = []
+    for answer, target, named in cases:
+        target = numbers(target)
+        found = answer.array(target.shape, rows) if target.ndim else np.array(answer.number())
+        if not close(found, target):
+            wrong.append((answer, found, target, named))
+    if not wrong:
+        return
+    answer, found, target, named = wrong[0]
+    for words in named:
+        if all(_mistake(value, right, {words: mistakes.get(words, np.nan)}) for _, value, right, mistakes in wrong):
+            answer.compare(target, {words: found}, rows)
+    answer.compare(target, {}, rows, off)
 
 
 def compare_all(
@@ -314,15 +364,11 @@ def _resemblance(answer: np.ndarray, target: np.ndarray) -> str | None:
     return factor if target.size > 1 and close(answer, times * target) else None
 
 
-def _beside(answer: np.ndarray, target: np.ndarray) -> list[str]:
-    """Yours and the target: a number, an array (n,), or of an array (m, n) the row that is furthest off."""
-    if not target.ndim:
-        return [f"yours {answer:.4f}, target {target:.4f}"]
-    row = ""
-    if target.ndim > 1:
-        i = int(np.abs(answer - target).max(1).argmax())
-        answer, target, row = answer[i], target[i], f", row {i}:"
-    return [f"yours{row}  {np.round(answer, 4)}", f"target{row} {np.round(target, 4)}"]
+def _read(answer: Any) -> Any:
+    """An answer that is made while it is read, or has parts that are, as lists."""
+    if isinstance(answer, Iterator | KeysView | ValuesView):
+        return [_read(item) for item in islice(answer, LONGEST)]
+    return type(answer)(map(_read, answer)) if type(answer) in (tuple, list) else answer
 
 
 def _first_line(error: Exception) -> str:

@@ -19,9 +19,9 @@ from ..inner import Learner
 from ..text.episodes import columns, rows_of
 from ..text.features import SpanFeatures
 from ..text.languages import ordered
-from ..text.metrics import of_answers, row_scores
+from ..text.metrics import of_answers
 from ..text.spans import first_answer
-from .answerplots import RIGHT, Reading, reading, token_scores
+from .answerplots import RIGHT, Reading, reading, scored, token_scores
 from .style import Plot, beside, complaint, in_a_row, in_script, language_menu, language_name, menu, on_change, slider
 
 _ALL, _BETTER, _WORSE = "all questions", "those that became better", "those that became worse"
@@ -51,7 +51,7 @@ class AnswerExplorer(ipywidgets.VBox):
                 f"There is nothing to show: {len(learners)} methods, and {split} questions in "
                 f"{', '.join(sorted(there)) or 'no language'}; begin with one of these languages."
             )
-        self.features, self.learners, self.first = features, learners, next(iter(learners))
+        self.features, self.learners, self.first, self.split = features, learners, next(iter(learners)), split
         self.rows = {code: rows_of(features.corpus, code, split) for code in ordered(there)}
         pairs = known["pair"][self.rows.get("en", [])]
         self.english = dict(zip(pairs, self.rows.get("en", []), strict=True))
@@ -84,7 +84,13 @@ class AnswerExplorer(ipywidgets.VBox):
         self.figure = self.plot.show(token_scores(readings, "Scores of the passage's tokens"))
 
     def _choose(self) -> None:
-        """Another language, method or kind of question: the number stays, if there are so many."""
+        """Another language, method or kind of question: the number stays, if there are so many.
+
+        The first method is what the others are compared with, so that none of its questions became better or worse.
+        """
+        self.which.disabled = self.method.value == self.first
+        if self.which.disabled:
+            self.which.value = _ALL
         self.live.value = ""
         try:
             shown, code = self._chosen(), self.language.value
@@ -97,11 +103,6 @@ class AnswerExplorer(ipywidgets.VBox):
     def _chosen(self) -> list[int]:
         """The rows of the chosen language and kind; raises InputError if there is none."""
         code, name = self.language.value, self.method.value
-        if name == self.first and self.which.value != _ALL:
-            raise InputError(
-                f"{name} is what the others are compared with, so that no question became better or worse; choose "
-                "another method, or show all questions."
-            )
         before, after = (self.answers(each, code)[0] for each in (self.first, name))
         kept = {_ALL: np.ones(len(after), bool), _BETTER: after > before, _WORSE: after < before}[self.which.value]
         if not kept.any():
@@ -121,10 +122,7 @@ class AnswerExplorer(ipywidgets.VBox):
         return found[code]
 
     def _answers(self, name: str, code: str) -> np.ndarray:
-        """What a method's answers to all questions in a language count, (metrics, rows), see `row_scores`."""
-        rows = self.rows[code]
-        answers = self.features.predict(self._learner(name, code), rows)
-        return row_scores(answers, [self.features.answers[row] for row in rows], code)
+        return scored(self.features, self._learner(name, code), code, self.split)
 
     def _reading(self, name: str, row: int) -> Reading:
         return reading(self.features, self._learner(name, self.features.corpus[row]["language"]), row)
@@ -141,7 +139,7 @@ class AnswerExplorer(ipywidgets.VBox):
         if name != self.first:
             better, worse = (after[0] > before[0]).sum(), (after[0] < before[0]).sum()
             words += f" By {metrics[0].title}, <b>{better}</b> became better, <b>{worse}</b> worse."
-        return f"<div style='line-height:1.6'>{words}</div>"
+        return f"<div role='status' style='line-height:1.6'>{words}</div>"
 
     def _describe(self, row: int, readings: Mapping[str, Reading], count: int) -> str:
         """One of `count` questions, its passage with the answers marked, and in words whether they are right, as HTML.

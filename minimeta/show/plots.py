@@ -5,7 +5,6 @@ Here as in all of `show`, the data come first (`..._data`), then the drawing, so
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 
 import ipywidgets
@@ -16,12 +15,11 @@ from torch import Tensor
 
 from ..clusters import task_outputs
 from ..errors import InputError
-from ..grouping import Grouping, alone, regroup
+from ..grouping import Grouping, alone
 from ..inner import Learner, adapt
 from ..outer import Report
 from ..tasks import Batch, Episode
-from ..trees import TaskTree
-from .style import COLOURS, DASHES, Plot, blank, on_change, smoothed
+from .style import COLOURS, INK, Plot, blank, looks, on_change, smoothed
 
 
 def adaptation_data(
@@ -70,16 +68,17 @@ def _add_truth(figure: go.Figure, grid: Tensor, truth: Tensor | np.ndarray) -> N
 
 
 def _add_support(figure: go.Figure, x: Tensor, y: Tensor) -> None:
-    marker = {"color": "#000000", "size": 9, "symbol": "x"}
+    marker = {"color": INK, "size": 9, "symbol": "x"}
     figure.add_scatter(x=x, y=y, name="support (shots)", mode="markers", marker=marker)
 
 
 def training(runs: Mapping[str, Sequence[Report]], smooth: int = 10) -> go.Figure:
     """The outer loss of each run at every outer step, averaged over the last `smooth` steps."""
     figure = blank("Meta-training", "outer step", "query loss (after the inner steps, if any)")
-    for (name, reports), colour in zip(runs.items(), itertools.cycle(COLOURS), strict=False):
+    for (name, reports), (colour, dash) in zip(runs.items(), looks(runs).values(), strict=True):
         losses = smoothed([report.outer_loss for report in reports], smooth)
-        figure.add_scatter(x=[r.step for r in reports], y=losses, name=name, line={"color": colour, "width": 2.5})
+        line = {"color": colour, "dash": dash, "width": 2.5}
+        figure.add_scatter(x=[r.step for r in reports], y=losses, name=name, line=line)
     figure.update_layout(showlegend=True)
     figure.update_yaxes(rangemode="tozero")
     return figure
@@ -95,8 +94,8 @@ def lines(
     if log and (odd := [v for points in series.values() for v in points if v <= 0]):
         raise InputError(f"A logarithmic axis has no place for {odd[0]:g}; leave it out, or choose log=False.")
     figure = blank(title, x, y)
-    for i, (name, points) in enumerate(series.items()):
-        colour, xs = COLOURS[i % len(COLOURS)], list(points)
+    for (name, points), (colour, dash) in zip(series.items(), looks(series).values(), strict=True):
+        xs = list(points)
         low, high = [min(points[v]) for v in xs], [max(points[v]) for v in xs]
         figure.add_scatter(
             x=[*xs, *reversed(xs)], y=[*high, *reversed(low)], fill="toself", fillcolor=colour, opacity=0.15,
@@ -104,7 +103,7 @@ def lines(
         )  # fmt: skip
         figure.add_scatter(
             x=xs, y=[float(np.mean(points[v])) for v in xs], name=name, legendgroup=name,
-            line={"color": colour, "width": 2.5, "dash": DASHES[i % len(DASHES)]}, mode="lines+markers",
+            line={"color": colour, "width": 2.5, "dash": dash}, mode="lines+markers",
         )  # fmt: skip
     if log:
         ticks = sorted({v for points in series.values() for v in points})
@@ -116,8 +115,8 @@ def dots(values: Mapping[str, Sequence[float]], title: str, x: str) -> go.Figure
     """A row of dots per name, one per seed, and a line at their mean with its value."""
     figure = blank(title, x, height=140 + 42 * len(values))
     figure.update_layout(margin_t=75)
-    for i, (name, points) in enumerate(values.items()):
-        colour, mean = COLOURS[i % len(COLOURS)], float(np.mean(points))
+    for (name, points), (colour, _) in zip(values.items(), looks(values).values(), strict=True):
+        mean = float(np.mean(points))
         marker = {"color": colour, "size": 9, "opacity": 0.6}
         figure.add_scatter(x=list(points), y=[name] * len(points), mode="markers", marker=marker, name=name)
         figure.add_scatter(
@@ -131,61 +130,15 @@ def dots(values: Mapping[str, Sequence[float]], title: str, x: str) -> go.Figure
     return figure
 
 
-def family(tree: TaskTree, episode: Episode, grid: Tensor, curves: Tensor) -> go.Figure:
-    """One episode of a task family on a tree: `curves` (m, points), a colour per branch and a dash per sub-branch."""
-    figure = blank("One episode of the branching family", "x", "y")
-    for task, curve, colour, dash in zip(episode.tasks, curves, *_branch_style(tree, episode.tasks), strict=True):
-        figure.add_scatter(x=grid, y=curve, name=task, line={"color": colour, "dash": dash, "width": 2})
-    figure.update_layout(legend_title="task")
-    return figure
-
-
-def _branch_style(tree: TaskTree, tasks: Sequence[str]) -> tuple[list[str], list[str]]:
-    """A colour per branch below the root and a dash per branch below that, for each task."""
-    first, second = tree.clusters(2), tree.clusters(3)
-    colours, dashes = dict(zip(dict.fromkeys(first.values()), itertools.cycle(COLOURS), strict=False)), {}
-    for branch in colours:
-        twigs = dict.fromkeys(second[task] for task in tree.leaves if first[task] == branch)
-        dashes |= zip(twigs, itertools.cycle(DASHES), strict=False)
-    return [colours[first[task]] for task in tasks], [dashes[second[task]] for task in tasks]
-
-
-def pooled_steps(
-    episode: Episode, grid: Tensor, predictions: Tensor, truth: Tensor, grouping: Grouping, title: str
-) -> go.Figure:
-    """All tasks' predictions after k inner steps, with a slider for k, a colour per cluster of step k.
-
-    `predictions` is (steps + 1, m, points), as from `adaptation_data`; `truth` is (m, points).
-    """
-    figure = blank(title, "x", "y", height=490)
-    last, labels, colours, titles = len(predictions) - 1, [0] * len(episode.tasks), {0: COLOURS[0]}, []
-    for k, curves in enumerate(predictions):
-        if k:
-            below, *_ = regroup(grouping, k, episode.tasks, labels)
-            colours = _inherit(colours, labels, below)
-            labels = below
-        titles.append(f"{title}: step {k}, {len(colours)} cluster{'s' * (len(colours) > 1)}")
-        for task, curve, true, label in zip(episode.tasks, curves, truth, labels, strict=True):
-            dotted = {"color": colours[label], "width": 1.5, "dash": "dot"}
-            figure.add_scatter(x=grid, y=true, name=f"{task}, truth", line=dotted, visible=k == last, showlegend=False)
-            line = {"color": colours[label], "width": 3}
-            figure.add_scatter(x=grid, y=curve, name=task, line=line, visible=k == last)
-    steps = {}
-    for k, words in enumerate(titles):
-        visible = [shown == k for shown in range(last + 1) for _ in range(2 * len(labels))]
-        steps[f"{k}"] = {"visible": visible}, {"title.text": words}
-    _add_slider(figure, "inner steps taken: ", steps, last)
-    return figure.update_layout(title_text=titles[last], legend_title="task")
-
-
-def _inherit(colours: Mapping[int, str], labels: Sequence[int], below: Sequence[int]) -> dict[int, str]:
-    """Colours for the clusters `below`: the first child keeps its parent's, the others take unused ones."""
-    kept: dict[int, str] = {}
-    for parent, child in zip(labels, below, strict=True):
-        if child not in kept and colours[parent] not in kept.values():
-            kept[child] = colours[parent]
-    unused = itertools.cycle([c for c in COLOURS if c not in colours.values()] or COLOURS)
-    return {child: kept.get(child) or next(unused) for child in dict.fromkeys(below)}
+def bars(values: Mapping[str, float], title: str, x: str, form: str = ".1f", log: bool = False) -> go.Figure:
+    """A bar for each name, with its number on it (`form`) and, with `log`, on a logarithmic axis."""
+    figure = blank(title, x, height=140 + 30 * len(values))
+    numbers, words = list(values.values()), [format(value, form) for value in values.values()]
+    figure.add_bar(x=numbers, y=list(values), orientation="h", name=x, marker_color=COLOURS[0], text=words)
+    figure.update_traces(textposition="auto")
+    if log:
+        figure.update_xaxes(type="log", exponentformat="power")
+    return figure.update_yaxes(autorange="reversed", automargin=True)
 
 
 def _add_slider(figure: go.Figure, prefix: str, steps: Mapping[str, Sequence[dict]], active: int) -> None:
@@ -266,7 +219,7 @@ class SinusoidExplorer(ipywidgets.VBox):
         figure.update_yaxes(range=[-6.5, 6.5])
         figure.update_layout(uirevision="kept")  # what a reader zoomed, or hid in the legend, stays so
         _add_truth(figure, _GRID, truth)
-        for (name, learner), colour in zip(self.learners.items(), itertools.cycle(COLOURS), strict=False):
+        for (name, learner), (colour, _) in zip(self.learners.items(), looks(self.learners).values(), strict=True):
             curves = self.curves(learner, episode)
             error = np.inf if curves is None else np.square(curves - truth).mean(1)
             if not np.max(error) <= _RUN_AWAY:  # NaN too
@@ -274,8 +227,8 @@ class SinusoidExplorer(ipywidgets.VBox):
                 curves = (None, None)
             else:
                 words.append(f"{name}: squared error {error[0]:.2f} before, <b>{error[1]:.2f}</b> after")
-            looks = {"ω": {"color": colour, "dash": "dash"}, "adapted": {"color": colour, "width": 3}}
-            for (when, line), curve in zip(looks.items(), curves, strict=True):
+            both = {"ω": {"color": colour, "dash": "dash"}, "adapted": {"color": colour, "width": 3}}
+            for (when, line), curve in zip(both.items(), curves, strict=True):
                 figure.add_scatter(x=_GRID, y=curve, name=f"{name}, {when}", line=line)
         _add_support(figure, *(episode.support[0][axis].flatten() for axis in "xy"))
         self.figure = self.plot.show(figure)

@@ -1,19 +1,23 @@
-"""Similarities of tasks, the ω of a tree's nodes, and a heat map in a tree's order."""
+"""Similarities of tasks, as arrows, along a tree, and as a heat map in a tree's order.
+
+The mean similarity of the tasks below a node is what the TreeMAML paper calls ω(A).
+"""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
 
 from ..errors import InputError, some
 from ..inner import Learner, trainable
+from ..otd import grow
 from ..sketch import task_gradients
 from ..tasks import Episode
 from ..trees import TaskTree
-from .style import COLOURS, blank
+from .style import COLOURS, INK, blank, plain
 from .treeplots import names_along
 
 
@@ -36,14 +40,27 @@ def similarities(vectors: Sequence[Sequence[float]] | np.ndarray) -> np.ndarray:
     return rows @ rows.T
 
 
+def arrows(vectors: Mapping[str, Sequence[float]], labels: Mapping[str, str], title: str) -> go.Figure:
+    """The directions of tasks' vectors of two numbers, each with its task's name, in the colour of its label."""
+    figure = blank(title, "first parameter", "second parameter", height=420)
+    looks = dict(zip(dict.fromkeys(labels.values()), itertools.cycle(COLOURS), strict=False))
+    for name, vector in vectors.items():
+        x, y = np.asarray(vector, float) / np.linalg.norm(vector)
+        marker = {"symbol": ["circle", "arrow"], "size": [1, 14], "angleref": "previous", "opacity": 1}
+        colour = looks[labels[name]]
+        figure.add_scatter(x=[0, x], y=[0, y], mode="lines+markers", line_color=colour, marker=marker, name=plain(name))
+        figure.add_annotation(x=1.1 * x, y=1.1 * y, text=plain(name), showarrow=False)
+    return figure.update_layout(showlegend=False, width=500, yaxis={"scaleanchor": "x", "range": [-0.5, 1.2]})
+
+
 def mean_similarity(matrix: np.ndarray, rows: Sequence[int]) -> float:
-    """ω: the mean of the similarities (n, n) over all pairs of `rows`; 1 for a single one."""
+    """The mean of the similarities (n, n) over all pairs of `rows`; 1 for a single one."""
     k, inside = len(rows), matrix[np.ix_(rows, rows)]
     return float(inside.sum() - inside.trace()) / (k * (k - 1)) if k > 1 else 1.0
 
 
 def with_omega(root: TaskTree, matrix: np.ndarray, names: Sequence[str]) -> TaskTree:
-    """The same tree with the lengths of `OnlineTree.tree`: ω(child) − ω(parent), and ω(root) at the root.
+    """The same tree with the lengths of `OnlineTree.tree`: each node stands at its mean similarity.
 
     `matrix` (n, n) are the similarities of `names`. Where a child agrees less than its parent, its edge is negative.
     """
@@ -79,30 +96,85 @@ def heatmap_data(root: TaskTree, matrix: np.ndarray, names: Sequence[str]) -> tu
 
 
 def heatmap(
-    root: TaskTree, matrix: np.ndarray, names: Sequence[str], title: str = "Similarity of the tasks"
+    root: TaskTree,
+    matrix: np.ndarray,
+    names: Sequence[str],
+    title: str = "Similarity of the tasks",
+    lengths: np.ndarray | None = None,
 ) -> go.Figure:
     """Similarities (n, n), as from `similarities`, in the order of the tree's leaves; `names` (n,) are its rows.
 
     Blue is below 0, orange above; full colour is the largest value off the diagonal. Dark lines part the subtrees
-    of level 1, grey ones those of level 2.
+    of level 1, grey ones those of level 2. With `lengths` (n,), how long the vectors are that were compared, each row
+    has a bar: a direction means little where there is next to nothing that has it.
     """
     values, meet = heatmap_data(root, matrix, names)
     n = len(values)
     off = np.abs(values[~np.eye(n, dtype=bool)])
     most = float(off.max()) if off.any() else 1.0
     figure = blank(title, height=700)
+    bar = (
+        {"title": {"text": "similarity"}}
+        if lengths is None
+        else {"title": {"text": "cosine"}, "len": 0.5, "thickness": 15}
+    )
     figure.add_heatmap(
         z=values, zmin=-most, zmax=most, colorscale=[[0, COLOURS[0]], [0.5, "#FFFFFF"], [1, COLOURS[1]]],
-        hovertemplate="%{x}<br>%{y}<br>similarity %{z:.2f}<extra></extra>", colorbar={"title": {"text": "similarity"}},
+        hovertemplate="%{x}<br>%{y}<br>similarity %{z:.2f}<extra></extra>", colorbar=bar,
     )  # fmt: skip
     for level, line in ((2, {"color": "#777777", "width": 0.8}), (1, {"color": "#000000", "width": 1.5})):
         xs = [x for i in meet[level] for x in (i - 0.5, i - 0.5, None, -0.5, n - 0.5, None)]
         ys = [y for i in meet[level] for y in (-0.5, n - 0.5, None, i - 0.5, i - 0.5, None)]
         figure.add_scatter(x=xs, y=ys, mode="lines", line=line, hoverinfo="skip", showlegend=False)
+    side = 540 if lengths is None else 460  # about how many pixels the rows have
     axis = {"range": [-0.5, n - 0.5], "showgrid": False, "zeroline": False, "constrain": "domain"}
-    axis |= names_along(np.arange(n), root.leaves, 540 / n)
-    upright = max(map(len, root.leaves)) * 0.6 * 12 > 540 / n
+    axis |= names_along(np.arange(n), root.leaves, side / n)
+    upright = max(map(len, root.leaves)) * 0.6 * 12 > side / n
     figure.update_layout(
         xaxis=axis | {"tickangle": -90 if upright else 0}, yaxis=axis | {"range": [n - 0.5, -0.5], "scaleanchor": "x"}
     )
+    if lengths is not None:
+        _add_lengths(figure, [float(lengths[list(names).index(leaf)]) for leaf in root.leaves], side / n)
     return figure
+
+
+def _add_lengths(figure: go.Figure, lengths: Sequence[float], row: float) -> None:
+    """A bar for each row of a heat map, right of it, with its number where rows have room for one."""
+    words = {"text": [f"{v:.2f}" for v in lengths], "textposition": "outside", "textfont_size": 9} if row >= 10 else {}
+    figure.add_bar(
+        x=lengths, y=np.arange(len(lengths)), orientation="h", xaxis="x2", name="|g|",
+        marker={"color": INK, "line": {"width": 0}},
+        showlegend=False, cliponaxis=False, hovertemplate="|g| %{x:.3f}<extra></extra>", **words,
+    )  # fmt: skip
+    figure.update_layout(
+        height=610,
+        xaxis_domain=[0, 0.8],
+        yaxis_constraintoward="top",
+        xaxis2={"domain": [0.82, 1], "range": [0, 1.35 * max(lengths)], "title": "|g|", "showgrid": False, "nticks": 4},
+    )
+
+
+def purities(
+    vectors: np.ndarray,
+    names: Sequence[str],
+    labels: Mapping[str, Mapping[str, object]],
+    draws: int = 20,
+    depth: int = 3,
+    seed: int = 0,
+) -> dict[str, list[float]]:
+    """How pure trees are that grow from `vectors` (n, d) in random orders, and how pure the same trees are by chance.
+
+    For each kind of `labels` two rows of `draws` purities: "KIND: learned", and "KIND: shuffled", where the tasks of
+    each tree have changed places.
+    """
+    rng, tasks, trees = np.random.default_rng(seed), np.array(names), []
+    for _ in range(draws):
+        order = rng.permutation(len(tasks))
+        trees.append(grow(vectors[order], tasks[order].tolist(), depth)[0].tree())
+    places = [dict(zip(tasks.tolist(), rng.permutation(tasks).tolist(), strict=True)) for _ in trees]
+    shuffled = [tree.rename(place) for tree, place in zip(trees, places, strict=True)]
+    found = {}
+    for kind, label_of in labels.items():
+        found[f"{kind}: learned"] = [tree.purity(label_of) for tree in trees]
+        found[f"{kind}: shuffled"] = [tree.purity(label_of) for tree in shuffled]
+    return found

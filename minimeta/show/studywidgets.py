@@ -145,6 +145,14 @@ class StudyMonitor(ipywidgets.VBox):
         if self._failed():
             raise InputError(self._words())
 
+    async def begun(self, step: int) -> None:
+        """Wait until a training has left a checkpoint of this outer step or a later one, or the process has ended."""
+        while self.running:
+            self.states = studyplots.states(self.folder, self.runs)
+            if any(each.state == studyplots.BEGUN and each.step >= step for each in self.states):
+                return
+            await asyncio.sleep(0.02)
+
     async def _watch(self) -> None:
         await self._done()
         self._task = None

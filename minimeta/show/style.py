@@ -5,6 +5,7 @@ What they show is data, not markup: names, sentences and labels are shown as wri
 
 from __future__ import annotations
 
+import copy
 import html
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,23 +15,96 @@ import anywidget
 import ipywidgets
 import numpy as np
 import plotly.graph_objects as go
+import plotly.io as pio
 import traitlets
 from plotly.offline import get_plotlyjs
 
 from ..errors import InputError
 from ..text.languages import language
+from ..trees import TaskTree
 
 # Okabe and Ito's colours: told apart by colour-blind readers too.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#666666", "#000000")
+# The last two, grey and brown, stand in for the black of the original, which a dark page would swallow.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C8C8C", "#A6611A")
 DASHES = ("solid", "dash", "dot", "dashdot")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "hourglass")
+INK = "#777777"
+"""For words and marks on the page itself: as far from white (4.5 : 1) as from JupyterLab's dark (4.2 : 1)."""
+FAINT = "rgba(128, 128, 128, 0.3)"
+
+BLUE, RED, GREEN, PINK, YELLOW, SKY, GREY, BROWN = COLOURS
+LOOKS = {  # of a method, in every figure
+    "Baseline": (GREY, "dot"),
+    "Joint": (GREY, "solid"),
+    "MAML": (BLUE, "solid"),
+    "X-MAML": (SKY, "solid"),
+    "XLA-MAML": (PINK, "solid"),
+    "XLA-MAML bi-pair": (PINK, "dash"),
+    "XLA-MAML few-shot": (PINK, "dot"),
+    "Fixed TreeMAML": (GREEN, "solid"),
+    "Families TreeMAML": (GREEN, "dot"),
+    "Fixed, halves first": (GREEN, "dash"),
+    "Learned TreeMAML": (YELLOW, "solid"),
+    "Learned, memory": (YELLOW, "dash"),
+    "Random tree": (RED, "dash"),
+    "Everyone": (BROWN, "dot"),
+}
+
+
+def looks(names: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """A colour and a dash for each name: a method's own, and for other names those that are left.
+
+    A name that begins with a method's, like "Joint (no inner step)", has its look too, unless that is taken.
+    """
+    names = list(names)
+    longest_first = sorted(LOOKS, key=len, reverse=True)
+    found: dict[str, tuple[str, str]] = {}
+    for name in names:
+        own = LOOKS.get(next((method for method in longest_first if name.startswith(method)), ""))
+        if own and own not in found.values():
+            found[name] = own
+    left = [(c, dash) for dash in DASHES for c in COLOURS if (c, dash) not in (*LOOKS.values(), *found.values())]
+    used = {colour for colour, _ in found.values()}
+    left.sort(key=lambda look: look[0] in used)  # a colour of its own, as long as there is one
+    others = itertools.cycle(left)
+    return {name: found[name] if name in found else next(others) for name in names}
+
+
+def family_colours(tasks: Sequence[str], tree: TaskTree) -> np.ndarray:
+    """Red, green and blue of each task, (m, 3): one hue for each half of the tree, a shade for each quarter in it."""
+    shades = ((BLUE, SKY), (RED, YELLOW), (GREEN, "#7FCBB2"), (PINK, "#8C4A6F"))
+    halves, quarters = tree.clusters(2), tree.clusters(3)
+    order = list(dict.fromkeys(halves[task] for task in tree.leaves))
+    found = []
+    for task in tasks:
+        inside = list(dict.fromkeys(quarters[leaf] for leaf in tree.leaves if halves[leaf] == halves[task]))
+        pair = shades[order.index(halves[task]) % len(shades)]
+        colour = pair[inside.index(quarters[task]) % len(pair)]
+        found.append([int(colour[i : i + 2], 16) for i in (1, 3, 5)])
+    return np.array(found, float)
+
+
+def css(colour: np.ndarray) -> str:
+    """Red, green and blue (3,) as plotly takes them."""
+    return "rgb({:.0f}, {:.0f}, {:.0f})".format(*colour)
+
+
+def _template() -> go.layout.Template:
+    template = copy.deepcopy(pio.templates["plotly_white"])
+    template.layout.update(paper_bgcolor="rgba(0, 0, 0, 0)", plot_bgcolor="rgba(0, 0, 0, 0)", font_color=INK)
+    for axis in (template.layout.xaxis, template.layout.yaxis):
+        axis.update(gridcolor=FAINT, zerolinecolor=FAINT, linecolor=FAINT)
+    return template
+
+
+TEMPLATE = _template()
 
 
 def blank(title: str, x: str = "", y: str = "", height: int = 380) -> go.Figure:
-    """An empty figure in the house style: a white card, readable in light and dark themes."""
+    """An empty figure in the house style: no card of its own, so that it is light or dark as the page is."""
     figure = go.Figure()
     figure.update_layout(
-        template="plotly_white",
+        template=TEMPLATE,
         title={"text": title, "x": 0, "xref": "paper", "font": {"size": 15}},
         xaxis_title=x,
         yaxis_title=y,
@@ -116,24 +190,34 @@ def error_bars(gain: np.ndarray, low: np.ndarray, high: np.ndarray) -> dict[str,
     return {"array": high - gain, "arrayminus": gain - low}
 
 
-Gain = tuple[float, float, float]
-"""A difference in points and the ends of its interval, NaN where there is none."""
+Gain = tuple[float, ...]
+"""A difference in points and the ends of its interval, NaN where there is none; then each seed's own, if known."""
 
 
 def forest(found: Mapping[str, Mapping[str, Gain]], title: str) -> go.Figure:
-    """Differences in points, with 95 % intervals where they have one: `found[group][name]`, a row for each name."""
+    """Differences in points, with 95 % intervals where they have one: `found[group][name]`, a row for each name.
+
+    A group that begins with a method's name has its colour.
+    Small marks are the seeds' own differences.
+    """
     rows = list(dict.fromkeys(name for group in found.values() for name in group))
+    own = looks(found)
     if not rows:
         raise InputError("There is nothing to draw: no difference was given.")
     figure = blank(title, "points", height=150 + len(rows) * (16 + 11 * len(found)))
     for i, (group, values) in enumerate(found.items()):
-        gain, low, high = np.array(list(values.values()), float).reshape(-1, 3).T
+        gain, low, high = np.array([each[:3] for each in values.values()], float).reshape(-1, 3).T
         place = [rows.index(name) + 0.2 * (i - (len(found) - 1) / 2) for name in values]
-        marker = {"color": COLOURS[i % len(COLOURS)], "size": 9, "symbol": SYMBOLS[i % len(SYMBOLS)]}
+        marker = {"color": own[group][0], "size": 9, "symbol": SYMBOLS[i % len(SYMBOLS)]}
         bars = error_bars(gain, low, high) if np.isfinite(low).any() else None
         figure.add_scatter(x=gain, y=place, error_x=bars, mode="markers", marker=marker, name=group)
+        seeds = [(seed, at) for each, at in zip(values.values(), place, strict=True) for seed in each[3:]]
+        if seeds:
+            x, y = zip(*seeds, strict=True)
+            small = marker | {"size": 7, "line": {"width": 1, "color": INK}}
+            figure.add_scatter(x=x, y=y, name=f"{group}, seeds", mode="markers", marker=small, showlegend=False)
     figure.add_vline(0, line={"color": "#888888", "dash": "dot"})
-    figure.update_layout(showlegend=True, legend=LEGEND_ABOVE, margin={"t": 85, "l": 10})
+    figure.update_layout(showlegend=True, legend=LEGEND_ABOVE | {"itemwidth": 30}, margin={"t": 85, "l": 10})
     return figure.update_yaxes(**places(rows, len(rows) - 0.4, -0.6))
 
 
@@ -181,7 +265,11 @@ def on_change(act: Callable[[], object], *controls: ipywidgets.Widget) -> None:
 
 
 class Plot(anywidget.AnyWidget):
-    """A plotly figure that is drawn in place, outlives a reload of the page, and tells `clicked` which node was hit.
+    """A plotly figure that is drawn in place, outlives a reload of the page, and tells which node was hit.
+
+    `clicked` hears a node's position, `dragged` the new centre of the first shape of the figure, if it is editable, and
+    `seen` that the figure came into view on a page, unless the reader's system asks for less motion. Letters have the
+    page's own colour, also after a change of theme.
 
     All plots of a page share one plotly.js, which comes from the kernel. An anywidget that needs more than two seconds
     to start is deaf from then on: nothing that the kernel sends arrives. A page that is loading, on a busy machine, can
@@ -202,28 +290,50 @@ class Plot(anywidget.AnyWidget):
     async function render({model, el}) {
         const wire = await model.widget_manager.get_model(model.get("wire").replace("IPY_MODEL_", ""));
         const plotly = await load(wire), plot = el.appendChild(document.createElement("div"));
+        plot.style.color = "var(--jp-ui-font-color1, inherit)";
         const draw = () => {
             const {data, layout} = JSON.parse(wire.get("value"));
-            return plotly.react(plot, data, layout, {displaylogo: false});
+            layout.font = {...layout.font, color: getComputedStyle(plot).color};
+            const shapePosition = !!layout.shapes?.some(shape => shape.editable);
+            return plotly.react(plot, data, layout, {displaylogo: false, edits: {shapePosition}});
         };
         await draw();
         wire.on("change:value", draw);
+        const theme = new MutationObserver(draw);
+        theme.observe(document.body, {attributeFilter: ["data-jp-theme-name"]});
+        const view = new IntersectionObserver(([{isIntersecting}]) => {
+            if (isIntersecting) { wire.send({seen: true}); view.disconnect(); }
+        }, {threshold: 0.6});
+        if (!matchMedia("(prefers-reduced-motion: reduce)").matches) view.observe(plot);
         plot.on("plotly_click", ({points}) => wire.send({node: points[0].customdata}));
-        return () => wire.off("change:value", draw);
+        plot.on("plotly_relayout", change => {  // a shape that can be dragged has a new place
+            const [x0, x1, y0, y1] = ["x0", "x1", "y0", "y1"].map(end => change[`shapes[0].${end}`]);
+            if (x0 !== undefined) wire.send({place: [(x0 + x1) / 2, (y0 + y1) / 2]});
+        });
+        return () => { theme.disconnect(); view.disconnect(); wire.off("change:value", draw); };
     }
     export default {render};
     """
     wire = traitlets.Instance(ipywidgets.HTML).tag(sync=True, **ipywidgets.widget_serialization)
 
-    def __init__(self, clicked: Callable[[int], None] = lambda node: None) -> None:
+    def __init__(
+        self,
+        clicked: Callable[[int], None] = lambda node: None,
+        dragged: Callable[[float, float], None] = lambda x, y: None,
+        seen: Callable[[], None] = lambda: None,
+    ) -> None:
         super().__init__(wire=ipywidgets.HTML(go.Figure().to_json()))
-        self.clicked = clicked
+        self.clicked, self.dragged, self.seen = clicked, dragged, seen
         self.wire.on_msg(self.hear)
 
     def hear(self, _: Any, message: Mapping[str, Any], __: Any = None) -> None:
-        """Answer the browser: it wants plotly.js, or somebody clicked a point (a node, if it has a position)."""
+        """Answer the browser: it wants plotly.js, or a reader clicked a point (a node's position), dragged or looks."""
         if "want" in message:
             self.wire.send({}, [get_plotlyjs().encode()])
+        elif "place" in message:
+            self.dragged(*message["place"])
+        elif "seen" in message:
+            self.seen()
         elif message.get("node") is not None:
             self.clicked(message["node"])
 

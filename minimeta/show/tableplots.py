@@ -19,7 +19,7 @@ from ..studies.papers import settings, table
 from ..studies.report import ASKED, blocks, each_seed, found_from, matrix, number, scale, set_otherwise, title
 from ..text.languages import ordered
 from . import style
-from .style import COLOURS
+from .style import COLOURS, FAINT, INK
 from .transfer import transfer_map
 
 if TYPE_CHECKING:
@@ -79,14 +79,14 @@ def gains(data: pd.DataFrame, heading: str, encoder: str = "mBERT") -> go.Figure
     values = data[["paper_gain", "gain", "low", "high"]].stack()
     most, least = max(values.max(), 0), min(values.min(), 0)  # 0 is always in sight
     room = max(0.06 * (most - least), 0.1)
-    figure.update_xaxes(zeroline=True, zerolinecolor="#000000", zerolinewidth=1, showticklabels=True)
+    figure.update_xaxes(zeroline=True, zerolinecolor=INK, zerolinewidth=1, showticklabels=True)
     figure.update_xaxes(range=[least - room, most + room])
     figure.update_yaxes(
         tickvals=places,
         ticktext=[f"<b>{code}</b>" if code == "all" else code for code in targets],
         range=[len(targets) - 0.5, -0.5],
         zeroline=False,
-        gridcolor="#F2F2F2",
+        gridcolor=FAINT,
     )
     return figure
 

@@ -13,6 +13,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from ..errors import InputError
+from ..files import data_directory
 from ..studies.comparisons import Results, by_seed, gains, verdict
 from ..studies.methods import KINDS, METHODS, Cell
 from ..studies.papers import REST
@@ -20,7 +21,7 @@ from ..studies.report import each_seed, found_from, number
 from ..text.corpora import TASKS
 from ..text.languages import ordered
 from ..text.metrics import METRICS, metric_of
-from .style import COLOURS, Plot, blank, language_name, menu, on_change, places, table
+from .style import COLOURS, INK, Plot, blank, language_name, menu, on_change, places, table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,6 +75,31 @@ def compared_cells(
     return None
 
 
+def paper_rows() -> dict[str, list[float]]:
+    """Points above its Baseline that the XLA-MAML paper reports with Hindi as auxiliary, by how rows are drawn.
+
+    Zero-shot on XNLI, for the six targets that its Tables 3, 6 and 7 all have: ar, de, en, es, vi, zh.
+    """
+    import pandas as pd
+
+    six = ["ar", "de", "en", "es", "vi", "zh"]
+    folder = data_directory() / "results"
+    by_method, by_sampling, by_parallel = (
+        pd.read_csv(folder / f"paper_xla_maml_{name}.csv", na_values="-")
+        for name in ("table3_xnli", "table6_sampling", "table7_parallel")
+    )
+    zero_shot = by_method.query("setting == 'zero-shot'").set_index("method")[six].astype(float)
+    by_sampling = by_sampling.query("task == 'NLI' and auxiliary == 'hi'").set_index("sampling")[six]
+    by_parallel = by_parallel.query("auxiliary == 'hi'").set_index("parallel")[six]
+    lines = {
+        "X-MAML": zero_shot.loc["X-MAML hi → X"],
+        "XLA-MAML, random": by_sampling.loc["random"],
+        "XLA-MAML, not parallel": by_parallel.loc["no"],
+        "XLA-MAML, covering and parallel": by_parallel.loc["yes"],
+    }
+    return {name: (line - zero_shot.loc["mBERT (Ours)"]).tolist() for name, line in lines.items()}
+
+
 def transfer_map(data: pd.DataFrame, title: str, chosen: tuple[str, str] | None = None) -> go.Figure:
     """Gains (auxiliaries x targets, points) as a heat map: blue above 0, orange below, white at 0, empty where NaN.
 
@@ -100,7 +126,7 @@ def transfer_map(data: pd.DataFrame, title: str, chosen: tuple[str, str] | None 
     )  # fmt: skip
     if chosen:
         y, x = list(data.index).index(chosen[0]), list(data.columns).index(chosen[1])
-        line = {"color": "#000000", "width": 3}
+        line = {"color": INK, "width": 3}
         figure.add_shape(type="rect", x0=x - 0.5, x1=x + 0.5, y0=y - 0.5, y1=y + 0.5, line=line)
     figure.update_layout(
         width=max(560, 260 + 44 * m),  # room for a number in each cell

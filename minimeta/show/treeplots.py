@@ -16,10 +16,14 @@ import plotly.graph_objects as go
 from ..errors import InputError, some
 from ..text.languages import language
 from ..trees import TaskTree
-from .style import COLOURS, SYMBOLS, blank, plain
+from .style import COLOURS, INK, LEGEND_ABOVE, SYMBOLS, blank, plain
 
 _ROW = 9  # height in pixels that a written name needs
-_SCALES = {"ω": "ω, mean pairwise cosine similarity", "length": "length from the root", "depth": "edges from the root"}
+_SCALES = {  # what each scale is called on an axis, and on hover
+    "ω": ("mean similarity (of all pairs below)", "mean similarity"),
+    "length": ("length from the root", "length"),
+    "depth": ("edges from the root", "depth"),
+}
 
 
 class Dendrogram(NamedTuple):
@@ -31,7 +35,7 @@ class Dendrogram(NamedTuple):
     sizes: np.ndarray  # (n,) number of leaves at or below the node
     parents: np.ndarray  # (n,) position of the parent, -1 for the root
     leaves: np.ndarray  # positions of the leaves, in the order of `TaskTree.leaves`
-    scale: str  # what x is: "ω", "length" or "depth"
+    scale: str  # what x is: "ω" (mean similarity), "length" or "depth"
 
     @property
     def inner(self) -> np.ndarray:
@@ -43,9 +47,9 @@ def dendrogram_data(root: TaskTree, order: Mapping[str, float] | None = None) ->
     """Where to draw each node of `root`, and how many leaves it has.
 
     x is the sum of the lengths from the root down ("length"), or, if the tree says that they add up to it
-    (`TaskTree.omega`), ω. Where a length is missing, or all are 0, x counts edges ("depth"). With `order`, a number
-    per leaf, children are turned until their leaves stand in that order as nearly as their means allow; the tree stays
-    the same. Raises InputError if lengths add up to more than a number can hold.
+    (`TaskTree.omega`), the mean similarity. Where a length is missing, or all are 0, x counts edges ("depth"). With
+    `order`, a number per leaf, children are turned until their leaves stand in that order as nearly as their means
+    allow; the tree stays the same. Raises InputError if lengths add up to more than a number can hold.
     """
     nodes = list(root.nodes)
     position = {id(node): i for i, node in enumerate(nodes)}
@@ -96,15 +100,15 @@ def dendrogram(
 
     `labels` gives each leaf's label; the colours follow its order, so a growing tree keeps them if it is given all
     labels from the start. `notes`, one per node in the order of `TaskTree.nodes`, are shown on hover below name,
-    size and ω; `rings` are positions of nodes to mark, the first in black, the second in grey. With more than 100
-    leaves there is no room for names: the labels stand in their place.
+    size and mean similarity; `rings` are positions of nodes to mark, the first in dark, the second in light grey. With
+    more than 100 leaves there is no room for names: the labels stand in their place.
     """
     data, (label_of, looks) = dendrogram_data(root), _looks(root, labels)
     hover, row = _hover(data, label_of, notes), _row(len(data.leaves))
-    figure = blank(title, _SCALES[data.scale], height=110 + round(max(200, row * len(data.leaves))))
+    figure = blank(title, _SCALES[data.scale][0], height=110 + round(max(200, row * len(data.leaves))))
     traces = _tree_traces(data, hover, row)
     if len(rings):
-        marker = {"symbol": "circle-open", "size": 17, "color": ["#000000", "#999999"], "line": {"width": 3}}
+        marker = {"symbol": "circle-open", "size": 17, "color": [INK, "#BBBBBB"], "line": {"width": 3}}
         at = {"x": data.x[rings], "y": data.y[rings], "marker": marker}
         traces.insert(0, _QUIET | at | {"mode": "markers"})
     for label, look in looks.items():
@@ -122,6 +126,69 @@ def dendrogram(
         legend={"x": -0.02, "xanchor": "right", "itemwidth": 30},  # on the left, for names are on the right
         xaxis=_across(data),
         yaxis=ticks | {"side": "right", "range": [0.3 - len(data.leaves), 0.7], "showgrid": False, "zeroline": False},
+    )
+    return figure
+
+
+class Stage(NamedTuple):
+    """What stays as it is while a tree grows: the final order of its tasks, the lowest x, how many nodes there were."""
+
+    order: dict[str, int]
+    low: float
+    nodes: int
+
+
+def growing(
+    root: TaskTree,
+    ids: Sequence[int],
+    labels: Mapping[str, object],
+    title: str,
+    stage: Stage,
+    notes: Sequence[str] | None = None,
+    rings: Sequence[int] = (),
+) -> go.Figure:
+    """One picture of a growing tree, drawn so that plotly can move every node to its place in the next picture.
+
+    Axes and traces are the same in all pictures of a `stage`. `ids` (n,) says which node is which, in the order of
+    `TaskTree.nodes`: edges and marks are drawn in this order. `labels` may hold tasks that are still to come. The first
+    of `rings` is marked with a ring, the second with a square. Up to 57 tasks have their names beside them.
+    """
+    data, (label_of, looks) = dendrogram_data(root, stage.order), _looks(root, labels)
+    hover, count = _hover(data, label_of, notes), len(stage.order)
+    row = max(min(22, 520 / count), min(_ROW, 900 / count))
+    figure = blank(title, _SCALES[data.scale][0], height=150 + round(max(200, row * count)))
+    place, ids = np.c_[data.x, data.y], np.asarray(ids)
+    edges = np.full((stage.nodes, 4, 2), np.nan)
+    edges[:, :3] = place[0]  # a node that is not there (yet) waits at the root
+    edges[ids[1:], 0] = place[data.parents[1:]]
+    edges[ids[1:], 1] = np.c_[data.x[data.parents[1:]], data.y[1:]]
+    edges[ids[1:], 2] = place[1:]
+    x, y = edges.reshape(-1, 2).T
+    marks = {"symbol": ["circle-open", "square-open"], "size": 17, "color": INK, "line": {"width": 3}}
+    at = {"x": data.x[rings], "y": data.y[rings], "ids": [str(ids[i]) for i in rings], "marker": marks}
+    figure.add_trace(_QUIET | at | {"mode": "markers"})
+    figure.add_trace(_QUIET | {"x": x, "y": y, "line": {"color": "#888888", "width": 1.2, "simplify": False}})
+    inner = _nodes(data, data.inner, hover, {"color": "#888888", "size": 0.8 * _marker(row)})
+    figure.add_trace(inner | {"ids": [str(ids[i]) for i in data.inner], "name": "inner nodes", "showlegend": False})
+    for label, look in looks.items():
+        spots = [i for i in data.leaves if label_of[data.names[i]] == label]
+        trace = _nodes(data, spots, hover, look, name=plain(label))
+        # A first point of no size at the root, so that plotly knows the trace before its first task comes.
+        trace |= {key: [first, *trace[key]] for key, first in {"x": data.x[0], "y": data.y[0]}.items()}
+        trace |= {key: [None, *trace[key]] for key in ("customdata", "hovertext")}
+        trace["marker"] = look | {"size": [0] + [_marker(row)] * len(spots), "opacity": 1, "line": {"width": 0}}
+        trace["hoverinfo"] = ["skip"] + ["text"] * len(spots)
+        if row >= _ROW:
+            texts = ["", *(plain(data.names[i], 14) for i in spots)]
+            trace |= {"mode": "markers+text", "text": texts, "textposition": "middle right", "cliponaxis": False}
+        figure.add_trace(trace | {"ids": ["", *(str(ids[i]) for i in spots)], "textfont": {"size": _font(row)}})
+    pad, letters = 0.04 * (1 - stage.low), min(14, max(map(len, stage.order)))
+    figure.update_layout(
+        width=470,
+        margin={"l": 15, "r": 25 + (row >= _ROW) * 0.6 * _font(row) * letters, "t": 90},
+        legend=LEGEND_ABOVE | {"itemwidth": 30},
+        xaxis={"range": [stage.low - pad, 1 + pad], "showgrid": False, "zeroline": False},
+        yaxis={"visible": False, "range": [0.3 - count, 0.7]},
     )
     return figure
 
@@ -199,7 +266,8 @@ def side_by_side(
         })  # fmt: skip
     figure.add_traces(traces)
     axes = [
-        _across(data) | {"side": "top", "title": {"text": f"{plain(name)}: {data.scale}", "font": {"size": 12}}}
+        _across(data)
+        | {"side": "top", "title": {"text": f"{plain(name)}: {_SCALES[data.scale][1]}", "font": {"size": 12}}}
         for data, name in ((one, names[0]), (two, names[1]))
     ]
     figure.update_layout(
@@ -232,7 +300,7 @@ def _hover(data: Dendrogram, label_of: Mapping[str, str], notes: Sequence[str] |
     label_at = {i: label_of[data.names[i]] for i in data.leaves}
     texts = []
     for i, (name, x, size) in enumerate(zip(data.names, data.x, data.sizes, strict=True)):
-        place = f"{data.scale} {x:.0f}" if data.scale == "depth" else f"{data.scale} {x:.2f}"
+        place = f"{_SCALES[data.scale][1]} {x:.{0 if data.scale == 'depth' else 2}f}"
         leaves = "1 leaf" if size == 1 else f"{size} leaves"
         lines = plain(name, 60) or "inner node", plain(label_at.get(i, "")), leaves, place
         texts.append("<br>".join(filter(None, [*lines, plain(notes[i], 200) if notes else ""])))
@@ -247,7 +315,7 @@ def _tree_traces(data: Dendrogram, hover: list[str], row: float, axis: str = "x"
     guides = np.c_[x, far, gap][ends], np.c_[y, y, gap][ends]
     dotted = {"x": guides[0].ravel(), "y": guides[1].ravel(), "line": {"color": "#CCCCCC", "width": 1, "dash": "dot"}}
     traces = [dotted | _QUIET, _edges(data, width=1.2)]
-    marker = {"color": "#444444", "size": 0.8 * _marker(row)}
+    marker = {"color": INK, "size": 0.8 * _marker(row)}
     inner = _nodes(data, data.inner, hover, marker, name="inner nodes", showlegend=False)
     return [trace | {"xaxis": axis} for trace in (*traces, inner)]
 
@@ -297,5 +365,5 @@ def _across(data: Dendrogram) -> dict:
 def names_along(places: Sequence[float] | np.ndarray, names: Sequence[str], row: float) -> dict:
     """Names along an axis, hidden if they would overlap; the hover of a heat map finds them either way."""
     texts = {"tickvals": places, "ticktext": [plain(name) for name in names], "tickfont": {"size": _font(row)}}
-    distance = {"ticks": "outside", "ticklen": 4, "tickcolor": "#FFFFFF"}
+    distance = {"ticks": "outside", "ticklen": 4, "tickcolor": "rgba(0, 0, 0, 0)"}
     return {**texts, **distance, "showticklabels": row >= _ROW, "automargin": True}

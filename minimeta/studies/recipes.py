@@ -220,13 +220,19 @@ def fine_tune(learner: Learner, features: Features, target: str, settings: Setti
     That is `meta_train` without inner steps, on batches that cover the rows; the last one is filled up with rows
     of a second pass.
     """
-    learner, corpus = copy.deepcopy(learner), features.corpus
+    learner = copy.deepcopy(learner)
+    for _ in tuning(learner, features, target, settings, seed):
+        pass
+    return learner
+
+
+def tuning(learner: Learner, features: Features, target: str, settings: Settings, seed: int) -> meta_train:
+    """The training of `fine_tune`, of the learner itself, not yet begun."""
+    corpus = features.corpus
     draw = sampler(corpus, target, shots=0, queries=settings.tune_batch, covering=True, seed=seed)
     batches = -(-len(rows_of(corpus, target, "dev")) // settings.tune_batch)
     numbers = (settings.tune_rate, settings.weight_decay, settings.linear_decay)
-    for _ in meta_train(learner, features.episodes(draw, batches), alone(), 0, 0.0, batches, *numbers):
-        pass
-    return learner
+    return meta_train(learner, features.episodes(draw, batches), alone(), 0, 0.0, batches, *numbers)
 
 
 def score(

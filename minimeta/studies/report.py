@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..errors import InputError
 from ..files import whole_file
 from ..text.corpora import TASKS
 from ..text.metrics import METRICS, metric_of
@@ -266,3 +267,17 @@ def write_csv(found: pd.DataFrame, path: Path) -> None:
     words = {name: [" ".join(f"{value:.3f}" for value in values) for values in found[name]] for name in several}
     with whole_file(path) as unfinished:
         found.round(3).assign(**words).to_csv(unfinished, index=False, lineterminator="\n")
+
+
+def picked(lines: pd.DataFrame, pairs: Iterable[tuple[str, str]]) -> dict[str, tuple[float, float, float]]:
+    """Of a stored table, which names method and control, the differences of these pairs with their intervals, by name.
+
+    Cut the table down to one target and kind before. Raises InputError for a pair that it does not have once.
+    """
+    found = {}
+    for method, control in pairs:
+        line = lines[(lines["method"] == method) & (lines["control"] == control)]
+        if len(line) != 1:
+            raise InputError(f"The table has {len(line)} lines of {method} − {control}, where one is needed.")
+        found[f"{method} − {control}"] = tuple(line[["gain", "low", "high"]].to_numpy(float)[0].tolist())
+    return found

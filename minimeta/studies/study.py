@@ -80,8 +80,7 @@ def run(
         left = [missing for each in runs if (missing := _missing(each, folder, world, rows, lacking))]
         if world.cache:
             _keep_features(left, ours)
-        if threads is None:
-            threads = 1 if world.scale == "toy" or workers > 1 else min(4, processors())
+        threads = threads or usual_threads(world.scale, workers)
         shared_by_all = (folder.absolute(), world, named, made_of, threads, kept)
         tasks = {each.name: delayed(_one)(each, world.settings(each.cell), *shared_by_all) for each in left}
         failures = {name: said for name, said in progress(jobs.finished(tasks, workers), total=len(left)) if said}
@@ -93,6 +92,11 @@ def run(
         many = f" ({len(failures)} of {len(left)} runs failed, the others have been kept" if len(left) > 1 else ""
         many += f"; {some([each for each, _ in others])} failed as well" if others else ""
         raise RunsFailed(f"{name}: {failure}" + (f"{many}.)" if many else ""))
+
+
+def usual_threads(scale: str, workers: int) -> int:
+    """The threads of a run where no number was given."""
+    return 1 if scale == "toy" or workers > 1 else min(4, processors())
 
 
 def remove_empty(folder: str | Path) -> None:

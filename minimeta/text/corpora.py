@@ -205,6 +205,33 @@ STAGE_TWO = _named(
 )
 """The English corpora that encoders are fine-tuned on before any episode is drawn."""
 
+PUBLISHED = {
+    "XNLI-1.0.zip": (
+        "https://dl.fbaipublicfiles.com/XNLI/XNLI-1.0.zip",
+        17_865_352,
+        "4ba1d5e1afdb7161f0f23c66dc787802ccfa8a25a3ddd3b165a35e50df346ab1",
+    ),
+    "MLQA_V1.zip": (
+        "https://dl.fbaipublicfiles.com/MLQA/MLQA_V1.zip",
+        75_719_050,
+        "246e8089933d13007fe80684d5c5c0713d6834cf8b3b4a0ec7c66f0a0d2baac8",
+    ),
+    "multinli_1.0.zip": (
+        "https://cims.nyu.edu/~sbowman/multinli/multinli_1.0.zip",
+        226_850_426,
+        "049f507b9e36b1fcb756cfd5aeb3b7a0cfcb84bf023793652987f7e7e0957822",
+    ),
+    "squad/train-v1.1.json": (
+        "https://rajpurkar.github.io/SQuAD-explorer/dataset/train-v1.1.json",
+        30_288_272,
+        "3527663986b8295af4f7fcdff1ba1ff3f72d07d61a20f487cb238a6ef92fd955",
+    ),
+}
+"""Address, bytes and SHA-256 of what the papers' corpora were published as, by the place that a reader looks in.
+
+They are those that Hugging Face's `datasets` recorded for its loaders (`dataset_infos.json`, `checksums.txt`).
+"""
+
 
 def corpus_of(
     task: str,

@@ -89,8 +89,20 @@ def _split(
     if adapt not in ("head", "all"):
         raise InputError(f"adapt={adapt!r} is not known; adapt 'head' or 'all'.")
     model, tokenizer, matched = load(name, classes, attention, seed)
-    model.eval()
-    base = getattr(model, model.base_model_prefix)
+    learner, kept = parted(model, classes, adapt, bf16)
+    # XLM-R counts positions from its padding id + 1.
+    config = model.config
+    unused = config.pad_token_id + 1 if config.model_type == "xlm-roberta" else 0
+    longest = min(max_length, tokenizer.model_max_length, config.max_position_embeddings - unused)
+    special = tokenizer.num_special_tokens_to_add(pair=True)
+    if longest < special + 2:
+        raise InputError(f"{longest} tokens have no room for two texts beside {special} special ones; take more.")
+    return Encoder(name, classes, learner, kept, tokenizer, longest, bf16, matched)
+
+
+def parted(model: Any, classes: Sequence[str], adapt: str = "head", bf16: bool = False) -> tuple[Learner, Trunk | None]:
+    """A Hugging Face model in eval mode as what is adapted, and the frozen trunk below it (None: there is none)."""
+    base = getattr(model.eval(), model.base_model_prefix)
     layers = base.encoder.layer
     trunk = Trunk(base.embeddings, nn.ModuleList(layers[:-1]))
     if classes:
@@ -99,15 +111,7 @@ def _split(
         head = SpanHead(layers[-1], model.qa_outputs)
     adapted = head if adapt == "head" else Whole(trunk, head)
     learner = Learner(Bf16(adapted) if bf16 else adapted, cross_entropy if classes else span_loss)
-    # XLM-R counts positions from its padding id + 1.
-    config = model.config
-    unused = config.pad_token_id + 1 if config.model_type == "xlm-roberta" else 0
-    longest = min(max_length, tokenizer.model_max_length, config.max_position_embeddings - unused)
-    special = tokenizer.num_special_tokens_to_add(pair=True)
-    if longest < special + 2:
-        raise InputError(f"{longest} tokens have no room for two texts beside {special} special ones; take more.")
-    kept = trunk.requires_grad_(False) if adapt == "head" else None
-    return Encoder(name, classes, learner.eval(), kept, tokenizer, longest, bf16, matched)
+    return learner.eval(), trunk.requires_grad_(False) if adapt == "head" else None
 
 
 def load(name: str, classes: Sequence[str], attention: str = "eager", seed: int = 0) -> tuple[Any, Any, str]:

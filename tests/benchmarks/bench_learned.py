@@ -15,7 +15,7 @@ t over seeds); the ratio to Fixed TreeMAML is paired by seed.
 import itertools
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +30,7 @@ from minimeta.grouping import Grouping, alone, everyone, fixed_tree, learned_tre
 from minimeta.inner import Learner, adapt, query_losses, squared_error
 from minimeta.memory import Memory
 from minimeta.outer import evaluate, meta_train
-from minimeta.tasks import Episode, FourierRegression, Sampler, balanced_tree, branching_curves
+from minimeta.tasks import FourierRegression, Sampler, balanced_tree, branching_curves, shuffled
 from minimeta.trees import TaskTree
 
 TREE = balanced_tree((2, 2, 2))
@@ -43,9 +43,9 @@ METHODS: dict[str, Callable[[int, float], Grouping]] = {
     "MAML": lambda seed, xi: alone(),
     "Fixed TreeMAML": lambda seed, xi: fixed_tree(TREE),
     "Fixed, halves first": lambda seed, xi: fixed_tree(TREE, first=2),
-    "Learned, per step": lambda seed, xi: learned_tree(xi),
-    "Learned, one tree": lambda seed, xi: learned_tree(xi, depth=STEPS),
-    "Learned, remembers": lambda seed, xi: learned_tree(xi, depth=STEPS, memory=Memory()),
+    "Learned TreeMAML": lambda seed, xi: learned_tree(xi),
+    "Learned TreeMAML, one tree": lambda seed, xi: learned_tree(xi, depth=STEPS),
+    "Learned, memory": lambda seed, xi: learned_tree(xi, depth=STEPS, memory=Memory()),
     "Random tree": lambda seed, xi: random_tree(TREE, seed),
     "Everyone": lambda seed, xi: everyone(),
 }
@@ -67,17 +67,6 @@ def main() -> int:
     results.to_csv(RESULTS, index=False, float_format="%.4g", lineterminator="\n")
     table(results)
     return 0
-
-
-def shuffled(sampler: Sampler, seed: int) -> Sampler:
-    """The same episodes with their tasks in a random order."""
-
-    def draw(step: int) -> Episode:
-        episode, order = sampler(step), np.random.default_rng((seed, step, 1)).permutation(len(TREE.leaves))
-        batches = [{name: value[order] for name, value in b.items()} for b in (*episode.support, episode.query)]
-        return Episode(tuple(episode.tasks[i] for i in order), tuple(batches[:-1]), batches[-1])
-
-    return draw
 
 
 def curves(shots: int, seed: int) -> Sampler:
@@ -125,26 +114,12 @@ def score(method: str, shots: int, rate: float, xi: float | None, seed: int) -> 
         for episode in map(curves(shots, 1000 + seed), range(16)):
             adapted = adapt(learner, episode, grouping, STEPS, rate)
             errors.append(query_losses(learner, adapted, episode).mean().item())
-            trees.append(
-                as_tree(episode.tasks, [dict(zip(episode.tasks, s.labels, strict=True)) for s in adapted.steps])
-            )
+            trees.append(TaskTree.of_clusters(episode.tasks, [step.labels for step in adapted.steps]))
     found = {"error": np.mean(errors)}
     if method.startswith("Learned"):
         for name, letters in (("purity_halves", 1), ("purity_pairs", 3)):
             found[name] = np.mean([tree.purity({leaf: leaf[:letters] for leaf in TREE.leaves}) for tree in trees])
     return found
-
-
-def as_tree(tasks: Sequence[str], steps: Sequence[dict[str, int]]) -> TaskTree:
-    """The tree that the clusters draw; `steps` has each task's cluster at each inner step."""
-    if len(tasks) == 1:
-        return TaskTree(tasks[0])
-    if not steps:
-        return TaskTree.nest("", tasks)
-    clusters: dict[int, list[str]] = {}
-    for task in tasks:
-        clusters.setdefault(steps[0][task], []).append(task)
-    return TaskTree("", tuple(as_tree(inside, steps[1:]) for inside in clusters.values()))
 
 
 def table(results: pd.DataFrame) -> None:

@@ -1,0 +1,49 @@
+# %% after 05-31
+english = np.array([task.startswith("en/") for task in episode.tasks])
+assert lengths[english].max() < 0.15 and np.median(lengths) > 1.5
+assert -0.5 < cosines[english][:, ~english].mean() < -0.3
+
+# %% after cell-10
+first = next(child.leaves for child in explorer.tree.children if "en/travel" in child.leaves)
+rest = [i for i, task in enumerate(episode.tasks) if task not in first]
+solved = [i for i, task in enumerate(episode.tasks) if task in first]
+assert {"en/fiction", "en/telephone", "en/travel"} < set(first) and len(first) < 12
+assert np.mean([before[i] for i in solved]) < 0.3 and np.mean([before[i] for i in rest]) > 1.2
+pooled = explorer._pooled[episode.tasks]
+assert explorer._own.mean() < pooled.mean() < explorer._before.mean()
+assert 20 <= (explorer._own < pooled).sum() <= 34
+
+# %% after cell-15
+for kind in ("language", "loss"):
+    assert min(purities[f"{kind}: learned"]) > max(purities[f"{kind}: shuffled"])
+assert abs(np.mean(purities["genre: learned"]) - np.mean(purities["genre: shuffled"])) < 0.03
+assert max(purities["language: learned"]) < 0.4
+
+# %% after cell-23
+means = {
+    shots: {name: {rate: np.mean(found) for rate, found in rates.items()} for name, rates in each.items()}
+    for shots, each in losses.items()
+}
+assert all(means[shots]["Language"][0.2] < means[shots]["Random threes"][0.2] for shots in (3, 24))
+assert means[3]["Everyone"][0.4] < means[3]["Language"][0.2] < means[3]["Own step"][0.1]
+assert min(means[3]["Own step"], key=means[3]["Own step"].get) == 0.1
+assert means[24]["Random threes"][0.4] < means[24]["Language"][0.4]
+
+# %% after 05-33
+
+
+def contrast(matrix, words):
+    same, others = words[:, None] == words, ~np.eye(len(words), dtype=bool)
+    return matrix[same & others].mean() - matrix[~same].mean()
+
+
+for kind, keep, is_there in (
+    ("language", ("low", "middle", "high"), True), ("loss", ("low", "middle", "high"), True),
+    ("genre", ("low", "middle", "high"), False), ("language", ("middle", "high"), True),
+    ("genre", ("middle", "high"), False),
+):  # fmt: skip
+    kept = [i for i, task in enumerate(episode.tasks) if labels["loss"][task] in keep]
+    words = np.array([labels[kind][episode.tasks[i]] for i in kept])
+    part, rng = cosines[np.ix_(kept, kept)], np.random.default_rng(0)
+    chance = max(contrast(part, rng.permutation(words)) for _ in range(500))
+    assert (contrast(part, words) > chance) == is_there
