@@ -8,6 +8,7 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import ipywidgets
@@ -25,7 +26,7 @@ from ..outer import evaluate
 from ..tasks import Episode, FourierRegression, Sampler, balanced_tree, branching_curves, shuffled
 from ..trees import TaskTree
 from .similarity import gradients, similarities
-from .style import COLOURS, FAINT, INK, Plot, blank, button, css, family_colours, in_a_row, on_change, table
+from .style import COLOURS, INK, Plot, blank, button, css, family_colours, in_a_row, on_change, table, through_frames
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,6 +122,7 @@ def error(learner: Learner, episodes: Sequence[Episode], grouping: Grouping, rat
     return float(np.mean([found.losses.mean() for found in evaluate(learner, episodes, grouping, steps, rate)]))
 
 
+@lru_cache(maxsize=1)
 def benchmark() -> pd.DataFrame:
     """The rows of `tests/benchmarks/bench_learned.py`: each method's error by shots and seed, its rate and ξ."""
     import pandas as pd  # not above: it takes half a second
@@ -229,13 +231,8 @@ def film(tree: TaskTree, found: Mapping[str, Grown], title: str, prefix: str, mo
         drawn = picture(tree, each, "").data
         data = [go.Heatmap(z=drawn[0].z), *(go.Scatter(y=drawn[i].y) for i in moving[1:])]
         figure.frames += (go.Frame(data=data, traces=moving, name=name),)
-    timing = {"frame": {"duration": 700, "redraw": True}, "transition": {"duration": 0}, "mode": "immediate"}
-    each = [{"method": "animate", "label": name, "args": [[name], timing]} for name in found]
-    play = {"label": "▶ play", "method": "animate", "args": [list(found), timing]}
-    low = {"y": -0.28, "yanchor": "top", "bgcolor": FAINT, "bordercolor": FAINT}
-    buttons = {"type": "buttons", "x": 0, "xanchor": "left", "pad": {"t": 22}, "buttons": [play]} | low
-    slider = {"active": 0, "steps": each, "currentvalue": {"prefix": prefix}, "x": 0.16, "len": 0.84} | low
-    return figure.update_layout(updatemenus=[buttons], sliders=[slider], height=510, margin_b=170)
+    through_frames(figure, prefix, 0, hold=700, glide=0, redraw=True, play=True, y=-0.28, yanchor="top")
+    return figure.update_layout(height=510, margin_b=170)
 
 
 # The explorer

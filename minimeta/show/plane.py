@@ -24,7 +24,6 @@ from ..tasks import Episode, balanced_tree, branching_points
 from ..trees import TaskTree
 from .style import (
     COLOURS,
-    FAINT,
     INK,
     LEGEND_ABOVE,
     Plot,
@@ -37,6 +36,7 @@ from .style import (
     plain,
     slider,
     table,
+    through_frames,
 )
 
 TREE = balanced_tree((2, 2, 2))
@@ -111,15 +111,8 @@ def picture(runs: Mapping[str, Ways], title: str, tree: TaskTree = TREE) -> go.F
         # Only what changes: the picture is stored in notebooks.
         data = [go.Scatter(x=each.x, y=each.y, marker={"size": each.marker.size}, text=each.text) for each in drawn]
         figure.frames += (go.Frame(data=data, name=str(k)),)
-    timing = {"frame": {"duration": 900, "redraw": False}, "transition": {"duration": 600}, "mode": "immediate"}
-    names = [str(k) for k in range(last + 1)]
-    each = [{"method": "animate", "label": name, "args": [[name], timing]} for name in names]
-    play = {"label": "▶ play", "method": "animate", "args": [names, timing]}
-    buttons = {"type": "buttons", "x": 0, "y": -0.04, "xanchor": "left", "yanchor": "top", "pad": {"t": 22}}
-    buttons |= {"buttons": [play], "bgcolor": FAINT, "bordercolor": FAINT}
-    slider = {"active": last, "steps": each, "currentvalue": {"prefix": "inner steps taken: "}, "x": 0.16, "len": 0.84}
-    slider |= {"bgcolor": FAINT, "bordercolor": FAINT}
-    return figure.update_layout(updatemenus=[buttons], sliders=[slider], height=540)
+    through_frames(figure, "inner steps taken: ", last, hold=900, glide=600, play=True)
+    return figure.update_layout(height=540)
 
 
 def _panels(runs: Mapping[str, Ways], title: str, tree: TaskTree) -> go.Figure:
@@ -311,10 +304,7 @@ def crossing(targets: np.ndarray, episode: Episode, rates: Sequence[float], titl
     _add_omega(figure, zero)
     drawn = [2, 3, 4, 5]
     figure.frames = [go.Frame(data=data, traces=drawn, name=f"{r:g}") for r, data in zip(rates, frames, strict=True)]
-    timing = {"frame": {"duration": 300, "redraw": False}, "transition": {"duration": 300}, "mode": "immediate"}
-    each = [{"method": "animate", "label": f"{r:g}", "args": [[f"{r:g}"], timing]} for r in rates]
-    slider = {"active": len(rates) // 2, "steps": each, "currentvalue": {"prefix": "inner rate α = "}}
-    figure.update_layout(sliders=[slider | {"bgcolor": FAINT, "bordercolor": FAINT}])
+    through_frames(figure, "inner rate α = ", len(rates) // 2, hold=300, glide=300)
     ends = [np.array([trace.x[1], trace.y[1]], float) for data in frames for trace in data]
     return _square(figure, np.stack([*targets, zero, *ends]))
 

@@ -13,12 +13,12 @@ import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
-from ..clusters import task_outputs
 from ..errors import InputError
 from ..grouping import Grouping, alone
-from ..inner import Learner, adapt
+from ..inner import Learner
 from ..outer import Report
-from ..tasks import Batch, Episode
+from ..tasks import Episode
+from .pooled import pooled_data
 from .style import COLOURS, INK, Plot, blank, looks, on_change, smoothed
 
 
@@ -31,17 +31,7 @@ def adaptation_data(
     rate: float = 0.01,
 ) -> Tensor:
     """What the learner predicts on `grid` (points,) after 0, 1, ..., `steps` inner steps: (steps + 1, m, points)."""
-    return torch.stack([adapted_curves(learner, episode, grid, grouping, k, rate) for k in range(steps + 1)])
-
-
-def adapted_curves(
-    learner: Learner, episode: Episode, grid: Tensor, grouping: Grouping | None, steps: int, rate: float
-) -> Tensor:
-    """What the learner predicts on `grid` (points,) after `steps` inner steps, for each task: (m, points)."""
-    batch: Batch = {"x": grid[None, :, None].expand(len(episode.tasks), -1, 1)}
-    with torch.no_grad():
-        adapted = adapt(learner, episode, grouping or alone(), steps, rate)
-        return task_outputs(learner, adapted.parameters, adapted.labels, batch).squeeze(-1)
+    return pooled_data(learner, episode, grid, grouping or alone(), steps, rate).predictions
 
 
 def adaptation(
@@ -206,11 +196,10 @@ class SinusoidExplorer(ipywidgets.VBox):
     def curves(self, learner: Learner, episode: Episode) -> np.ndarray | None:
         """The predictions on the grid before and after the inner steps, or None if a loss was not finite."""
         try:
-            steps = (0, self.steps.value)
-            both = [adapted_curves(learner, episode, _GRID, None, k, self.rate.value) for k in steps]
+            passed = adaptation_data(learner, episode, _GRID, None, self.steps.value, self.rate.value)
         except InputError:
             return None
-        return torch.cat(both).double().numpy()
+        return passed[[0, -1], 0].double().numpy()
 
     def draw(self) -> None:
         """Adapt with the sliders' settings and update the figure and the errors below the sliders."""

@@ -20,7 +20,7 @@ from ..grouping import Grouping
 from ..inner import InnerLoop, Learner, trajectory
 from ..tasks import Batch, Episode
 from ..trees import TaskTree
-from .style import DASHES, FAINT, INK, blank, css, family_colours
+from .style import DASHES, INK, blank, css, family_colours, through_frames
 
 
 @dataclass(frozen=True)
@@ -91,20 +91,11 @@ def pooled_steps(episode: Episode, grid: Tensor, found: Pooled, truth: Tensor, t
         [1] * len(episode.tasks) + [2],
     )
     drawn = list(range(len(figure.data) - len(episode.tasks) - 1, len(figure.data)))
-    steps = []
     for k in range(last + 1):
         data = _moving(episode.tasks, grid, found, colours, dashes, k)
         data = [go.Scatter(y=each.y, line=each.line, marker=each.marker) for each in data[:-1]] + data[-1:]
         figure.frames += (go.Frame(data=data, traces=drawn, name=str(k)),)
-        timing = {"frame": {"duration": 500, "redraw": False}, "transition": {"duration": 500}, "mode": "immediate"}
-        steps.append({"method": "animate", "label": str(k), "args": [[str(k)], timing]})
-    place = {
-        "currentvalue": {"prefix": "inner steps taken: "},
-        "pad": {"t": 45},
-        "bgcolor": FAINT,
-        "bordercolor": FAINT,
-    }
-    figure.update_layout(sliders=[{"active": 0, "steps": steps, **place}])
+    through_frames(figure, "inner steps taken: ", 0, hold=500, glide=500, pad={"t": 45})
     seen = torch.cat([found.predictions.flatten(), truth.flatten(), episode.support[0]["y"].flatten()])
     figure.update_xaxes(title="x", range=[float(grid.min()), float(grid.max())], row=1, col=1)
     figure.update_yaxes(title="y", range=[float(seen.min()) - 0.3, float(seen.max()) + 0.3], row=1, col=1)

@@ -16,9 +16,17 @@ from .style import COLOURS, INK, Plot, blank, in_a_row, looks, on_change, slider
 
 def losses_at(learner: Learner, episode: Episode, values: Sequence[float]) -> np.ndarray:
     """The mean support loss of each task where the learner's only parameter has these values: (values, m)."""
-    parts = [{name: value[i] for name, value in episode.support[0].items()} for i in range(len(episode.tasks))]
+    return np.stack([own_losses(learner, episode, [value] * len(episode.tasks)) for value in values])
+
+
+def own_losses(learner: Learner, episode: Episode, values: Sequence[float]) -> np.ndarray:
+    """The mean support loss of each task where it has a value of its own for the learner's only parameter: (m,)."""
+    found = []
     with torch.no_grad():
-        return np.array([[_with(learner, value)(part).mean().item() for part in parts] for value in values])
+        for i, value in enumerate(values):
+            part = {name: batch[i] for name, batch in episode.support[0].items()}
+            found.append(_with(learner, value)(part).mean().item())
+    return np.array(found)
 
 
 def after_a_step(learner: Learner, episode: Episode, values: Sequence[float], rate: float) -> np.ndarray:
@@ -66,7 +74,7 @@ class StepExplorer(ipywidgets.VBox):
         omega, rate = self.omega.value, self.rate.value
         figure = blank("One inner step of each task", "the parameter w", "loss", height=440)
         ends = after_a_step(self.learner, self.episode, [omega], rate)[0]
-        before, after = (np.diag(losses_at(self.learner, self.episode, at)) for at in ([omega] * len(ends), ends))
+        before, after = (own_losses(self.learner, self.episode, at) for at in ([omega] * len(ends), ends))
         for i, (task, (colour, _)) in enumerate(looks(self.episode.tasks).items()):
             thin = {"color": colour, "width": 1.5, "dash": "dot"}
             figure.add_scatter(x=self.grid, y=self.losses[:, i], line=thin, name=f"task {task}", hoverinfo="skip")
@@ -98,4 +106,4 @@ class StepExplorer(ipywidgets.VBox):
     def after(self, starts: Sequence[float], rate: float) -> np.ndarray:
         """The sum of the tasks' losses after one inner step from each of these starts."""
         ends = after_a_step(self.learner, self.episode, starts, rate)
-        return np.array([np.diag(losses_at(self.learner, self.episode, end)).sum() for end in ends])
+        return np.array([own_losses(self.learner, self.episode, end).sum() for end in ends])

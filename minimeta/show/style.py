@@ -116,6 +116,33 @@ def blank(title: str, x: str = "", y: str = "", height: int = 380) -> go.Figure:
     return figure
 
 
+def through_frames(
+    figure: go.Figure,
+    prefix: str,
+    active: int,
+    hold: int,
+    glide: int,
+    redraw: bool = False,
+    play: bool = False,
+    **place: Any,
+) -> go.Figure:
+    """Give the figure a slider through its frames, and with `play` a button that shows one after the other.
+
+    `active` is the place of the frame that is shown at first; a frame is held for `hold` milliseconds, and what moves
+    glides for `glide` of them. `place` says where the slider is.
+    """
+    timing = {"frame": {"duration": hold, "redraw": redraw}, "transition": {"duration": glide}, "mode": "immediate"}
+    names, look = [frame.name for frame in figure.frames], {"bgcolor": FAINT, "bordercolor": FAINT, **place}
+    steps = [{"method": "animate", "label": name, "args": [[name], timing]} for name in names]
+    slider = {"active": active, "steps": steps, "currentvalue": {"prefix": prefix}} | look
+    if play:
+        button = {"label": "▶ play", "method": "animate", "args": [names, timing]}
+        menu = {"type": "buttons", "x": 0, "y": -0.04, "xanchor": "left", "yanchor": "top", "pad": {"t": 22}}
+        figure.update_layout(updatemenus=[menu | look | {"buttons": [button]}])
+        slider |= {"x": 0.16, "len": 0.84}
+    return figure.update_layout(sliders=[slider])
+
+
 LEGEND_ABOVE = {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom"}
 
 

@@ -1,0 +1,41 @@
+"""The start that is dragged: each task's step and the loss after it are those of the formulas of notebook 01."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from minimeta.inner import Learner, squared_error
+from minimeta.show.steps import StepExplorer, after_a_step, losses_at
+from minimeta.tasks import Episode
+
+TWO = Episode(("A", "B"), ({"x": torch.tensor([[[1.0]], [[2.0]]]), "y": torch.tensor([[[0.0]], [[2.0]]])},), {})
+STARTS = np.array([-0.5, 0.2, 0.8, 1.5])
+
+
+def learner():
+    return Learner(nn.Linear(1, 1, bias=False), squared_error)
+
+
+def test_losses_and_steps_are_those_of_the_formulas():
+    losses = losses_at(learner(), TWO, STARTS)
+    assert np.allclose(losses, np.stack([STARTS**2, 4 * (STARTS - 1) ** 2], 1), atol=1e-5)
+    ends = after_a_step(learner(), TWO, STARTS, rate=0.1)
+    assert np.allclose(ends, np.stack([0.8 * STARTS, 1 + 0.2 * (STARTS - 1)], 1), atol=1e-5)
+
+
+@pytest.mark.parametrize(("rate", "best"), [(0.01, 0.78), (0.1, 0.2)])
+def test_the_best_start_moves_away_from_the_steep_task(rate, best):
+    explorer = StepExplorer(learner(), TWO)
+    explorer.rate.value = rate
+    whole = explorer.after(explorer.grid, rate)
+    assert explorer.grid[whole.argmin()] == pytest.approx(best, abs=0.03)
+
+
+def test_a_dragged_start_is_the_sliders():
+    explorer = StepExplorer(learner(), TWO)
+    explorer.plot.hear(None, {"place": [0.2, 3.0]})
+    assert explorer.omega.value == pytest.approx(0.2)
+    shape = explorer.figure.layout.shapes[0]
+    assert (shape.x0 + shape.x1) / 2 == pytest.approx(0.2) and (shape.y0 + shape.y1) / 2 == 0 and shape.editable
+    assert "together <b>0.13</b>" in explorer.words.value
