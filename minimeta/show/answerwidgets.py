@@ -10,6 +10,7 @@ import html
 import itertools
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import ClassVar
 
 import ipywidgets
 import numpy as np
@@ -22,6 +23,7 @@ from ..text.languages import ordered
 from ..text.metrics import of_answers
 from ..text.spans import first_answer
 from .answerplots import RIGHT, Reading, reading, scored, token_scores
+from .recording import Explorer
 from .style import Plot, beside, complaint, in_a_row, in_script, language_menu, language_name, menu, on_change, slider
 
 _ALL, _BETTER, _WORSE = "all questions", "those that became better", "those that became worse"
@@ -29,13 +31,15 @@ _SAID = "background:rgba(230,159,0,0.45);border-radius:3px"
 _TOLD = f"border-bottom:3px solid {RIGHT}"
 
 
-class AnswerExplorer(ipywidgets.VBox):
+class AnswerExplorer(Explorer):
     """Questions in all languages: the answer in its passage and the scores behind it, before and after training.
 
     `learners` are the methods by name; the first one is "before". A method that is trained for one target at a time
     has a learner for each language that it was trained for. `language` is where to begin; the rows are those of
     `split`, and `number` counts them from 1. Raises InputError if there is no method, or no such row.
     """
+
+    recorded: ClassVar = {"language": None, "method": None, "number": range(1, 4)}
 
     def __init__(
         self,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping
+from typing import ClassVar
 
 import ipywidgets
 import numpy as np
@@ -15,6 +16,7 @@ import plotly.graph_objects as go
 from ..errors import InputError, some
 from ..text.languages import PHYLOGENY
 from ..trees import TaskTree
+from .recording import Explorer
 from .style import (
     COLOURS,
     FAINT,
@@ -99,12 +101,15 @@ def company_tree(tree: TaskTree, target: str, step: int, title: str = "", steps:
     return figure.update_yaxes(visible=False, range=[0.6 - len(data.leaves), 0.8])
 
 
-class CompanyExplorer(ipywidgets.VBox):
+class CompanyExplorer(Explorer):
     """Choose a target, or click one, and go down the tree step by step: who shares its gradient at each inner step.
 
     `trees` are to choose from, by name, their leaves codes of languages; without them, the paper's. Beside the tree
     stands the company of all `steps`. Raises InputError if there is no tree.
     """
+
+    recorded: ClassVar = {"tree": None, "target": None, "step": None}
+    clicks: ClassVar = {"plot": "target"}
 
     def __init__(self, trees: Mapping[str, TaskTree] | None = None, target: str = "de", steps: int = 4) -> None:
         self.trees = {"the paper's": PHYLOGENY} if trees is None else dict(trees)

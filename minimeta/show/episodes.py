@@ -12,7 +12,7 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import ipywidgets
 import numpy as np
@@ -25,6 +25,7 @@ from ..tasks import Episode, Sampler
 from ..text.corpora import classes_of
 from ..text.languages import FAMILIES, XNLI, check, ordered
 from ..trees import TaskTree
+from .recording import Explorer
 from .style import (
     COLOURS,
     DASHES,
@@ -136,13 +137,15 @@ _DRAWN = {"at random": False, "covering": True}
 _STEPS = 250  # 8 rows at a time, they cover the dev rows of a language in mini-NLI and in XNLI
 
 
-class EpisodeBrowser(ipywidgets.VBox):
+class EpisodeBrowser(Explorer):
     """The episodes of each method, one outer step after the other: whose rows are the support, whose the query.
 
     `corpus` has the columns of `corpora`, of sentence pairs or of questions; `auxiliary` and `target` are the languages
     to begin with; the rows are drawn from `seed`, as many for the query as for the support. A choice that cannot work
     is said in words. Raises InputError for an unknown language.
     """
+
+    recorded: ClassVar = {"method": None, "covering": None, "step": range(3)}
 
     def __init__(self, corpus: Dataset, auxiliary: str = "hi", target: str = "de", seed: int = 0) -> None:
         check([auxiliary, target])

@@ -9,7 +9,7 @@ import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import ipywidgets
 import numpy as np
@@ -25,6 +25,7 @@ from ..otd import XI, grow
 from ..outer import evaluate
 from ..tasks import Episode, FourierRegression, Sampler, balanced_tree, branching_curves, shuffled
 from ..trees import TaskTree
+from .recording import Explorer
 from .similarity import gradients, similarities
 from .style import COLOURS, INK, Plot, blank, button, css, family_colours, in_a_row, on_change, table, through_frames
 
@@ -238,13 +239,15 @@ def film(tree: TaskTree, found: Mapping[str, Grown], title: str, prefix: str, mo
 # The explorer
 
 
-class LearnedExplorer(ipywidgets.VBox):
+class LearnedExplorer(Explorer):
     """How far does a tree from one episode's gradients come? Choose the shots, and draw other curves.
 
     The tasks are branching curves of `tree`, in a random order, and ω is the middle of the family. Every method has the
     inner rate, and the learned tree the ξ, that the benchmark chose. `figure` shows the last draw; beside it stand the
     purities and the errors of this draw, and their means over all draws with these shots.
     """
+
+    recorded: ClassVar = {"again": 5, "shots": None}
 
     def __init__(self, tree: TaskTree = TREE, seed: int = 0) -> None:
         self.tree, self.seed, self.learner, self.drawn = tree, seed, in_the_middle(), -1

@@ -9,6 +9,7 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import ipywidgets
 import numpy as np
@@ -22,6 +23,7 @@ from ..grouping import Grouping, alone, everyone, fixed_tree, random_tree
 from ..inner import InnerLoop, Learner, adapt, query_losses, squared_error, trajectory
 from ..tasks import Episode, balanced_tree, branching_points
 from ..trees import TaskTree
+from .recording import Explorer
 from .style import (
     COLOURS,
     INK,
@@ -170,12 +172,14 @@ def _square(figure: go.Figure, held: np.ndarray) -> go.Figure:
     return figure
 
 
-class PlaneExplorer(ipywidgets.VBox):
+class PlaneExplorer(Explorer):
     """Move what decides how tasks go through the plane: who shares, shots, inner steps and rate; and drag ω itself.
 
     `groupings` are to choose from, by name; the tasks are `branching_points` of `tree` and `seed`. `figure` shows the
     chosen one, and below it stands how far the tasks are from their targets in the end, with each of them.
     """
+
+    recorded: ClassVar = {"again": 4, "grouping": None, "shots": (1, 5, 20), "rate": (0.1, 0.2, 0.4)}
 
     def __init__(self, groupings: Mapping[str, Grouping] | None = None, tree: TaskTree = TREE, seed: int = 13) -> None:
         self.groupings, self.tree, self.seed = groupings or usual_groupings(tree), tree, seed

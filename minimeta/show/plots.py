@@ -6,6 +6,7 @@ Here as in all of `show`, the data come first (`..._data`), then the drawing, so
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import ipywidgets
 import numpy as np
@@ -19,6 +20,7 @@ from ..inner import Learner
 from ..outer import Report
 from ..tasks import Episode
 from .pooled import pooled_data
+from .recording import Explorer
 from .style import COLOURS, INK, Plot, blank, looks, on_change, smoothed
 
 
@@ -163,12 +165,14 @@ _GRID = torch.linspace(-5, 5, 101)
 _RUN_AWAY = 1e4  # a squared error far beyond any wave's
 
 
-class SinusoidExplorer(ipywidgets.VBox):
+class SinusoidExplorer(Explorer):
     """Adapt a sinusoid learner by hand: sliders for inner rate, inner steps, shots and the wave to adapt to.
 
     `figure` shows the prediction of each learner before and after the steps; `learners` are given by name. A learner
     whose steps run away is said to, and has no lines.
     """
+
+    recorded: ClassVar = {"rate": (0.001, 0.01, 0.03), "steps": (0, 1, 2, 5, 10), "shots": (5, 10), "wave": range(4)}
 
     def __init__(self, learners: Mapping[str, Learner]) -> None:
         self.learners = dict(learners)

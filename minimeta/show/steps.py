@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import ipywidgets
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from ..grouping import alone
 from ..inner import Learner, adapt
 from ..tasks import Episode
+from .recording import Explorer
 from .style import COLOURS, INK, Plot, blank, in_a_row, looks, on_change, slider
 
 
@@ -46,13 +48,15 @@ def _with(learner: Learner, value: float) -> Learner:
     return learner
 
 
-class StepExplorer(ipywidgets.VBox):
+class StepExplorer(Explorer):
     """Drag the start ω, or move its slider, and see each task's inner step and the loss that MAML looks at.
 
     The learner has one parameter, whose value is lost; the tasks are judged on their support. `ends` are the values
     between which ω moves. Thin lines are the tasks' losses, an arrow is a task's step, and the thick line is the sum of
     the losses *after* the step, for every start.
     """
+
+    recorded: ClassVar = {"omega": [round(0.1 * i, 1) for i in range(-5, 16)], "rate": (0.02, 0.1, 0.2)}
 
     def __init__(self, learner: Learner, episode: Episode, ends: tuple[float, float] = (-0.5, 1.5)) -> None:
         self.learner, self.episode, self.grid = learner, episode, np.linspace(*ends, 61)

@@ -21,13 +21,14 @@ from ..studies.comparisons import records_of
 from ..studies.grids import Run
 from ..studies.report import number
 from . import studyplots
+from .recording import Explorer
 from .style import Plot, blank, button, complaint, in_a_row, table
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-class StudyMonitor(ipywidgets.VBox):
+class StudyMonitor(Explorer):
     """Watch the study in `folder`: a tile for each run, outer losses of those that go on, the scores so far.
 
     `runs` are those that were asked for (the folder alone does not say what has not begun yet), `workers` how many

@@ -9,6 +9,7 @@ import copy
 import html
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import anywidget
@@ -304,43 +305,7 @@ class Plot(anywidget.AnyWidget):
     limit. (And so plotly's own FigureWidget, an anywidget with 5 MB of code for each figure, is not used here.)
     """
 
-    _esm = """
-    const load = wire => globalThis.minimetaPlotly ??= new Promise(done => {
-        wire.on("msg:custom", (_, [source]) => {
-            const module = {exports: {}};
-            new Function("module", new TextDecoder().decode(source))(module);
-            done(module.exports);
-        });
-        wire.on("comm_live_update", () => delete globalThis.minimetaPlotly);  // its kernel is gone: ask the next one
-        wire.send({want: "plotly.js"});
-    });
-    async function render({model, el}) {
-        const wire = await model.widget_manager.get_model(model.get("wire").replace("IPY_MODEL_", ""));
-        const plotly = await load(wire), plot = el.appendChild(document.createElement("div"));
-        plot.style.color = "var(--jp-ui-font-color1, inherit)";
-        const draw = () => {
-            const {data, layout} = JSON.parse(wire.get("value"));
-            layout.font = {...layout.font, color: getComputedStyle(plot).color};
-            const shapePosition = !!layout.shapes?.some(shape => shape.editable);
-            return plotly.react(plot, data, layout, {displaylogo: false, edits: {shapePosition}});
-        };
-        await draw();
-        wire.on("change:value", draw);
-        const theme = new MutationObserver(draw);
-        theme.observe(document.body, {attributeFilter: ["data-jp-theme-name"]});
-        const view = new IntersectionObserver(([{isIntersecting}]) => {
-            if (isIntersecting) { wire.send({seen: true}); view.disconnect(); }
-        }, {threshold: 0.6});
-        if (!matchMedia("(prefers-reduced-motion: reduce)").matches) view.observe(plot);
-        plot.on("plotly_click", ({points}) => wire.send({node: points[0].customdata}));
-        plot.on("plotly_relayout", change => {  // a shape that can be dragged has a new place
-            const [x0, x1, y0, y1] = ["x0", "x1", "y0", "y1"].map(end => change[`shapes[0].${end}`]);
-            if (x0 !== undefined) wire.send({place: [(x0 + x1) / 2, (y0 + y1) / 2]});
-        });
-        return () => { theme.disconnect(); view.disconnect(); wire.off("change:value", draw); };
-    }
-    export default {render};
-    """
+    _esm = Path(__file__).with_name("plot.js")
     wire = traitlets.Instance(ipywidgets.HTML).tag(sync=True, **ipywidgets.widget_serialization)
 
     def __init__(

@@ -6,7 +6,7 @@ What the mouse does, a test or a notebook can do as well: `map.select("hi", "de"
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import ipywidgets
 import numpy as np
@@ -21,6 +21,7 @@ from ..studies.report import each_seed, found_from, number
 from ..text.corpora import TASKS
 from ..text.languages import ordered
 from ..text.metrics import METRICS, metric_of
+from .recording import Explorer
 from .style import COLOURS, INK, Plot, blank, language_name, menu, on_change, places, table
 
 if TYPE_CHECKING:
@@ -142,13 +143,15 @@ def _names(codes: Iterable[str]) -> str:
     return " + ".join(map(language_name, codes))
 
 
-class TransferMap(ipywidgets.VBox):
+class TransferMap(Explorer):
     """Who helps whom: what a method gains over a control, by auxiliary and target; click a cell to see its runs.
 
     `results` are those of a study (`comparisons.load`), `kind` is the test (`methods.KINDS`), `metric` one of the
     METRICS of the task (the first without it). Raises InputError if no method and control have been run on the same
     auxiliary and target with that test.
     """
+
+    recorded: ClassVar = {"compared": None, "plot": range(200)}
 
     def __init__(self, results: Results, kind: str = "zero-shot", metric: str | None = None) -> None:
         self.results, self.kind, self.chosen = results, kind, None

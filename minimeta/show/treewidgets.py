@@ -11,7 +11,7 @@ import itertools
 import time
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 import ipywidgets
 import numpy as np
@@ -25,6 +25,7 @@ from ..otd import RULES, XI, OnlineTree, grow
 from ..outer import evaluate
 from ..tasks import Episode
 from ..trees import TaskTree
+from .recording import Explorer
 from .similarity import gradients, heatmap, mean_similarity, similarities, with_omega
 from .style import COLOURS, Plot, button, in_a_row, menu, on_change, slider, table
 from .treeplots import Stage, dendrogram, growing, side_by_side
@@ -56,7 +57,7 @@ _MOVES = {
 }
 
 
-class OTDReplay(ipywidgets.VBox):
+class OTDReplay(Explorer):
     """Watch an online tree grow, one task at a time, forwards and backwards, and read why each task went where it did.
 
     `data[name]` is a data set: vectors (n, d) and the names of the n tasks; `labels[name]` gives each task's label,
@@ -64,6 +65,9 @@ class OTDReplay(ipywidgets.VBox):
     the others are drawn from `seed`. It opens on the grown tree, and plays by itself once, when a reader first sees it.
     Raises InputError if a data set cannot be grown or a task has no label.
     """
+
+    recorded: ClassVar = {"data_set": None, "rule": None, "order": range(2), "step": None}
+    moves: ClassVar = {"back": ("step", -1), "forward": ("step", 1)}
 
     def __init__(
         self,
@@ -207,7 +211,7 @@ def explain(event: Event, before: Sequence[NodeInfo], rule: str) -> str:
     return f"<div style='line-height:1.5'>{told}</div>"
 
 
-class TreeExplorer(ipywidgets.VBox):
+class TreeExplorer(Explorer):
     """The trees over an episode's tasks: choose a node to see its tasks and what a pooled step there does to them.
 
     A task's vector is the gradient of its support loss at the learner's ω. `labels[kind]` gives each task's label of
@@ -216,6 +220,9 @@ class TreeExplorer(ipywidgets.VBox):
     drawn from `seed`. ω stays as it is. Raises InputError if a task lacks support, query or a label, if a tree has
     other leaves, or if a task's own step runs away.
     """
+
+    recorded: ClassVar = {"shown": None, "colour": None, "node": None}
+    clicks: ClassVar = {"plot": "node"}
 
     def __init__(
         self,
