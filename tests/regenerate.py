@@ -1,14 +1,17 @@
-"""Run notebooks in toy mode and store their real outputs, with a picture beside each figure.
+"""Run notebooks in toy mode and store their real outputs, with a picture beside each figure and each widget.
 
     python tests/regenerate.py notebooks/*.ipynb
 
-The picture (PNG) is for readers without a kernel: a code host's viewer shows it in place of the live figure.
+The picture (PNG) is for readers without a kernel: a code host's viewer shows it in place of the live figure. What a
+widget shows for the choices of its controls is recorded in `notebooks/recordings/`, for the course's pages.
 """
 
 import base64
 import io
 import json
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import nbformat
@@ -18,33 +21,71 @@ from browser import browser
 from nbconvert.preprocessors import ExecutePreprocessor
 from PIL import Image
 
+from minimeta.show.recording import first_figure, load
+
 FIGURE = "application/vnd.plotly.v1+json"
+
+
+WIDGET = "application/vnd.jupyter.widget-view+json"
+RECORD = """
+from pathlib import Path
+from minimeta.show.recording import Explorer, save
+for number, shown in list(Out.items()):
+    if isinstance(shown, Explorer):
+        save(shown, Path({folder!r}, f"{{number}}.json.gz"))
+"""
 
 
 def main(paths: list[str]) -> None:
     for path in map(Path, paths):
         book = nbformat.read(path, as_version=4)
-        runner = ExecutePreprocessor(timeout=600, store_widget_state=False)
-        runner.preprocess(book, {"metadata": {"path": str(path.parent)}})
+        runner = ExecutePreprocessor(timeout=900, store_widget_state=False)
+        with tempfile.TemporaryDirectory() as folder:
+            book.cells.append(nbformat.v4.new_code_cell(RECORD.format(folder=folder)))
+            runner.preprocess(book, {"metadata": {"path": str(path.parent)}})
+            book.cells.pop()
+            keep_recordings(book, Path(folder), path)
         for cell in book.cells:
             cell.metadata.pop("execution", None)
-        add_pictures(book)
+        add_pictures(book, path)
         book.metadata.pop("widgets", None)
         nbformat.write(book, path)
         print(path)
 
 
-def add_pictures(book: nbformat.NotebookNode) -> None:
-    """Give every stored plotly figure a PNG of itself on white, drawn in headless Chromium."""
-    figures = [o for c in book.cells if c.cell_type == "code" for o in c.outputs if FIGURE in o.get("data", {})]
+def recording_of(notebook: Path, cell: nbformat.NotebookNode) -> Path:
+    """Where what a cell's widget shows is kept."""
+    return notebook.parent / "recordings" / f"{notebook.stem}-{cell.id}.json.gz"
+
+
+def keep_recordings(book: nbformat.NotebookNode, folder: Path, notebook: Path) -> None:
+    """Move the recordings, which are named by their cell's number, to their place, instead of older ones."""
+    (notebook.parent / "recordings").mkdir(exist_ok=True)
+    for old in (notebook.parent / "recordings").glob(f"{notebook.stem}-*.json.gz"):
+        old.unlink()
+    for cell in book.cells:
+        made = folder / f"{cell.get('execution_count')}.json.gz"
+        if made.exists():
+            shutil.copy(made, recording_of(notebook, cell))
+
+
+def add_pictures(book: nbformat.NotebookNode, notebook: Path) -> None:
+    """Give every stored figure, and every recorded widget, a PNG of itself on white, drawn in headless Chromium."""
+    figures = []
+    for cell in book.cells:
+        for output in cell.get("outputs", ()):
+            data = output.get("data", {})
+            if FIGURE in data:
+                figures.append((output, data[FIGURE]))
+            elif WIDGET in data and recording_of(notebook, cell).exists():
+                figures.append((output, first_figure(load(recording_of(notebook, cell)))))
     if not figures:
         return
     script = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
     with browser() as chromium:
         page = chromium.new_page()
         page.add_script_tag(path=script)
-        for output in figures:
-            figure = output["data"][FIGURE]
+        for output, figure in figures:
             url = page.evaluate(
                 """async ([data, layout]) => {
                     const plot = document.createElement('div');

@@ -15,7 +15,6 @@ import ipywidgets
 import numpy as np
 import plotly.graph_objects as go
 import torch
-from plotly.subplots import make_subplots
 
 from ..files import data_directory
 from ..grouping import Grouping, alone, fixed_tree, learned_tree
@@ -27,7 +26,7 @@ from ..tasks import Episode, FourierRegression, Sampler, balanced_tree, branchin
 from ..trees import TaskTree
 from .recording import Explorer
 from .similarity import gradients, similarities
-from .style import COLOURS, INK, Plot, blank, button, css, family_colours, in_a_row, on_change, table, through_frames
+from .style import COLOURS, INK, Plot, button, css, family_colours, in_a_row, on_change, panels, table, through_frames
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -184,9 +183,8 @@ def picture(tree: TaskTree, found: Grown, title: str, grown_name: str = "learned
     """
     n = len(found.tasks)
     heads = ["cosines of the gradients", "planted", grown_name]
-    figure = make_subplots(1, 3, column_widths=[0.42, 0.25, 0.33], horizontal_spacing=0.04, subplot_titles=heads)
-    usual = blank(title).layout
-    figure.update_layout(template=usual.template, title=usual.title, width=760, height=400, showlegend=False)
+    figure = panels(title, 1, 3, column_widths=[0.42, 0.25, 0.33], horizontal_spacing=0.04, subplot_titles=heads)
+    figure.update_layout(height=400, showlegend=False)
     figure.update_layout(margin={"l": 50, "r": 20, "t": 80, "b": 60})
     bar = {"orientation": "h", "len": 0.36, "x": 0.19, "y": -0.06, "yanchor": "top", "thickness": 8}
     scale = {"zmin": -most, "zmax": most, "colorscale": [[0, COLOURS[0]], [0.5, "#FFFFFF"], [1, COLOURS[1]]]}

@@ -15,7 +15,6 @@ import ipywidgets
 import numpy as np
 import plotly.graph_objects as go
 import torch
-from plotly.subplots import make_subplots
 from torch import Tensor, nn
 
 from ..errors import InputError
@@ -35,6 +34,7 @@ from .style import (
     family_colours,
     in_a_row,
     on_change,
+    panels,
     plain,
     slider,
     table,
@@ -121,10 +121,8 @@ def _panels(runs: Mapping[str, Ways], title: str, tree: TaskTree) -> go.Figure:
     """The planes as they are after the last step."""
     if len({len(found.places) for found in runs.values()}) != 1:
         raise InputError("A picture needs one run or more, all with the same number of inner steps.")
-    figure = make_subplots(1, len(runs), subplot_titles=list(runs), horizontal_spacing=0.03)
-    usual = blank(title).layout
-    margin = {"l": 20, "r": 20, "t": 80, "b": 20}
-    figure.update_layout(template=usual.template, title=usual.title, margin=margin, showlegend=False)
+    figure = panels(title, 1, len(runs), subplot_titles=list(runs), horizontal_spacing=0.03)
+    figure.update_layout(margin={"l": 20, "r": 20, "t": 80, "b": 20}, showlegend=False)
     figure.update_layout(width=max(480, 400 * len(runs)), height=460)
     for column, found in enumerate(runs.values(), 1):
         figure.add_traces(_traces(found, tree, len(found.places) - 1), 1, column)

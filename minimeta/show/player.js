@@ -1,7 +1,7 @@
 // Plays what `recording.py` has kept of a widget, and draws figures, on a page without a kernel.
 // A control chooses among recorded states; nothing is computed here.
 (() => {
-const ICONS = {refresh: "↻", play: "▶", pause: "⏸", stop: "■", crosshairs: "⌖", eye: "👁",
+const ICONS = {refresh: "↻", play: "▶", pause: "❚❚", stop: "■",
     "step-backward": "◂", "step-forward": "▸"};
 const KERNEL = "Needs a kernel: open the notebook to use this.";
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 import torch
-from plotly.subplots import make_subplots
 from torch import Tensor
 
 from ..clusters import task_outputs
@@ -20,7 +19,7 @@ from ..grouping import Grouping
 from ..inner import InnerLoop, Learner, trajectory
 from ..tasks import Batch, Episode
 from ..trees import TaskTree
-from .style import DASHES, INK, blank, css, family_colours, through_frames
+from .style import DASHES, INK, blank, css, family_colours, panels, through_frames
 
 
 @dataclass(frozen=True)
@@ -73,9 +72,8 @@ def pooled_steps(episode: Episode, grid: Tensor, found: Pooled, truth: Tensor, t
     the curves is the tree that the clusters draw. A click on a task in the legend shows it alone.
     """
     last = len(found.predictions) - 1
-    figure = make_subplots(1, 2, column_widths=[0.82, 0.18], horizontal_spacing=0.02)
-    usual = blank(title).layout
-    figure.update_layout(template=usual.template, title=usual.title, width=760, height=520, margin=usual.margin)
+    figure = panels(title, 1, 2, column_widths=[0.82, 0.18], horizontal_spacing=0.02)
+    figure.update_layout(height=520)
     colours, dashes = family_colours(episode.tasks, tree), _dashes(episode.tasks, tree)
     for i, task in enumerate(episode.tasks):
         group = {"legendgroup": task, "showlegend": False, "name": f"{task}, truth"}

@@ -237,3 +237,10 @@ def save(widget: Explorer, path: str | Path) -> None:
 def load(path: str | Path) -> dict[str, Any]:
     """Read what `save` has written."""
     return json.loads(gzip.decompress(Path(path).read_bytes()))
+
+
+def first_figure(recording: Mapping[str, Any]) -> dict[str, Any]:
+    """The first plot of a recording as it is shown at first: {"data": ..., "layout": ...}."""
+    pool, first = recording["pool"], recording["first"]
+    data, layout, template = pool[next(i for key, i in first.items() if key.endswith(".figure"))]
+    return {"data": [pool[i] for i in data], "layout": pool[layout] | {"template": pool[template]}}

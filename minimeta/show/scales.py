@@ -9,13 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from ..files import data_directory
 from ..studies.methods import METHODS
 from ..studies.papers import table
 from ..text.metrics import of_answers
-from .style import INK, LEGEND_ABOVE, Gain, blank, language_name, looks, places
+from .style import INK, LEGEND_ABOVE, Gain, language_name, looks, panels, places
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,7 +77,7 @@ def scales(data: pd.DataFrame, title: str) -> go.Figure:
     rows, names = list(dict.fromkeys(data["pair"])), list(dict.fromkeys(data["scale"]))
     own = dict(zip(rows, (looks([row])[row][0] for row in rows), strict=True))
     metrics = of_answers()
-    figure = make_subplots(1, len(metrics), shared_yaxes=True, horizontal_spacing=0.04)
+    figure = panels(title, 1, len(metrics), shared_yaxes=True, horizontal_spacing=0.04)
     for rank, name in enumerate(names):
         for column, metric in enumerate(metrics, 1):
             part = data[(data["scale"] == name) & (data["metric"] == metric.name)]
@@ -99,8 +98,10 @@ def scales(data: pd.DataFrame, title: str) -> go.Figure:
         known = name if name == PAPER else f"{name}, {seeds} seeds"
         marker = {"color": INK, "symbol": _MARKS[rank], "size": 11}
         figure.add_scatter(x=[None], y=[None], mode="markers", name=known, marker=marker)
-    usual = blank(title, height=170 + 62 * len(rows)).layout
-    figure.update_layout(usual, showlegend=True, legend=LEGEND_ABOVE | {"itemwidth": 30}, margin={"t": 85, "l": 10})
+    height = 170 + 62 * len(rows)
+    figure.update_layout(
+        height=height, showlegend=True, legend=LEGEND_ABOVE | {"itemwidth": 30}, margin={"t": 85, "l": 10}
+    )
     for column, metric in enumerate(metrics, 1):
         figure.add_vline(0, line={"color": INK, "dash": "dot"}, layer="below", row=1, col=column)
         figure.update_xaxes(title_text=f"points of {metric.title}", zeroline=False, row=1, col=column)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import html
 import itertools
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from plotly.offline import get_plotlyjs
 from ..errors import InputError
 from ..text.languages import language
 from ..trees import TaskTree
+from .pages import write_page
 
 # Okabe and Ito's colours: told apart by colour-blind readers too.
 # The last two, grey and brown, stand in for the black of the original, which a dark page would swallow.
@@ -101,9 +103,17 @@ def _template() -> go.layout.Template:
 TEMPLATE = _template()
 
 
-def blank(title: str, x: str = "", y: str = "", height: int = 380) -> go.Figure:
+class Figure(go.Figure):
+    """A plotly figure that can be saved as a page, for slides and mails."""
+
+    def write_page(self, path: str | Path) -> None:
+        """Save the figure, alive, as one HTML file that works from disk and without network."""
+        write_page(path, html.unescape(self.layout.title.text or "Figure"), {"figure": json.loads(self.to_json())})
+
+
+def blank(title: str, x: str = "", y: str = "", height: int = 380) -> Figure:
     """An empty figure in the house style: no card of its own, so that it is light or dark as the page is."""
-    figure = go.Figure()
+    figure = Figure()
     figure.update_layout(
         template=TEMPLATE,
         title={"text": title, "x": 0, "xref": "paper", "font": {"size": 15}},
@@ -115,6 +125,11 @@ def blank(title: str, x: str = "", y: str = "", height: int = 380) -> go.Figure:
         legend={"itemsizing": "constant", "itemwidth": 60},
     )
     return figure
+
+
+def panels(title: str, rows: int, columns: int, **how: Any) -> Figure:
+    """An empty figure in the house style with so many panels; `how` is for plotly's `make_subplots`."""
+    return Figure().set_subplots(rows, columns, **how).update_layout(blank(title).layout)
 
 
 def through_frames(

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from ..files import whole_file
 from ..studies.papers import settings, table
@@ -46,8 +45,9 @@ def gains(data: pd.DataFrame, heading: str, encoder: str = "mBERT") -> go.Figure
     columns = -(-len(rows) // lines)
     over = dict(zip(data["row"], data["over"], strict=True))
     titles = [f"<b>{row}</b><br>− {over[row]}" for row in rows]
-    figure = make_subplots(
-        lines, columns, subplot_titles=titles, shared_xaxes="all", shared_yaxes="all", horizontal_spacing=0.02,
+    figure = style.panels(
+        f"{heading}, difference in points", lines, columns, subplot_titles=titles, shared_xaxes="all",
+        shared_yaxes="all", horizontal_spacing=0.02,
         vertical_spacing=0.0 if lines == 1 else min(0.3, 75 / (lines * (75 + 24 * len(targets)))),
     )  # fmt: skip
     places = np.arange(len(targets))
@@ -65,8 +65,6 @@ def gains(data: pd.DataFrame, heading: str, encoder: str = "mBERT") -> go.Figure
             error_x=style.error_bars(part["gain"], part["low"], part["high"]) | {"thickness": 1.5},
             customdata=targets, hovertemplate="%{customdata}: ours %{x:+.2f}<extra></extra>", **at,
         )  # fmt: skip
-    usual = style.blank(f"{heading}, difference in points").layout
-    figure.update_layout(template=usual.template, title=usual.title)
     height = 150 + lines * (80 + 24 * len(targets))
     figure.update_layout(
         height=height,
