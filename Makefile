@@ -7,7 +7,7 @@ COURSE := notebooks/assignments
 # JupyterLab asks to be told that it runs as root, as it does in containers.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab test notebooks release
+.PHONY: lab test notebooks release site
 .DEFAULT_GOAL := lab
 
 $(BIN)/python:
@@ -21,7 +21,11 @@ $(VENV)/.lab: pyproject.toml | $(BIN)/python
 
 $(VENV)/.test: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
-	@touch $@ $(VENV)/.lab $(VENV)/.teach
+	@touch $@ $(VENV)/.lab $(VENV)/.teach $(VENV)/.site
+
+$(VENV)/.site: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[site]'
+	@touch $@ $(VENV)/.lab
 
 $(VENV)/.teach: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[teach]'
@@ -34,9 +38,14 @@ test: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest -n 2 --dist loadfile --nbval --nbval-current-env --nbval-cell-timeout=600
 
-# Run every notebook in toy mode and store its real outputs, with a picture beside each figure.
+# Run every notebook in toy mode and store its real outputs, with a picture beside each figure, and its widgets recorded.
 notebooks: $(VENV)/.test
 	$(BIN)/python tests/regenerate.py notebooks/*.ipynb
+
+# The course as static pages, from the stored outputs: no notebook is run.
+site: $(VENV)/.site
+	$(BIN)/python site/build.py
+	@echo "Open build/site/html/index.html"
 
 # The problem sets as students get them, and the gradebook that grades them. (nbgrader calls alembic by name.)
 release: $(VENV)/.teach

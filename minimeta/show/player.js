@@ -225,7 +225,11 @@ const playWidget = (place, recording) => {
     place.append(build(recording.tree));
     for (const {update} of Object.values(controls)) update();
     const dead = place.querySelector(`[title="${KERNEL}"]`);
-    if (dead) place.append(make("p", {class: "minimeta-note"}, "Recorded: what is greyed out needs the notebook."));
+    if (dead) {
+        const dragged = pool.some(part => part?.shapes?.some?.(shape => shape.editable));
+        const what = dragged ? "what is greyed out, and dragging, needs" : "what is greyed out needs";
+        place.append(make("p", {class: "minimeta-note"}, `Recorded: ${what} the notebook.`));
+    }
 };
 
 const unpack = async text => {

@@ -44,6 +44,9 @@ class Explorer(ipywidgets.VBox):
     moves: ClassVar[Mapping[str, tuple[str, int]]] = {}
     clicks: ClassVar[Mapping[str, str]] = {}
 
+    def prepare(self) -> None:
+        """Get ready to be recorded: what takes long is no reason to wait for a button."""
+
     def write_page(self, path: str | Path) -> None:
         """Save the widget, with what is recorded of it, as one HTML file that works from disk and without network."""
         write_page(path, type(self).__name__, {"widget": record(self)})
@@ -105,6 +108,7 @@ def record(widget: Explorer) -> dict[str, Any]:
     """
     if not isinstance(widget, Explorer):
         raise InputError(f"Only the explorers of minimeta.show can be recorded; this is a {type(widget).__name__}.")
+    widget.prepare()
     numbers = {id(each): i for i, each in enumerate(_below(widget))}
     dials = [_Dial(name, getattr(widget, name), values) for name, values in widget.recorded.items()]
     dials.sort(key=lambda dial: not isinstance(dial.control, ipywidgets.Button))  # a press cannot be taken back

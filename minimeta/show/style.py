@@ -153,7 +153,15 @@ def through_frames(
     slider = {"active": active, "steps": steps, "currentvalue": {"prefix": prefix}} | look
     if play:
         button = {"label": "▶ play", "method": "animate", "args": [names, timing]}
-        menu = {"type": "buttons", "x": 0, "y": -0.04, "xanchor": "left", "yanchor": "top", "pad": {"t": 22}}
+        menu = {
+            "type": "buttons",
+            "x": 0,
+            "y": -0.04,
+            "xanchor": "left",
+            "yanchor": "top",
+            "pad": {"t": 22},
+            "showactive": False,
+        }
         figure.update_layout(updatemenus=[menu | look | {"buttons": [button]}])
         slider |= {"x": 0.16, "len": 0.84}
     return figure.update_layout(sliders=[slider])

@@ -273,6 +273,10 @@ class TreeExplorer(Explorer):
         super().__init__([*above, in_a_row(self.plot, side), *below])
         self.draw()
 
+    def prepare(self) -> None:
+        """Take every pooled step at once, however long it takes."""
+        self._quick = len(self.tasks)
+
     def tree_of(self, name: str) -> TaskTree:
         """One of the trees, with mean similarity along x; the random tree is the shown one with its leaves permuted."""
         if name == _LEARNED or (name == _RANDOM and self.shown.value == _RANDOM):
