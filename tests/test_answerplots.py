@@ -148,8 +148,11 @@ def test_scores_and_gains_are_those_of_the_answers(features):
     other = copy.deepcopy(first)
     with torch.no_grad():
         other.module.vectors.weight.neg_()
-    found, counts = gained(features, {"Baseline": first, "X-MAML": other}, ("de", "zh")), {}
-    assert list(found) == ["X-MAML − Baseline"] and list(found["X-MAML − Baseline"]) == ["German", "Chinese"]
+    learners, counts = {"Baseline": first, "X-MAML": other}, {}
+    found = gained(features, learners, ("de", "zh"), [("X-MAML", "Baseline"), ("X-MAML", "X-MAML")])
+    assert list(found) == ["X-MAML − Baseline", "X-MAML − X-MAML"]
+    assert list(found["X-MAML − Baseline"]) == ["German", "Chinese"]
+    assert found["X-MAML − X-MAML"]["German"] == (0, 0, 0)
     for code in ("de", "zh"):
         rows = rows_of(features.corpus, code, "test")
         asked = features.corpus.select(rows)

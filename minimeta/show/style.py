@@ -31,6 +31,8 @@ SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "
 INK = "#777777"
 """For words and marks on the page itself: as far from white (4.5 : 1) as from JupyterLab's dark (4.2 : 1)."""
 FAINT = "rgba(128, 128, 128, 0.3)"
+AROUND_ZERO = ((0, COLOURS[0]), (0.5, "#FFFFFF"), (1, COLOURS[1]))
+"""The colours of every heat map of numbers with a sign: blue below 0, white at 0, orange above."""
 
 BLUE, RED, GREEN, PINK, YELLOW, SKY, GREY, BROWN = COLOURS
 LOOKS = {  # of a method, in every figure
