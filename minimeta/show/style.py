@@ -53,16 +53,20 @@ LOOKS = {  # of a method, in every figure
 }
 
 
+def method_of(name: str) -> str:
+    """The method (of `LOOKS`) with which a name begins, like "Joint (no inner step)"; "" if there is none."""
+    return max((method for method in LOOKS if name.startswith(method)), key=len, default="")
+
+
 def looks(names: Iterable[str]) -> dict[str, tuple[str, str]]:
     """A colour and a dash for each name: a method's own, and for other names those that are left.
 
     A name that begins with a method's, like "Joint (no inner step)", has its look too, unless that is taken.
     """
     names = list(names)
-    longest_first = sorted(LOOKS, key=len, reverse=True)
     found: dict[str, tuple[str, str]] = {}
     for name in names:
-        own = LOOKS.get(next((method for method in longest_first if name.startswith(method)), ""))
+        own = LOOKS.get(method_of(name))
         if own and own not in found.values():
             found[name] = own
     left = [(c, dash) for dash in DASHES for c in COLOURS if (c, dash) not in (*LOOKS.values(), *found.values())]
