@@ -230,18 +230,19 @@ Gain = tuple[float, ...]
 def forest(found: Mapping[str, Mapping[str, Gain]], title: str) -> go.Figure:
     """Differences in points, with 95 % intervals where they have one: `found[group][name]`, a row for each name.
 
-    A group that begins with a method's name has its colour.
+    A group that begins with a method's name has its colour; where none does, they have those that differ most.
     Small marks are the seeds' own differences.
     """
     rows = list(dict.fromkeys(name for group in found.values() for name in group))
-    own = looks(found)
+    methods = any(map(method_of, found))
+    colours = [look[0] for look in looks(found).values()] if methods else itertools.cycle(COLOURS)
     if not rows:
         raise InputError("There is nothing to draw: no difference was given.")
     figure = blank(title, "points", height=150 + len(rows) * (16 + 11 * len(found)))
-    for i, (group, values) in enumerate(found.items()):
+    for i, ((group, values), colour) in enumerate(zip(found.items(), colours, strict=False)):
         gain, low, high = np.array([each[:3] for each in values.values()], float).reshape(-1, 3).T
         place = [rows.index(name) + 0.2 * (i - (len(found) - 1) / 2) for name in values]
-        marker = {"color": own[group][0], "size": 9, "symbol": SYMBOLS[i % len(SYMBOLS)]}
+        marker = {"color": colour, "size": 9, "symbol": SYMBOLS[i % len(SYMBOLS)]}
         bars = error_bars(gain, low, high) if np.isfinite(low).any() else None
         figure.add_scatter(x=gain, y=place, error_x=bars, mode="markers", marker=marker, name=group)
         seeds = [(seed, at) for each, at in zip(values.values(), place, strict=True) for seed in each[3:]]
