@@ -148,8 +148,11 @@ def test_scores_and_gains_are_those_of_the_answers(features):
     other = copy.deepcopy(first)
     with torch.no_grad():
         other.module.vectors.weight.neg_()
-    found, counts = gained(features, {"Baseline": first, "X-MAML": other}, ("de", "zh")), {}
-    assert list(found) == ["X-MAML − Baseline"] and list(found["X-MAML − Baseline"]) == ["German", "Chinese"]
+    learners, counts = {"Baseline": first, "X-MAML": other}, {}
+    found = gained(features, learners, ("de", "zh"), [("X-MAML", "Baseline"), ("X-MAML", "X-MAML")])
+    assert list(found) == ["German", "Chinese"]
+    assert list(found["German"]) == ["X-MAML − Baseline", "X-MAML − X-MAML"]
+    assert found["German"]["X-MAML − X-MAML"] == (0, 0, 0)
     for code in ("de", "zh"):
         rows = rows_of(features.corpus, code, "test")
         asked = features.corpus.select(rows)
@@ -157,7 +160,7 @@ def test_scores_and_gains_are_those_of_the_answers(features):
             counts[name] = row_scores(features.predict(learner, rows), asked["answers"][:], code)
             assert np.array_equal(scored(features, learner, code), counts[name])
         wanted = paired_difference(counts["other"][:1], counts["first"][:1], asked["passage_id"][:])
-        assert found["X-MAML − Baseline"][{"de": "German", "zh": "Chinese"}[code]] == wanted
+        assert found[{"de": "German", "zh": "Chinese"}[code]]["X-MAML − Baseline"] == wanted
     dev = rows_of(features.corpus, "de", "dev")
     assert scored(features, first, "de", "dev").shape == (2, len(dev))
 

@@ -50,6 +50,17 @@ def test_the_explorer_follows_its_controls_and_a_click():
         explorer.select(12)
 
 
+def test_another_tree_is_drawn_once(monkeypatch):
+    explorer, drawn = CompanyExplorer({"paper": PHYLOGENY, "families": FAMILIES}, "de"), []
+    show = explorer.plot.show
+    monkeypatch.setattr(explorer.plot, "show", lambda figure: drawn.append(1) or show(figure))
+    explorer.tree.value = "families"
+    assert len(drawn) == 1
+    explorer.target.value = "sw"  # which the other tree lacks
+    explorer.tree.value = "paper"
+    assert len(drawn) == 3 and "<b>English</b>" in explorer.words.value
+
+
 def test_one_tree_is_no_choice_and_none_is_an_error():
     assert CompanyExplorer().tree.disabled
     with pytest.raises(InputError, match="no tree to show"):

@@ -19,6 +19,7 @@ from minimeta.show.episodes import (
     language_roles,
     roles,
 )
+from minimeta.show.style import AROUND_ZERO
 from minimeta.show.transfer import TransferMap, paper_rows, transfer_data, transfer_map
 from minimeta.studies import comparisons, grids, report
 from minimeta.studies.methods import METHODS
@@ -302,7 +303,7 @@ def test_the_colours_are_centred_at_zero_and_the_numbers_stand_in_the_cells(resu
     data = transfer_data(results, "xla-maml", "joint")
     figure = transfer_map(data, "gain", ("hi", "fr"))
     heat = figure.data[0]
-    assert heat.zmax == -heat.zmin == np.nanmax(np.abs(data.to_numpy())) and heat.colorscale[1] == (0.5, "#FFFFFF")
+    assert heat.zmax == -heat.zmin == np.nanmax(np.abs(data.to_numpy())) and heat.colorscale == AROUND_ZERO
     for i, row in enumerate(data.to_numpy()):
         for j, value in enumerate(row):
             assert heat.text[i][j] == ("" if np.isnan(value) else f"{value:+.1f}")
@@ -329,7 +330,7 @@ def test_where_less_is_better_the_words_say_so(monkeypatch):
     said = report.study_text(results)
     for line in now[now["target"] != "all"].itertuples():
         assert f"{line.low:+5.2f}, {line.high:+5.2f}]  {line.verdict} (" in said
-    assert "Blue: XLA-MAML is worse." in TransferMap(results).words.value
+    assert "Orange: XLA-MAML is worse." in TransferMap(results).words.value
 
 
 @pytest.mark.parametrize("make, groups", [(made_up, "premises"), (questions, "passages")])

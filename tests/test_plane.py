@@ -98,10 +98,10 @@ def test_the_outer_gradient_is_the_slope_of_the_outer_loss(rate):
     assert targets.shape == (2, 2)
 
 
-def test_a_tiny_inner_rate_is_joint():
+def test_a_tiny_inner_rate_is_no_inner_step():
     _, episode = plane.crossed()
     found = plane.outer_gradient(episode, 1e-5)
-    assert np.allclose(found.outer, found.joint, rtol=1e-3)
+    assert np.allclose(found.outer, found.plain, rtol=1e-3)
 
 
 def test_the_crossing_follows_its_slider():
@@ -110,13 +110,13 @@ def test_the_crossing_follows_its_slider():
     figure = plane.crossing(targets, episode, rates, "XLA-MAML")
     assert [frame.name for frame in figure.frames] == ["0.01", "0.1", "0.3"]
     for rate, frame in zip(rates, figure.frames, strict=True):
-        inner, query, outer, joint = frame.data
+        inner, query, outer, plain = frame.data
         found = plane.outer_gradient(episode, rate)
         assert np.allclose([inner.x[1], inner.y[1]], found.theta, atol=1e-3) and np.allclose(
             [query.x[0], query.y[0]], found.theta, atol=1e-3
         )
         assert np.allclose([outer.x[1], outer.y[1]], -found.outer / 4, atol=1e-3)
-        assert np.allclose([joint.x[1], joint.y[1]], -found.joint / 4, atol=1e-3)
+        assert np.allclose([plain.x[1], plain.y[1]], -found.plain / 4, atol=1e-3)
 
 
 def test_the_explorer_does_what_its_controls_say():

@@ -13,7 +13,7 @@ from minimeta.inner import Learner, adapt, squared_error
 from minimeta.outer import meta_train
 from minimeta.show import plots
 from minimeta.show.plots import SinusoidExplorer
-from minimeta.show.style import forest
+from minimeta.show.style import COLOURS, LOOKS, forest
 from minimeta.tasks import balanced_tree, sinusoids
 
 TREE = balanced_tree((2, 2, 2))
@@ -84,6 +84,16 @@ def test_gains_stand_in_the_row_of_their_name():
     assert list(seeds.x) == [0.5, 1.5] and seeds.y[0] == seeds.y[1] == ours.y[0] and not seeds.showlegend
     with pytest.raises(InputError, match="nothing to draw"):
         forest({}, "gains")
+
+
+def test_a_method_has_its_colour_and_other_groups_those_that_differ_most():
+    gain = {"a": (1, 0, 2)}
+    colours = [trace.marker.color for trace in forest({"German": gain, "Chinese": gain}, "").data]
+    assert colours == list(COLOURS[:2])
+    colours = [trace.marker.color for trace in forest({"X-MAML − Joint": gain, "Joint − Baseline": gain}, "").data]
+    assert colours == [LOOKS["X-MAML"][0], LOOKS["Joint"][0]]
+    rows = plots.dots({"X-MAML, α = 0.02": [1.0], "X-MAML, α = 0.2": [2.0], "anything": [3.0]}, "", "").data[::2]
+    assert [row.marker.color == LOOKS["X-MAML"][0] for row in rows] == [True, True, False]
 
 
 def test_the_sliders_adapt_again():

@@ -84,6 +84,12 @@ def names(name, targets, task="nli"):
 # What is run
 
 
+def test_the_outer_steps_of_a_table_are_those_of_its_trainings():
+    runs = reproduce.grid("xla-table4", papers.table("xla-table4").targets, range(3))["qa"]
+    steps = reproduce.outer_steps("xla-table4", 3)
+    assert len(steps) == sum(METHODS[run.cell.method].trains for run in runs) < len(runs) and set(steps) == {100}
+
+
 def test_treemaml_leaves_each_target_out_and_has_all_controls():
     runs = reproduce.grid("treemaml-table1", ["de", "zh"], [0, 1])["nli"]
     methods = {"joint", "maml", "fixed-treemaml", "learned-treemaml", "random-tree", "everyone"}

@@ -92,19 +92,23 @@ def scored(features: SpanFeatures, learner: Learner, code: str, split: str = "te
     return row_scores(features.predict(learner, rows), [features.answers[row] for row in rows], code)
 
 
-def gained(features: SpanFeatures, learners: Mapping[str, Learner], targets: Sequence[str]) -> dict[str, dict]:
-    """How many points of F1 each learner is ahead of the first one, as `style.forest` takes it: by name, then language.
+def gained(
+    features: SpanFeatures,
+    learners: Mapping[str, Learner],
+    targets: Sequence[str],
+    pairs: Sequence[tuple[str, str]],
+) -> dict[str, dict]:
+    """How many points of F1 the first learner of each pair is ahead of the second: by language, then pair.
 
-    On the test questions of each target, with 95 % intervals over passages.
+    As `style.forest` takes it: on the test questions of each target, with 95 % intervals over passages.
     """
-    first, *others = learners
-    found: dict[str, dict[str, Gain]] = {f"{name} − {first}": {} for name in others}
+    found: dict[str, dict[str, Gain]] = {}
     for code in targets:
         passages = features.corpus.select(rows_of(features.corpus, code, "test"))["passage_id"][:]
-        before = scored(features, learners[first], code)[:1]
-        for name in others:
-            gain = paired_difference(scored(features, learners[name], code)[:1], before, passages)
-            found[f"{name} − {first}"][language_name(code)] = gain
+        own = {name: scored(features, learners[name], code)[:1] for name in {*sum(pairs, ())}}
+        found[language_name(code)] = {
+            f"{one} − {other}": paired_difference(own[one], own[other], passages) for one, other in pairs
+        }
     return found
 
 

@@ -123,8 +123,9 @@ class CompanyExplorer(Explorer):
         ipywidgets.link((self.step, "value"), (self.play, "value"))
         self.tree.disabled = len(self.trees) == 1
         self.plot, self.words = Plot(self.select), ipywidgets.HTML()
+        self._choosing = False
         on_change(self._choose, self.tree)
-        on_change(self.draw, self.target, self.step)
+        on_change(self._follow, self.target, self.step)
         controls = in_a_row(self.tree, self.target), in_a_row(self.step, self.play)
         super().__init__([*controls, in_a_row(self.plot, self.words)])
         self.draw()
@@ -160,6 +161,12 @@ class CompanyExplorer(Explorer):
         """Another tree: the target stays if it is there."""
         leaves, target = self.shown.leaves, self.target.value
         chosen = target if target in leaves else leaves[0]
+        self._choosing = True  # new options have a value of their own, for a moment
         self.target.options = language_menu("", leaves, chosen).options
         self.target.value = chosen
+        self._choosing = False
         self.draw()
+
+    def _follow(self) -> None:
+        if not self._choosing:
+            self.draw()

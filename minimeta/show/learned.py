@@ -26,7 +26,19 @@ from ..tasks import Episode, FourierRegression, Sampler, balanced_tree, branchin
 from ..trees import TaskTree
 from .recording import Explorer
 from .similarity import gradients, similarities
-from .style import COLOURS, INK, Plot, button, css, family_colours, in_a_row, on_change, panels, table, through_frames
+from .style import (
+    AROUND_ZERO,
+    INK,
+    Plot,
+    button,
+    css,
+    family_colours,
+    in_a_row,
+    on_change,
+    panels,
+    table,
+    through_frames,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -187,7 +199,7 @@ def picture(tree: TaskTree, found: Grown, title: str, grown_name: str = "learned
     figure.update_layout(height=400, showlegend=False)
     figure.update_layout(margin={"l": 50, "r": 20, "t": 80, "b": 60})
     bar = {"orientation": "h", "len": 0.36, "x": 0.19, "y": -0.06, "yanchor": "top", "thickness": 8}
-    scale = {"zmin": -most, "zmax": most, "colorscale": [[0, COLOURS[0]], [0.5, "#FFFFFF"], [1, COLOURS[1]]]}
+    scale = {"zmin": -most, "zmax": most, "colorscale": AROUND_ZERO}
     scale |= {"colorbar": bar | {"tickvals": [-most, 0, most]}, "name": "cosines"}
     hover = "%{x} and %{y}<br>cosine %{z:.2f}<extra></extra>"
     z = np.round(found.cosines, 3)

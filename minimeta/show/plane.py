@@ -242,14 +242,14 @@ class Outer:
     """One task at ω (2,) with the inner rate α: θ after one step, and the gradients (2,) that the outer step knows.
 
     `support` is at ω, `query` at θ, `outer` is the gradient in ω of the query loss at θ (equation 6 of XLA-MAML), and
-    `joint` that of the query loss without any inner step.
+    `plain` that of the query loss without any inner step.
     """
 
     theta: np.ndarray
     support: np.ndarray
     query: np.ndarray
     outer: np.ndarray
-    joint: np.ndarray
+    plain: np.ndarray
 
 
 def crossed(shots: int = 5, seed: int = 14) -> tuple[np.ndarray, Episode]:
@@ -299,7 +299,7 @@ def crossing(targets: np.ndarray, episode: Episode, rates: Sequence[float], titl
             "inner step: −α g of the support": (zero, found.theta, COLOURS[1], "solid"),
             "−g of the query at θ": (found.theta, found.theta - found.query / 4, COLOURS[0], "solid"),
             "outer step": (zero, -found.outer / 4, COLOURS[2], "solid"),
-            "Joint's step (α = 0)": (zero, -found.joint / 4, COLOURS[6], "dash"),
+            "without an inner step (α = 0)": (zero, -found.plain / 4, COLOURS[6], "dash"),
         }
         frames.append([_arrow(name, *look) for name, look in arrows.items()])
     figure.add_traces(frames[len(rates) // 2])

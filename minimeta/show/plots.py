@@ -21,7 +21,7 @@ from ..outer import Report
 from ..tasks import Episode
 from .pooled import pooled_data
 from .recording import Explorer
-from .style import COLOURS, INK, Plot, blank, looks, on_change, smoothed
+from .style import COLOURS, INK, LOOKS, Plot, blank, looks, method_of, on_change, smoothed
 
 
 def adaptation_data(
@@ -104,11 +104,14 @@ def lines(
 
 
 def dots(values: Mapping[str, Sequence[float]], title: str, x: str) -> go.Figure:
-    """A row of dots per name, one per seed, and a line at their mean with its value."""
+    """A row of dots per name, one per seed, and a line at their mean with its value.
+
+    A name that begins with a method's has that method's colour; rows of one method may share it.
+    """
     figure = blank(title, x, height=140 + 42 * len(values))
     figure.update_layout(margin_t=75)
     for (name, points), (colour, _) in zip(values.items(), looks(values).values(), strict=True):
-        mean = float(np.mean(points))
+        mean, colour = float(np.mean(points)), LOOKS.get(method_of(name), (colour,))[0]
         marker = {"color": colour, "size": 9, "opacity": 0.6}
         figure.add_scatter(x=list(points), y=[name] * len(points), mode="markers", marker=marker, name=name)
         figure.add_scatter(

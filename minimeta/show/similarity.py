@@ -17,7 +17,7 @@ from ..otd import grow
 from ..sketch import task_gradients
 from ..tasks import Episode
 from ..trees import TaskTree
-from .style import COLOURS, INK, blank, plain
+from .style import AROUND_ZERO, COLOURS, INK, blank, plain
 from .treeplots import names_along
 
 
@@ -119,7 +119,7 @@ def heatmap(
         else {"title": {"text": "cosine"}, "len": 0.5, "thickness": 15}
     )
     figure.add_heatmap(
-        z=values, zmin=-most, zmax=most, colorscale=[[0, COLOURS[0]], [0.5, "#FFFFFF"], [1, COLOURS[1]]],
+        z=values, zmin=-most, zmax=most, colorscale=AROUND_ZERO,
         hovertemplate="%{x}<br>%{y}<br>similarity %{z:.2f}<extra></extra>", colorbar=bar,
     )  # fmt: skip
     for level, line in ((2, {"color": "#777777", "width": 0.8}), (1, {"color": "#000000", "width": 1.5})):

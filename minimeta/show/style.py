@@ -34,6 +34,8 @@ SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "
 INK = "#777777"
 """For words and marks on the page itself: as far from white (4.5 : 1) as from JupyterLab's dark (4.2 : 1)."""
 FAINT = "rgba(128, 128, 128, 0.3)"
+AROUND_ZERO = ((0, COLOURS[0]), (0.5, "#FFFFFF"), (1, COLOURS[1]))
+"""The colours of every heat map of numbers with a sign: blue below 0, white at 0, orange above."""
 
 BLUE, RED, GREEN, PINK, YELLOW, SKY, GREY, BROWN = COLOURS
 LOOKS = {  # of a method, in every figure
@@ -54,16 +56,20 @@ LOOKS = {  # of a method, in every figure
 }
 
 
+def method_of(name: str) -> str:
+    """The method (of `LOOKS`) with which a name begins, like "Joint (no inner step)"; "" if there is none."""
+    return max((method for method in LOOKS if name.startswith(method)), key=len, default="")
+
+
 def looks(names: Iterable[str]) -> dict[str, tuple[str, str]]:
     """A colour and a dash for each name: a method's own, and for other names those that are left.
 
     A name that begins with a method's, like "Joint (no inner step)", has its look too, unless that is taken.
     """
     names = list(names)
-    longest_first = sorted(LOOKS, key=len, reverse=True)
     found: dict[str, tuple[str, str]] = {}
     for name in names:
-        own = LOOKS.get(next((method for method in longest_first if name.startswith(method)), ""))
+        own = LOOKS.get(method_of(name))
         if own and own not in found.values():
             found[name] = own
     left = [(c, dash) for dash in DASHES for c in COLOURS if (c, dash) not in (*LOOKS.values(), *found.values())]
@@ -248,18 +254,19 @@ Gain = tuple[float, ...]
 def forest(found: Mapping[str, Mapping[str, Gain]], title: str) -> go.Figure:
     """Differences in points, with 95 % intervals where they have one: `found[group][name]`, a row for each name.
 
-    A group that begins with a method's name has its colour.
+    A group that begins with a method's name has its colour; where none does, they have those that differ most.
     Small marks are the seeds' own differences.
     """
     rows = list(dict.fromkeys(name for group in found.values() for name in group))
-    own = looks(found)
+    methods = any(map(method_of, found))
+    colours = [look[0] for look in looks(found).values()] if methods else itertools.cycle(COLOURS)
     if not rows:
         raise InputError("There is nothing to draw: no difference was given.")
     figure = blank(title, "points", height=150 + len(rows) * (16 + 11 * len(found)))
-    for i, (group, values) in enumerate(found.items()):
+    for i, ((group, values), colour) in enumerate(zip(found.items(), colours, strict=False)):
         gain, low, high = np.array([each[:3] for each in values.values()], float).reshape(-1, 3).T
         place = [rows.index(name) + 0.2 * (i - (len(found) - 1) / 2) for name in values]
-        marker = {"color": own[group][0], "size": 9, "symbol": SYMBOLS[i % len(SYMBOLS)]}
+        marker = {"color": colour, "size": 9, "symbol": SYMBOLS[i % len(SYMBOLS)]}
         bars = error_bars(gain, low, high) if np.isfinite(low).any() else None
         figure.add_scatter(x=gain, y=place, error_x=bars, mode="markers", marker=marker, name=group)
         seeds = [(seed, at) for each, at in zip(values.values(), place, strict=True) for seed in each[3:]]

@@ -22,7 +22,7 @@ from ..text.corpora import TASKS
 from ..text.languages import ordered
 from ..text.metrics import METRICS, metric_of
 from .recording import Explorer
-from .style import COLOURS, INK, Plot, blank, language_name, menu, on_change, places, table
+from .style import AROUND_ZERO, INK, Plot, blank, language_name, menu, on_change, places, table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,7 +102,7 @@ def paper_rows() -> dict[str, list[float]]:
 
 
 def transfer_map(data: pd.DataFrame, title: str, chosen: tuple[str, str] | None = None) -> go.Figure:
-    """Gains (auxiliaries x targets, points) as a heat map: blue above 0, orange below, white at 0, empty where NaN.
+    """Gains (auxiliaries x targets, points) as a heat map: orange above 0, blue below, white at 0, empty where NaN.
 
     `chosen` is an auxiliary and a target to put a frame around. `customdata` of a cell is its row by row.
     """
@@ -120,7 +120,7 @@ def transfer_map(data: pd.DataFrame, title: str, chosen: tuple[str, str] | None 
     figure = blank(title, "target, scored", "auxiliary, trained on", height=190 + 30 * n)
     figure.add_heatmap(
         x=list(range(m)), y=list(range(n)), z=values, zmin=-most, zmax=most,
-        colorscale=[[0, COLOURS[1]], [0.5, "#FFFFFF"], [1, COLOURS[0]]],
+        colorscale=AROUND_ZERO,
         text=[[number(value, "+.1f", "") for value in row] for row in values], texttemplate="%{text}",
         customdata=np.arange(n * m).reshape(n, m).tolist(), hovertext=notes, hoverinfo="text", xgap=1, ygap=1,
         colorbar={"title": {"text": "points"}, "tickformat": "+.1f", "thickness": 15},
@@ -184,8 +184,8 @@ class TransferMap(Explorer):
         title = f"{label}{name}, {self.kind}, {scale} scale"
         self.figure = self.plot.show(transfer_map(self.data, title, self.chosen))
         word = "worse" if self.metric.lower_is_better else "better"
-        words = f"Blue: {label.split(' − ')[0]} is {word}. Empty: nothing to compare. A colour is not yet a difference:"
-        words += " click a cell for its runs and its interval."
+        words = f"Orange: {label.split(' − ')[0]} is {word}. Empty: nothing to compare. A colour is not yet a "
+        words += "difference: click a cell for its runs and its interval."
         method = METHODS[self.compared.value[0]]
         own = method.support.fixed if method.support else ""
         if own in self.data.index and self.data.loc[own].notna().any():

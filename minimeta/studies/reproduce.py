@@ -22,6 +22,7 @@ from .intervals import Gain, covers
 from .methods import METHODS, Cell
 from .own import words
 from .papers import Row, Table, table
+from .recipes import settings_for
 from .world import OVERRIDES, World
 
 if TYPE_CHECKING:
@@ -40,6 +41,12 @@ def grid(name: str, targets: Sequence[str], seeds: Iterable[int]) -> dict[str, l
             found = {target: cell for target in targets if (cell := row.cell(target))}
             runs[row.task] += [Run(cell, seed, (target,), (row.kind,)) for target, cell in found.items()]
     return {task: merged(found) for task, found in runs.items()}
+
+
+def outer_steps(name: str, seeds: int) -> list[int]:
+    """The outer steps of each training that a whole table takes at full scale, with so many seeds."""
+    runs = [(task, run) for task, found in grid(name, table(name).targets, range(seeds)).items() for run in found]
+    return [settings_for(run.cell, "full", task).outer_steps for task, run in runs if METHODS[run.cell.method].trains]
 
 
 def _with_targets(name: str, targets: Iterable[str]) -> Table:

@@ -23,6 +23,7 @@ from minimeta.studies.sources import source
 from minimeta.studies.world import World
 from minimeta.text.languages import PHYLOGENY, language
 from minimeta.text.metrics import metric_of
+from minimeta.trees import TaskTree
 
 LANGUAGES = ("en", "fr", "es", "de", "el", "bg", "ru", "hi", "ur")
 TARGETS = ("de", "hi")
@@ -76,6 +77,9 @@ def write(folder: Path, worlds: dict[str, World]) -> None:
         settings = [record["settings"] for record in of(results, "fixed-treemaml")]
         tree = figure_2 if name == "Figure 2" else worlds[name].tree
         shape = {"robinson_foulds": tree.robinson_foulds(figure_2), "purity": tree.purity(branch)}
+        followed = PHYLOGENY if name == "Figure 2" else TaskTree.from_newick(settings[0]["tree"])
+        clusters = [{code: followed.clusters(step)[code] for code in LANGUAGES} for step in (1, 2, 3, 4)]
+        shape |= {"clusters": " ".join(str(len(set(each.values()))) for each in clusters)}
         own = of(results, "fixed-treemaml")
         for control in (*CONTROLS, "random-tree", *(["fixed-treemaml"] if name != "Figure 2" else [])):
             for kind in ("zero-shot", "few-shot"):

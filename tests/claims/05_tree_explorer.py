@@ -1,6 +1,7 @@
 # %% after 05-31
 english = np.array([task.startswith("en/") for task in episode.tasks])
-assert lengths[english].max() < 0.15 and np.median(lengths) > 1.5
+assert lengths[english].max() < 0.15 and (lengths > 2).mean() > 0.5
+assert 0.5 < np.linalg.norm(gradients.mean(0)) / lengths.mean() < 0.7
 assert -0.5 < cosines[english][:, ~english].mean() < -0.3
 
 # %% after cell-10
@@ -13,11 +14,21 @@ pooled = explorer._pooled[episode.tasks]
 assert explorer._own.mean() < pooled.mean() < explorer._before.mean()
 assert 20 <= (explorer._own < pooled).sum() <= 34
 
+parts_first = sorted(len(child.leaves) for child in explorer.tree.children)
+assert parts_first == [1, 7, 28]
+
 # %% after cell-15
 for kind in ("language", "loss"):
     assert min(purities[f"{kind}: learned"]) > max(purities[f"{kind}: shuffled"])
 assert abs(np.mean(purities["genre: learned"]) - np.mean(purities["genre: shuffled"])) < 0.03
 assert max(purities["language: learned"]) < 0.4
+
+# %% after cell-18
+grown = explorer.tree_of("learned (OTD)")
+top, below = sorted((child for child in grown.children if len(child.leaves) > 1), key=lambda child: len(child.leaves))
+assert [labels["loss"][task] for task in top.leaves].count("low") == 6 and len(top.leaves) == 7
+losses_of = {len(child.leaves): {labels["loss"][task] for task in child.leaves} for child in below.children}
+assert losses_of[3] == {"low"} and "low" not in losses_of[11]
 
 # %% after cell-23
 means = {

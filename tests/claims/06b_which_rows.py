@@ -21,5 +21,6 @@ assert all(values[1] < 0 < values[2] for values in together.values())
 luck = together["drawn again − at random"]
 assert 0 < luck[0] < 2 and min(luck[3:]) > -0.5 and abs(luck[0]) > abs(together["covering − at random"][0]) - 0.5
 assert max(map(abs, gains["Chinese"]["drawn again − at random"][3:])) > 5
-spread = torch.tensor(together["covering − at random"][3:]).std().item()
+assert list(together["covering − at random"][3:]) == covering_gains and sum(gain > 1 for gain in covering_gains) == 2
+spread = torch.tensor(covering_gains).std().item()
 assert 0.6 < spread < 1.8 and 6 < (2.8 * spread / 0.7) ** 2 < 50

@@ -6,13 +6,13 @@ low, high = ({name: ends[i] for name, ends in found.items()} for i in (1, 2))
 assert [name for name in found if low[name] > 0] == ["Joint − Baseline"]
 assert [name for name in found if high[name] < 0] == ["Learned TreeMAML − Fixed TreeMAML"]
 for name, said in {
-    "Joint − Baseline": (1.7, 0.9, 2.5),
+    "Joint − Baseline": (1.7, 0.9, 2.5), "MAML − Joint": (-0.2, -0.8, 0.4),
     "Everyone − MAML": (0.35, -0.18, 0.88), "Everyone − Joint": (0.15, -0.26, 0.56),
     "Fixed TreeMAML − Random tree": (0.01, -0.14, 0.16), "Fixed TreeMAML − Joint": (0.0, -0.28, 0.28),
     "Fixed TreeMAML − Everyone": (-0.15, -0.45, 0.15), "Families TreeMAML − Fixed TreeMAML": (-0.03, -0.09, 0.03),
     "Learned TreeMAML − Fixed TreeMAML": (-1.19, -1.98, -0.39),
 }.items():  # fmt: skip
-    digits = 1 if name == "Joint − Baseline" else 2
+    digits = 1 if name in ("Joint − Baseline", "MAML − Joint") else 2
     assert [round(value, digits) for value in found[name]] == list(said), name
 assert max(high[f"Fixed TreeMAML − {control}"] for control in ("Joint", "Everyone", "Random tree")) < 0.3
 assert set(measured["seeds"]) == {3} and set(measured["covers"]) == {"premises and seeds"}
@@ -49,8 +49,9 @@ assert min(each("Fixed TreeMAML", "MAML")) < 0 < max(each("Fixed TreeMAML", "MAM
 # %% after lt18
 one, three = live.values()
 assert one["Fixed TreeMAML − MAML"][2] < 0.5 and three["Fixed TreeMAML − MAML"][1] < -2
-assert three["Fixed TreeMAML − MAML"][2] > 2
-clear = {name for name, (_, low, high) in three.items() if low > 0 or high < 0}
+assert three["Fixed TreeMAML − MAML"][2] > 2 and three["Fixed TreeMAML − MAML"][3] == one["Fixed TreeMAML − MAML"][0]
+assert max(three["Fixed TreeMAML − MAML"][3:]) > 2 and min(three["Fixed TreeMAML − Random tree"][3:]) < -2
+clear = {name for name, (_, low, high, *_) in three.items() if low > 0 or high < 0}
 assert clear == {"Joint − Baseline", "Fixed TreeMAML − Everyone"}
 
 # %% after lt29
@@ -60,10 +61,20 @@ assert max(by_count[2]) - min(by_count[2]) > 5 > 3 > max(by_count[8]) - min(by_c
 # %% after which-tree-results
 strangers, anyone = over["− Random tree"], over["− Everyone"]
 assert len(strangers) == 6 and set(found["covers"]) == {"premises"} and set(found["seeds"]) == {2}
+assert set(found["rows"]) == {10_020}
 assert [round(end([gain for gain, *_ in strangers.values()]), 2) for end in (min, max)] == [-0.15, 0.06]
 assert [round(end([gain for gain, *_ in anyone.values()]), 2) for end in (min, max)] == [-0.32, -0.12]
 assert not [name for name, (_, low, high) in strangers.items() if low > 0 or high < 0]
 assert [name for name, (_, low, high) in anyone.items() if low > 0 or high < 0] == ["URIEL+ syntax"]
+
+# Two trees of the same groups, which part at other steps.
+nine = ("en", "fr", "es", "de", "el", "bg", "ru", "hi", "ur")
+parted = [len({PHYLOGENY.clusters(step)[code] for code in nine}) for step in (1, 2, 3, 4)]
+shape = shapes["clusters"]
+assert shape["Figure 2"] == "1 1 5 9" == " ".join(map(str, parted)) and shape["Glottolog"] == "1 5 8 9"
+assert shapes["robinson_foulds"][["Figure 2", "Glottolog"]].tolist() == [0, 0]
+(between,) = found.query("tree == 'Glottolog' and control == 'fixed-treemaml'").itertuples()
+assert -0.08 < between.gain < 0 and -0.23 < between.low < 0 < between.high < 0.08
 
 # %% after which-tree-own
 by_descent, by_grammar, by_place = list(trees.values())[-3:]

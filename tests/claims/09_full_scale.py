@@ -18,6 +18,7 @@ assert 35 < 12 * (2490 + 5010) * 128 * 768 * 4 / 1e9 < 35.5
 # %% after fs-07
 steps = {name: sum(found) for name, found in counted.items()}
 assert (steps["treemaml-table1"], steps["xla-table3"], steps["xla-table4"]) == (108_000, 52_500, 2_700)
+assert (round(hours["fine-tuning for nli, once"], 1), round(hours["fine-tuning for qa, once"], 1)) == (10.2, 4.1)
 assert round(steps["xla-table3"] / 100 / 60, 1) == 8.8 and round(2 * steps["xla-table4"] / 100 / 60, 1) == 0.9
 
 # %% after fs-12
@@ -26,6 +27,10 @@ assert round(seconds["Fixed TreeMAML", "all 110 tasks together"]) == 7
 assert round(seconds["XLA-MAML", "one task of 8 + 8"]) == 24
 whole_step, in_tens = (seconds["Fixed TreeMAML", how] for how in ("all 110 tasks together", "--tasks-per-chunk 10"))
 assert 1.14 < in_tens / whole_step < 1.16
+gigabytes = measured.set_index(["method", "variant"])["GB"]
+assert gigabytes["XLA-MAML", "one task of 8 + 8"] == gigabytes[-3:].nlargest(2).iloc[1] == 8.1 > gigabytes[:4].max()
+assert 0.65 < gigabytes["Fixed TreeMAML", "--tasks-per-chunk 10"] / gigabytes.iloc[0] < 0.72
+assert round(4 * 4 * 177_855_747 / 1e9, 1) == 2.8
 
 # %% after fs-24
 assert [each.state for each in monitor.states] == [studyplots.FINISHED] * 6
