@@ -2,7 +2,8 @@
 
     python tests/regenerate.py notebooks/*.ipynb
 
-The picture (PNG) is for readers without a kernel: a code host's viewer shows it in place of the live figure. What a
+The picture (PNG) is for readers without a kernel: a code host's viewer shows it in place of the live figure. Like that
+it has no ground of its own, so that it is light or dark as the page is. What a
 widget shows for the choices of its controls is recorded in `notebooks/recordings/`, for the course's pages.
 """
 
@@ -70,7 +71,7 @@ def keep_recordings(book: nbformat.NotebookNode, folder: Path, notebook: Path) -
 
 
 def add_pictures(book: nbformat.NotebookNode, notebook: Path) -> None:
-    """Give every stored figure, and every recorded widget, a PNG of itself on white, drawn in headless Chromium."""
+    """Give every stored figure, and every recorded widget, a PNG of itself, drawn in headless Chromium."""
     figures = []
     for cell in book.cells:
         for output in cell.get("outputs", ()):
@@ -93,7 +94,7 @@ def add_pictures(book: nbformat.NotebookNode, notebook: Path) -> None:
                     await Plotly.newPlot(plot, data, layout);
                     return Plotly.toImage(plot, {format: 'png', width: layout.width, height: layout.height, scale: 1});
                 }""",
-                json.loads(json.dumps([figure["data"], {**figure["layout"], "paper_bgcolor": "#FFFFFF"}])),
+                json.loads(json.dumps([figure["data"], figure["layout"]])),
             )
             output["data"]["image/png"] = smaller(url.split(",", 1)[1], figure)
 
@@ -104,7 +105,7 @@ def smaller(picture: str, figure: dict) -> str:
     The 192 most frequent colours stay exact; 64 more stand in for the rest, the blurred edges of lines and letters.
     Where colour is a scale, each cell has a colour of its own, and all are kept.
     """
-    drawn = Image.open(io.BytesIO(base64.b64decode(picture))).convert("RGB")
+    drawn = Image.open(io.BytesIO(base64.b64decode(picture))).convert("RGBA")
     if not any("colorscale" in trace for trace in figure["data"]):
         drawn = with_palette(drawn, exact=192, others=64)
     saved = io.BytesIO()
@@ -114,16 +115,16 @@ def smaller(picture: str, figure: dict) -> str:
 
 def with_palette(drawn: Image.Image, exact: int, others: int) -> Image.Image:
     """The picture in `exact + others` colours, at most 256 (Pillow's own `quantize` keeps no colour exactly)."""
-    pixels = np.asarray(drawn).reshape(-1, 3)
+    pixels = np.asarray(drawn).reshape(-1, 4)
     colours, inverse, counts = np.unique(pixels, axis=0, return_inverse=True, return_counts=True)
     colours_by_frequency = colours[np.argsort(-counts, kind="stable")]
     palette, rest = colours_by_frequency[:exact], colours_by_frequency[exact:]
     if len(rest):
-        stand_ins = Image.fromarray(rest[None]).quantize(others).getpalette()
-        palette = np.concatenate([palette, np.array(stand_ins, np.uint8).reshape(-1, 3)[:others]])
+        stand_ins = Image.fromarray(rest[None]).quantize(others).getpalette("RGBA")
+        palette = np.concatenate([palette, np.array(stand_ins, np.uint8).reshape(-1, 4)[:others]])
     nearest = ((colours[:, None].astype(int) - palette) ** 2).sum(-1).argmin(1)
     indexed = Image.fromarray(nearest[inverse].reshape(drawn.height, drawn.width).astype(np.uint8), "P")
-    indexed.putpalette(palette.tobytes())
+    indexed.putpalette(palette.tobytes(), "RGBA")
     return indexed
 
 

@@ -78,9 +78,11 @@ def test_a_method_looks_the_same_in_every_figure():
 
 
 def pixels_of(picture):
-    """The colours of a base64 PNG: (colours, 3)."""
-    drawn = Image.open(io.BytesIO(base64.b64decode(picture))).convert("RGB")
-    return np.unique(np.asarray(drawn).reshape(-1, 3), axis=0).astype(int)
+    """The colours of a base64 PNG on a white page: (colours, 3)."""
+    drawn = Image.open(io.BytesIO(base64.b64decode(picture))).convert("RGBA")
+    assert drawn.getpixel((0, 0))[3] == 0 or drawn.size == (60, 60), "a card of its own, white on a dark page"
+    page = Image.new("RGBA", drawn.size, "white")
+    return np.unique(np.asarray(Image.alpha_composite(page, drawn))[..., :3].reshape(-1, 3), axis=0).astype(int)
 
 
 def colours_of(trace):
