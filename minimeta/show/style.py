@@ -58,12 +58,13 @@ def looks(names: Iterable[str]) -> dict[str, tuple[str, str]]:
     """
     names = list(names)
     longest_first = sorted(LOOKS, key=len, reverse=True)
+    taken = {*LOOKS.values(), (BROWN, "solid")}  # brown is told from red by its dash
     found: dict[str, tuple[str, str]] = {}
     for name in names:
         own = LOOKS.get(next((method for method in longest_first if name.startswith(method)), ""))
         if own and own not in found.values():
             found[name] = own
-    left = [(c, dash) for dash in DASHES for c in COLOURS if (c, dash) not in (*LOOKS.values(), *found.values())]
+    left = [(c, dash) for dash in DASHES for c in COLOURS if (c, dash) not in taken | {*found.values()}]
     used = {colour for colour, _ in found.values()}
     left.sort(key=lambda look: look[0] in used)  # a colour of its own, as long as there is one
     others = itertools.cycle(left)
@@ -114,6 +115,17 @@ def blank(title: str, x: str = "", y: str = "", height: int = 380) -> go.Figure:
         legend={"itemsizing": "constant", "itemwidth": 60},
     )
     return figure
+
+
+def arrow(
+    name: str, start: Sequence[float], end: Sequence[float], colour: str, dash: str = "solid", width: float = 3,
+    head: float = 14,
+) -> go.Scatter:  # fmt: skip
+    """An arrow from `start` to `end` (both x, y), with a head of this size in pixels."""
+    marker = {"color": colour, "size": [0, head], "symbol": "arrow", "angleref": "previous", "opacity": 1}
+    line = {"color": colour, "width": width, "dash": dash}
+    x, y = ([round(float(place[axis]), 4) for place in (start, end)] for axis in (0, 1))
+    return go.Scatter(x=x, y=y, mode="lines+markers", marker=marker | {"line_width": 0}, line=line, name=name)
 
 
 def through_frames(
