@@ -122,6 +122,15 @@ def test_the_crossing_follows_its_slider():
         assert np.allclose([joint.x[1], joint.y[1]], -found.joint / 4, atol=1e-3)
 
 
+@pytest.mark.parametrize("omega", [(0.0, 0.0), (-9.0, 2.0)])
+def test_omega_is_named_on_the_side_where_no_task_is(drawn, omega):
+    targets, episode = drawn
+    figure = plane.picture({"MAML": plane.ways(targets, episode, alone(), omega=omega)}, "")
+    (words,) = [note for note in figure.layout.annotations if "ω" in note.text]
+    shift, to_tasks = np.array([words.xshift, words.yshift]), targets.mean(0) - omega
+    assert shift @ to_tasks < 0 and np.linalg.norm(shift) == pytest.approx(20)
+
+
 def test_the_explorer_does_what_its_controls_say():
     explorer = plane.PlaneExplorer()
     before = explorer.figure.to_json()
