@@ -49,6 +49,7 @@ LOOKS = {  # of a method, in every figure
     "Random tree": (RED, "dash"),
     "Everyone": (BROWN, "dot"),
 }
+OTHERS = ((RED, "solid"), (BLUE, "dash"), (SKY, "dot"), (GREY, "dashdot"))  # of the first names that are no methods'
 
 
 def looks(names: Iterable[str]) -> dict[str, tuple[str, str]]:
@@ -58,13 +59,13 @@ def looks(names: Iterable[str]) -> dict[str, tuple[str, str]]:
     """
     names = list(names)
     longest_first = sorted(LOOKS, key=len, reverse=True)
-    taken = {*LOOKS.values(), (BROWN, "solid")}  # brown is told from red by its dash
     found: dict[str, tuple[str, str]] = {}
     for name in names:
         own = LOOKS.get(next((method for method in longest_first if name.startswith(method)), ""))
         if own and own not in found.values():
             found[name] = own
-    left = [(c, dash) for dash in DASHES for c in COLOURS if (c, dash) not in taken | {*found.values()}]
+    pairs = dict.fromkeys((*OTHERS, *((colour, dash) for dash in DASHES[1:] for colour in COLOURS)))
+    left = [look for look in pairs if look not in (*LOOKS.values(), *found.values())]
     used = {colour for colour, _ in found.values()}
     left.sort(key=lambda look: look[0] in used)  # a colour of its own, as long as there is one
     others = itertools.cycle(left)
