@@ -121,7 +121,7 @@ def add_chance(figure: go.Figure, tree: TaskTree, level: str) -> go.Figure:
     """A line at the purity that a tree with shuffled leaves has; `level` is "halves" or "pairs"."""
     line = {"dash": "dash", "color": INK, "width": 1}
     chance = shuffled_leaves(tree)[level]
-    words = {"annotation_text": f"chance, {level}: {chance:.2f}", "annotation_position": "top left"}
+    words = {"annotation_text": f"chance, {level}: {chance:.2f}", "annotation_position": "bottom right"}
     return figure.add_hline(chance, line=line, **words)
 
 
