@@ -68,12 +68,15 @@ def test_the_picture_grows_with_its_slider(drawn):
     runs = {name: plane.ways(targets, episode, grouping) for name, grouping in plane.usual_groupings().items()}
     figure = plane.picture(runs, "Eight tasks")
     assert [frame.name for frame in figure.frames] == ["0", "1", "2", "3", "4"]
-    assert len(figure.data) == len(runs) * (4 * 8 + 1) == len(figure.frames[0].data)
+    assert len(figure.data) == len(runs) * (4 * 8 + 2) == len(figure.frames[0].data)
     at_omega, whole = figure.frames[0].data, figure.frames[4].data
     assert all(np.ptp(trace.x) == np.ptp(trace.y) == 0 for trace in at_omega[:32])
     assert [trace.x for trace in whole[:32]] == [trace.x for trace in figure.data[:32]]
-    trunk, twig = (figure.data[33 + i].line.width for i in (0, 31))  # the second run is the true tree
+    trunk, twig = (figure.data[34 + i].line.width for i in (0, 31))  # the second run is the true tree
     assert trunk > 5 * twig
+    left = figure.data[32]  # from where each task is to its target
+    assert np.allclose(np.stack([left.x[1::3], left.y[1::3]], 1), targets, atol=1e-3)
+    assert np.allclose(left.x[::3], runs["MAML"].places[-1, :, 0], atol=1e-3)
     with pytest.raises(InputError, match="same number of inner steps"):
         plane.picture({}, "")
 
@@ -117,6 +120,15 @@ def test_the_crossing_follows_its_slider():
         )
         assert np.allclose([outer.x[1], outer.y[1]], -found.outer / 4, atol=1e-3)
         assert np.allclose([plain.x[1], plain.y[1]], -found.plain / 4, atol=1e-3)
+
+
+@pytest.mark.parametrize("omega", [(0.0, 0.0), (-9.0, 2.0)])
+def test_omega_is_named_on_the_side_where_no_task_is(drawn, omega):
+    targets, episode = drawn
+    figure = plane.picture({"MAML": plane.ways(targets, episode, alone(), omega=omega)}, "")
+    (words,) = [note for note in figure.layout.annotations if "ω" in note.text]
+    shift, to_tasks = np.array([words.xshift, words.yshift]), targets.mean(0) - omega
+    assert shift @ to_tasks < 0 and np.linalg.norm(shift) == pytest.approx(20)
 
 
 def test_the_explorer_does_what_its_controls_say():

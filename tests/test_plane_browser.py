@@ -1,4 +1,4 @@
-"""The picture of the course in JupyterLab, in a real browser: its buttons, its sliders, and ω dragged by the mouse."""
+"""Explorers of notebooks 01 to 04 in JupyterLab, in a real browser: buttons, keys, and ω dragged by the mouse."""
 
 import sys
 from pathlib import Path
@@ -14,15 +14,42 @@ CELLS = (
 from minimeta.show.plane import PlaneExplorer
 explorer = PlaneExplorer()
 explorer""",
+    """
+import torch
+from torch import nn
+from minimeta.inner import Learner, squared_error
+from minimeta.show.steps import StepExplorer
+from minimeta.tasks import Episode
+batch = {"x": torch.tensor([[[1.0]], [[2.0]]]), "y": torch.tensor([[[0.0]], [[2.0]]])}
+StepExplorer(Learner(nn.Linear(1, 1, bias=False), squared_error), Episode(("A", "B"), (batch,), {}))""",
+    """
+from minimeta.show.learned import LearnedExplorer
+LearnedExplorer()""",
 )
 
 
 @pytest.fixture(scope="module")
 def explorer(page, lab):  # noqa: F811
     open_scratch(page, lab, CELLS)
-    found = page.locator(".jp-OutputArea-output .widget-vbox", has_text="Drag").first
+    found = part(page, "the first step is")
     found.locator(".js-plotly-plot .shapelayer path").first.wait_for()
     return found
+
+
+def part(page, words):  # noqa: F811
+    """The widget that has these words."""
+    return page.locator(".jp-OutputArea-output .widget-vbox", has_text=words).first
+
+
+def drag(explorer, right, down):
+    """Drag ω by so many pixels."""
+    explorer.locator(".js-plotly-plot").scroll_into_view_if_needed()
+    x, y = omega(explorer)
+    mouse = explorer.page.mouse
+    mouse.move(x, y)
+    mouse.down()
+    mouse.move(x + right, y + down, steps=5)
+    mouse.up()
 
 
 def omega(explorer):
@@ -45,12 +72,8 @@ def test_the_buttons_choose_who_shares(explorer):
 
 def test_omega_can_be_dragged_and_brought_back(explorer):
     explorer.locator(".js-plotly-plot").scroll_into_view_if_needed()
-    before, (x, y) = table(explorer), omega(explorer)
-    mouse = explorer.page.mouse
-    mouse.move(x, y)
-    mouse.down()
-    mouse.move(x - 40, y - 20, steps=5)
-    mouse.up()
+    before, (x, _) = table(explorer), omega(explorer)
+    drag(explorer, -40, -20)
     wait(lambda: table(explorer) != before)
     wait(lambda: abs(omega(explorer)[0] - (x - 40)) < 25 and omega(explorer)[0] < x - 10)
     explorer.get_by_role("button", name="ω to the middle").click()
@@ -66,3 +89,22 @@ def test_the_letters_follow_the_theme(explorer):
     wait(lambda: plot.evaluate(colour) != light)
     explorer.page.evaluate(execute, "JupyterLab Light")
     wait(lambda: plot.evaluate(colour) == light)
+
+
+def test_the_start_is_dragged_or_moved_by_a_key(explorer):
+    steps = part(explorer.page, "The best start for")
+    wait(lambda: "ω = 0.50" in steps.inner_text())
+    drag(steps, -60, 0)
+    wait(lambda: "ω = 0.50" not in steps.inner_text())
+    dragged = steps.inner_text()
+    steps.locator(".widget-inline-hbox", has_text="start ω").locator(".noUi-handle").press("ArrowRight")
+    wait(lambda: steps.inner_text() != dragged)
+
+
+def test_a_key_gives_more_shots_and_a_button_another_draw(explorer):
+    learned = part(explorer.page, "purity, halves")
+    wait(lambda: "5 shots, draw 1" in learned.text_content())
+    learned.get_by_role("button", name="new draw").click()
+    wait(lambda: "mean of 2 draws" in learned.text_content() and "5 shots, draw 2" in learned.text_content())
+    learned.locator(".noUi-handle").press("ArrowRight")
+    wait(lambda: "10 shots, draw 2" in learned.text_content() and "mean of 1 draw" in learned.text_content())

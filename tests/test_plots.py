@@ -13,10 +13,18 @@ from minimeta.inner import Learner, adapt, squared_error
 from minimeta.outer import meta_train
 from minimeta.show import plots
 from minimeta.show.plots import SinusoidExplorer
-from minimeta.show.style import COLOURS, LOOKS, forest
+from minimeta.show.style import COLOURS, LOOKS, forest, looks
 from minimeta.tasks import balanced_tree, sinusoids
 
 TREE = balanced_tree((2, 2, 2))
+
+
+def test_names_that_are_no_methods_are_told_apart():
+    """Never by a method's look, and first by hues that are far from each other."""
+    found = list(looks(["one", "two", "three", "four", "MAML"]).values())
+    assert len(set(found)) == 5 and not set(found[:4]) & set(LOOKS.values()) and found[4] == LOOKS["MAML"]
+    red, brown = "#D55E00", "#A6611A"
+    assert not {(red, "solid"), (brown, "solid")} <= set(looks(map(str, range(20))).values())
 
 
 def network(seed=0):

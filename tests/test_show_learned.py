@@ -1,6 +1,7 @@
 """Pictures of learned trees: what they show is adapt's own, bundles keep clusters together, and the explorer counts."""
 
 import numpy as np
+import plotly.graph_objects as go
 import pytest
 import torch
 
@@ -37,6 +38,9 @@ def test_along_the_planted_tree_the_purity_is_1():
     assert learned.purities(TREE, found.tree) == {"halves": 1.0, "pairs": 1.0}
     chance = learned.shuffled_leaves(TREE)
     assert 0.55 < chance["halves"] < 0.7 and 0.35 < chance["pairs"] < 0.5
+    figure = learned.add_chance(go.Figure(), TREE, "pairs")
+    (line,), (words,) = figure.layout.shapes, figure.layout.annotations
+    assert line.y0 == line.y1 == chance["pairs"] and words.text == f"chance, pairs: {chance['pairs']:.2f}"
 
 
 def test_what_is_remembered_is_what_a_learned_tree_with_a_memory_uses():

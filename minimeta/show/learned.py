@@ -22,8 +22,9 @@ from ..inner import Learner, adapt, squared_error
 from ..memory import Memory
 from ..otd import XI, grow
 from ..outer import evaluate
-from ..tasks import Episode, FourierRegression, Sampler, balanced_tree, branching_curves, shuffled
+from ..tasks import Episode, FourierRegression, Sampler, branching_curves, shuffled
 from ..trees import TaskTree
+from .plane import TREE
 from .recording import Explorer
 from .similarity import gradients, similarities
 from .style import (
@@ -43,7 +44,6 @@ from .style import (
 if TYPE_CHECKING:
     import pandas as pd
 
-TREE = balanced_tree((2, 2, 2))
 SHOTS = (5, 10, 20, 30, 40)
 """At these the inner rates of every method were chosen (`benchmark`)."""
 
@@ -127,6 +127,14 @@ def shuffled_leaves(tree: TaskTree, draws: int = 300, seed: int = 0) -> dict[str
     others = [tree.rename(dict(zip(leaves, rng.permutation(leaves).tolist(), strict=True))) for _ in range(draws)]
     found = [purities(tree, other) for other in others]
     return {name: float(np.mean([each[name] for each in found])) for name in found[0]}
+
+
+def add_chance(figure: go.Figure, tree: TaskTree, level: str) -> go.Figure:
+    """A line at the purity that a tree with shuffled leaves has; `level` is "halves" or "pairs"."""
+    line = {"dash": "dash", "color": INK, "width": 1}
+    chance = shuffled_leaves(tree)[level]
+    words = {"annotation_text": f"chance, {level}: {chance:.2f}", "annotation_position": "bottom right"}
+    return figure.add_hline(chance, line=line, **words)
 
 
 def error(learner: Learner, episodes: Sequence[Episode], grouping: Grouping, rate: float, steps: int = 4) -> float:

@@ -28,6 +28,7 @@ from .style import (
     INK,
     LEGEND_ABOVE,
     Plot,
+    arrow,
     blank,
     button,
     css,
@@ -103,8 +104,8 @@ def angles_of(places: np.ndarray, targets: np.ndarray) -> np.ndarray:
 def picture(runs: Mapping[str, Ways], title: str, tree: TaskTree = TREE) -> go.Figure:
     """A plane for each run, side by side, with a slider for the inner step and a button that plays all of them.
 
-    Dots are targets and arrows are steps, thick where tasks share. A task has the colour of its quarter of the tree; a
-    step that several tasks share has the mean of their colours.
+    Dots are targets and arrows are steps, thick where tasks share; a dotted line is what a task has left to go. A task
+    has the colour of its quarter of the tree; a step that several tasks share has the mean of their colours.
     """
     figure = _panels(runs, title, tree)
     last = len(next(iter(runs.values())).places) - 1
@@ -126,13 +127,13 @@ def _panels(runs: Mapping[str, Ways], title: str, tree: TaskTree) -> go.Figure:
     figure.update_layout(width=max(480, 400 * len(runs)), height=460)
     for column, found in enumerate(runs.values(), 1):
         figure.add_traces(_traces(found, tree, len(found.places) - 1), 1, column)
-        _add_omega(figure, found.places[0, 0], {"row": 1, "col": column})
+        _add_omega(figure, found.places[0, 0], found.targets, {"row": 1, "col": column})
     held = [points for found in runs.values() for points in (found.targets, found.places[0], np.zeros((1, 2)))]
     return _square(figure, np.concatenate(held))
 
 
 def _traces(found: Ways, tree: TaskTree, shown: int) -> list[go.Scatter]:
-    """The arrows of the first `shown` steps, the later ones without length, and the targets."""
+    """The arrows of the first `shown` steps, the later ones without length, what is left to go, and the targets."""
     colours, drawn = family_colours(found.tasks, tree), []
     for k in range(1, len(found.places)):
         for i, label in enumerate(found.labels[k]):
@@ -141,21 +142,33 @@ def _traces(found: Ways, tree: TaskTree, shown: int) -> list[go.Scatter]:
             start, end = found.places[min(k - 1, shown), i], found.places[min(k, shown), i]
             colour, width = css(colours[together].mean(0)), 1.5 + 1.1 * (together.sum() - 1)
             words = f"step {k}: {together.sum()} together, {found.angles[k - 1, i]:.0f}° off {plain(found.tasks[i])}"
-            arrow = _arrow("", start, end, colour, width=width, head=6 + 1.6 * width if k <= shown else 0)
-            drawn.append(arrow.update(hovertemplate=f"{words}<extra></extra>"))
+            step = arrow("", start, end, colour, width=width, head=6 + 1.6 * width if k <= shown else 0)
+            drawn.append(step.update(hovertemplate=f"{words}<extra></extra>"))
     words = [f"{plain(task)}: {away:.2f} away" for task, away in zip(found.tasks, found.distances[shown], strict=True)]
     marker = {"size": 11, "color": [css(colour) for colour in colours], "line": {"width": 1.5, "color": INK}}
     x, y = found.targets.T
+    rest = np.stack([found.places[shown], found.targets, np.full_like(found.targets, np.nan)], axis=1).reshape(-1, 2)
+    dotted = {"color": INK, "width": 1, "dash": "dot"}
     return [
         *drawn,
+        go.Scatter(x=rest[:, 0].round(4), y=rest[:, 1].round(4), mode="lines", line=dotted, hoverinfo="skip"),
         go.Scatter(x=x, y=y, mode="markers", marker=marker, text=words, hovertemplate="%{text}<extra></extra>"),
     ]
 
 
-def _add_omega(figure: go.Figure, omega: np.ndarray, at: Mapping[str, int] | None = None, radius: float = 0.09) -> None:
+def _add_omega(
+    figure: go.Figure,
+    omega: np.ndarray,
+    targets: np.ndarray,
+    at: Mapping[str, int] | None = None,
+    radius: float = 0.09,
+) -> None:
+    """The grey dot, with its name on the side where no task is."""
     corners = {"x0": omega[0] - radius, "x1": omega[0] + radius, "y0": omega[1] - radius, "y1": omega[1] + radius}
     figure.add_shape(type="circle", **corners, fillcolor=INK, line_width=0, **at or {})
-    words = {"text": "<b>ω</b>", "showarrow": False, "xshift": -13, "yshift": 13, "font_size": 18}
+    away = omega - targets.mean(0)
+    x, y = 20 * away / max(float(np.linalg.norm(away)), 1e-9)
+    words = {"text": "<b>ω</b>", "showarrow": False, "xshift": x, "yshift": y, "font_size": 18}
     figure.add_annotation(x=omega[0], y=omega[1], **words, **at or {})
 
 
@@ -301,27 +314,11 @@ def crossing(targets: np.ndarray, episode: Episode, rates: Sequence[float], titl
             "outer step": (zero, -found.outer / 4, COLOURS[2], "solid"),
             "without an inner step (α = 0)": (zero, -found.plain / 4, COLOURS[6], "dash"),
         }
-        frames.append([_arrow(name, *look) for name, look in arrows.items()])
+        frames.append([arrow(name, *look) for name, look in arrows.items()])
     figure.add_traces(frames[len(rates) // 2])
-    _add_omega(figure, zero)
+    _add_omega(figure, zero, targets)
     drawn = [2, 3, 4, 5]
     figure.frames = [go.Frame(data=data, traces=drawn, name=f"{r:g}") for r, data in zip(rates, frames, strict=True)]
     through_frames(figure, "inner rate α = ", len(rates) // 2, hold=300, glide=300)
     ends = [np.array([trace.x[1], trace.y[1]], float) for data in frames for trace in data]
     return _square(figure, np.stack([*targets, zero, *ends]))
-
-
-def _arrow(
-    name: str, start: np.ndarray, end: np.ndarray, colour: str, dash: str = "solid", width: float = 3, head: float = 14
-) -> go.Scatter:
-    marker = {
-        "color": colour,
-        "size": [0, head],
-        "symbol": "arrow",
-        "angleref": "previous",
-        "opacity": 1,
-        "line": {"width": 0},
-    }
-    line = {"color": colour, "width": width, "dash": dash}
-    x, y = ([round(float(place[axis]), 4) for place in (start, end)] for axis in (0, 1))
-    return go.Scatter(x=x, y=y, mode="lines+markers", marker=marker, line=line, name=name)

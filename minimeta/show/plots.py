@@ -145,7 +145,7 @@ def _add_slider(figure: go.Figure, prefix: str, steps: Mapping[str, Sequence[dic
 
 def landscape(starts: Tensor, losses: Mapping[float, Sequence[float]]) -> go.Figure:
     """The loss after adaptation for each start, with a slider for the inner rate: `losses[rate]` (starts,)."""
-    figure = blank("Loss of both tasks after one inner step", "start ω = w", "loss after the step", height=470)
+    figure = blank("Sum of both losses after one inner step", "start ω = w", "sum of the losses", height=470)
     active = max(len(losses) - 2, 0)
     for values in losses.values():
         line = {"color": "#999999", "width": 1}

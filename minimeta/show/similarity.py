@@ -17,7 +17,7 @@ from ..otd import grow
 from ..sketch import task_gradients
 from ..tasks import Episode
 from ..trees import TaskTree
-from .style import AROUND_ZERO, COLOURS, INK, blank, plain
+from .style import AROUND_ZERO, COLOURS, INK, arrow, blank, plain
 from .treeplots import names_along
 
 
@@ -46,9 +46,7 @@ def arrows(vectors: Mapping[str, Sequence[float]], labels: Mapping[str, str], ti
     looks = dict(zip(dict.fromkeys(labels.values()), itertools.cycle(COLOURS), strict=False))
     for name, vector in vectors.items():
         x, y = np.asarray(vector, float) / np.linalg.norm(vector)
-        marker = {"symbol": ["circle", "arrow"], "size": [1, 14], "angleref": "previous", "opacity": 1}
-        colour = looks[labels[name]]
-        figure.add_scatter(x=[0, x], y=[0, y], mode="lines+markers", line_color=colour, marker=marker, name=plain(name))
+        figure.add_trace(arrow(plain(name), (0, 0), (x, y), looks[labels[name]]))
         figure.add_annotation(x=1.1 * x, y=1.1 * y, text=plain(name), showarrow=False)
     return figure.update_layout(showlegend=False, width=500, yaxis={"scaleanchor": "x", "range": [-0.5, 1.2]})
 

@@ -13,7 +13,7 @@ from ..grouping import alone
 from ..inner import Learner, adapt
 from ..tasks import Episode
 from .recording import Explorer
-from .style import COLOURS, INK, Plot, blank, in_a_row, looks, on_change, slider
+from .style import COLOURS, INK, Plot, arrow, blank, in_a_row, looks, on_change, slider
 
 
 def losses_at(learner: Learner, episode: Episode, values: Sequence[float]) -> np.ndarray:
@@ -82,11 +82,8 @@ class StepExplorer(Explorer):
         for i, (task, (colour, _)) in enumerate(looks(self.episode.tasks).items()):
             thin = {"color": colour, "width": 1.5, "dash": "dot"}
             figure.add_scatter(x=self.grid, y=self.losses[:, i], line=thin, name=f"task {task}", hoverinfo="skip")
-            marker = {"color": colour, "size": [0, 15], "symbol": "arrow", "angleref": "previous", "opacity": 1}
-            figure.add_scatter(
-                x=[omega, ends[i]], y=[before[i], after[i]], mode="lines+markers", line={"color": colour, "width": 3},
-                marker=marker, name=f"{task}'s step", hovertemplate=f"{task}: %{{x:.2f}}, %{{y:.2f}}<extra></extra>",
-            )  # fmt: skip
+            step = arrow(f"{task}'s step", (omega, before[i]), (ends[i], after[i]), colour)
+            figure.add_trace(step.update(hovertemplate=f"{task}: %{{x:.2f}}, %{{y:.2f}}<extra></extra>"))
         whole = self.after(self.grid, rate)
         figure.add_scatter(x=self.grid, y=whole, line={"color": INK, "width": 3}, name="sum after the step")
         best = int(whole.argmin())

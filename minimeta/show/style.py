@@ -54,6 +54,7 @@ LOOKS = {  # of a method, in every figure
     "Random tree": (RED, "dash"),
     "Everyone": (BROWN, "dot"),
 }
+OTHERS = ((RED, "solid"), (BLUE, "dash"), (SKY, "dot"), (GREY, "dashdot"))  # of the first names that are no methods'
 
 
 def method_of(name: str) -> str:
@@ -72,7 +73,8 @@ def looks(names: Iterable[str]) -> dict[str, tuple[str, str]]:
         own = LOOKS.get(method_of(name))
         if own and own not in found.values():
             found[name] = own
-    left = [(c, dash) for dash in DASHES for c in COLOURS if (c, dash) not in (*LOOKS.values(), *found.values())]
+    pairs = dict.fromkeys((*OTHERS, *((colour, dash) for dash in DASHES[1:] for colour in COLOURS)))
+    left = [look for look in pairs if look not in (*LOOKS.values(), *found.values())]
     used = {colour for colour, _ in found.values()}
     left.sort(key=lambda look: look[0] in used)  # a colour of its own, as long as there is one
     others = itertools.cycle(left)
@@ -136,6 +138,17 @@ def blank(title: str, x: str = "", y: str = "", height: int = 380) -> Figure:
 def panels(title: str, rows: int, columns: int, **how: Any) -> Figure:
     """An empty figure in the house style with so many panels; `how` is for plotly's `make_subplots`."""
     return Figure().set_subplots(rows, columns, **how).update_layout(blank(title).layout)
+
+
+def arrow(
+    name: str, start: Sequence[float], end: Sequence[float], colour: str, dash: str = "solid", width: float = 3,
+    head: float = 14,
+) -> go.Scatter:  # fmt: skip
+    """An arrow from `start` to `end` (both x, y), with a head of this size in pixels."""
+    marker = {"color": colour, "size": [0, head], "symbol": "arrow", "angleref": "previous", "opacity": 1}
+    line = {"color": colour, "width": width, "dash": dash}
+    x, y = ([round(float(place[axis]), 4) for place in (start, end)] for axis in (0, 1))
+    return go.Scatter(x=x, y=y, mode="lines+markers", marker=marker | {"line_width": 0}, line=line, name=name)
 
 
 def through_frames(

@@ -18,3 +18,9 @@ assert at["MAML"][0] > 0.9 * at["Joint"][0] and at["MAML"][1] < 0.7 * at["Joint"
 falls = [at["MAML"][0] - at["MAML"][1], at["MAML"][1] - at["MAML"][2], at["MAML"][2] - at["MAML"][5]]
 assert max(falls) == falls[0] > 3 * (at["Joint"][0] - at["Joint"][1]) > 0
 assert at["MAML"][10] < at["MAML"][5] and 3 < at["Joint"][5] / at["MAML"][5] < 8
+
+# %% after 01-21
+(x, y) = (wave.support[0][axis].flatten() for axis in "xy")
+misses = (plots.adaptation_data(maml, wave, x, steps=5, rate=0.01)[:, 0] - y).square().mean(1).tolist()
+said = (11, 5, 3, 0.8, 0.5, 0.3)
+assert all(abs(miss - about) < 0.25 * about for miss, about in zip(misses, said, strict=True)), misses

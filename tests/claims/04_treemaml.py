@@ -35,8 +35,10 @@ assert 0.75 < means[40]["purity, pairs"] < 0.95
 # %% after 04-46
 at = {name: {shots: mean for shots, (_, mean, _) in points.items()} for name, points in means.items()}
 near, away = at["ω in the middle"], at["ω far away"]
-assert near[5] < 0.6 and near[40] > near[5] + 0.2 and abs(near[80] - near[40]) < 0.08 and abs(chance - 0.42) < 0.01
-assert all(away[shots] < near[shots] - 0.1 for shots in (10, 20, 40, 80)) and abs(away[80] - near[10]) < 0.1
+chance = learned.shuffled_leaves(tree)["pairs"]
+assert abs(chance - 0.42) < 0.01 and chance + 0.05 < near[5] < 0.65 and near[40] > near[5] + 0.2
+assert all(abs(near[shots] - said) < 0.03 for shots, said in ((5, 0.57), (10, 0.67), (20, 0.81), (40, 0.86)))
+assert all(away[shots] < near[shots] - 0.08 for shots in learned.SHOTS) and abs(away[40] - near[10]) < 0.08
 single = purity["ω in the middle"][20]
 assert min(single) < 0.6 and max(single) == 1
 

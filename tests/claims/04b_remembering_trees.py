@@ -1,6 +1,10 @@
 # %% after 04b-04
+import numpy as np
+
 first, *_, fortieth = (learned.purities(tree, known[n - 1].tree) for n in (1, 2, 5, 10, 20, 40))
 assert first["pairs"] < 0.6 and fortieth == {"halves": 1, "pairs": 1}
+shown = np.mean([known[n - 1].cosines[i, i + 1] for n in (20, 40) for i in range(0, 8, 2)])
+assert abs(shown - 0.2) < 0.05 and (known[4].cosines[:4, 4:] < 0).mean() > 0.8
 runs = [learned.remembered(learner, curves(5, seed), tree, Memory(), episodes=20, xi=0.3) for seed in range(8)]
 mean = {
     n: {level: sum(learned.purities(tree, run[n - 1].tree)[level] for run in runs) / 8 for level in ("halves", "pairs")}
@@ -26,6 +30,7 @@ assert behind[5] == 5 and behind[10] == 3 and all(behind[shots] == 8 for shots i
 
 # %% after 04b-14
 new95, old95, new1 = ({step: sum(v) / 6 for step, v in points.items()} for points in followed.values())
+assert learned.purities(moved, tree)["halves"] == 0.5 and abs(new95[40] - 0.5) < 0.05
 assert old95[45] > 0.85 and new95[45] < 0.7 and new95[60] > 0.9 and old95[60] < 0.65
 assert new1[60] < 0.7 and new1[60] < new1[75] < new1[90] and new1[90] > 0.8
 
