@@ -34,10 +34,10 @@ _PLACED = ("display", "width", "min_width", "min_height", "flex", "flex_flow")
 class Explorer(ipywidgets.VBox):
     """A widget that can be recorded and saved as a page.
 
-    `recorded` says which controls live on without a kernel, by the name of the attribute, and with which values; a
-    control is turned only while it is enabled. A plot among them hears clicks on these positions. `moves` says what a
-    button does to one of these controls, ("step", 1) say, and `clicks` which of them takes the place of a click on a
-    plot. Everything else shows that it needs a kernel.
+    `recorded` says which controls live on without a kernel, by the name of the attribute, and with which values beside
+    the present one; a control is turned only while it is enabled. A plot among them hears clicks on these positions.
+    `moves` says what a button does to one of these controls, ("step", 1) say, and `clicks` which of them takes the
+    place of a click on a plot. Everything else shows that it needs a kernel.
     """
 
     recorded: ClassVar[Mapping[str, Values]] = {}
@@ -76,8 +76,7 @@ class _Dial:
         if isinstance(self.control, ipywidgets.Button):
             return iter(range(self.pressed, self.values))
         values = _all(self.control) if self.values is None else _as_kept(self.control, self.values)
-        first = [self.now] if self.now in values or isinstance(self.control, Plot) else []
-        return iter(first + [value for value in values if value not in first])
+        return iter([self.now, *(value for value in values if value != self.now)])
 
     def turn(self, value: Any) -> None:
         """Set the control to this value, as a reader would."""
