@@ -193,6 +193,7 @@ def papers() -> str:
     for path in sorted((ROOT / "data" / "results").glob("paper_*.csv")):
         name = path.stem.removeprefix("paper_").replace("_", " ").replace("xla maml", "XLA-MAML,")
         name = name.replace("treemaml", "TreeMAML,").replace("xnli", "(XNLI)").replace("mlqa f1 em", "(MLQA, F1 / EM)")
+        name = re.sub(r"table(\d)", r"Table \1:", name).removesuffix(":").replace(": (", " (")
         table = pd.read_csv(path, dtype=str).fillna("")
         lines = [list(table.columns), ["---"] * len(table.columns), *table.to_numpy().tolist()]
         shown = "\n".join(f"| {' | '.join(line)} |" for line in lines)
