@@ -102,6 +102,14 @@ def close(one: Any, other: Any) -> bool:
     return bool(np.linalg.norm(one - other) <= 4e-6 + 1e-5 * np.linalg.norm(other))
 
 
+ROUNDED = "you round your answer; return all its digits"
+
+
+def rounded(target: np.ndarray) -> tuple[np.ndarray, ...]:
+    """The target as students round it."""
+    return tuple(np.round(target, digits) for digits in range(2, 8))
+
+
 def copied(value: Any) -> Any:
     """A copy, where a value can be changed and compared afterwards: arrays, tensors, tables, and what holds them."""
     if hasattr(value, "detach"):
@@ -156,3 +164,27 @@ def shared_generators() -> Iterator[list[str]]:
         used += [name for name, (read, _, _) in ways.items() if pickle.dumps(read()) != began[name]]
         for name, (_, put_back, _) in ways.items():
             put_back(kept[name])
+
+
+@contextlib.contextmanager
+def shared_settings() -> Iterator[list[str]]:
+    """What changes settings of torch meanwhile: the list has their names afterwards, and they are put back."""
+    torch = sys.modules.get("torch")
+    ways = torch and {  # how to read one, and how to set it
+        "torch.set_grad_enabled": (torch.is_grad_enabled, torch.set_grad_enabled),
+        "torch.set_default_dtype": (torch.get_default_dtype, torch.set_default_dtype),
+        "torch.set_default_device": (torch.get_default_device, torch.set_default_device),
+        "torch.set_num_threads": (torch.get_num_threads, torch.set_num_threads),
+        "torch.use_deterministic_algorithms": (
+            torch.are_deterministic_algorithms_enabled,
+            torch.use_deterministic_algorithms,
+        ),
+    }
+    before = {name: read() for name, (read, _) in (ways or {}).items()}
+    changed: list[str] = []
+    try:
+        yield changed
+    finally:
+        changed += [name for name in before if ways[name][0]() != before[name]]
+        for name in changed:
+            ways[name][1](before[name])

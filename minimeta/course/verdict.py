@@ -26,7 +26,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.random import Generator
 
-from .values import beside, close, copied, extent, numbers, plain, same, shared_generators, short, told
+from .values import (
+    ROUNDED,
+    beside,
+    close,
+    copied,
+    extent,
+    numbers,
+    plain,
+    rounded,
+    same,
+    shared_generators,
+    shared_settings,
+    short,
+    told,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -109,9 +123,9 @@ class Student:
     def __call__(self, *, given: str = "", known: Mapping[type[Exception], str] | None = None, **inputs: Any) -> Answer:
         """What the function returns for these inputs, given by position; they must stay as they are but for rounding.
 
-        So must the random generators that all code shares, and the gradient in a tensor's `grad`. A sentence on the
-        answer shows the inputs by their names, or `given` in their place; `known` has words for exceptions that say
-        more than their name.
+        So must the random generators and torch's settings, which all code shares, and the gradient in a tensor's
+        `grad`. A sentence on the answer shows the inputs by their names, or `given` in their place; `known` has words
+        for exceptions that say more than their name.
         """
         before = {name: copied(value) for name, value in inputs.items()}
         leaves = {name: value for name, value in inputs.items() if getattr(value, "is_leaf", False)}
@@ -119,7 +133,7 @@ class Student:
         given = given or told(inputs)
         shown = given and f"for {given}"
         try:
-            with np.errstate(all="ignore"), shared_generators() as used:
+            with np.errstate(all="ignore"), shared_generators() as used, shared_settings() as changed:
                 answer = _read(self._function(*inputs.values()))
         except NotImplementedError as error:
             raise NotYet(self._blank(error)) from None
@@ -139,8 +153,8 @@ class Student:
             if leaf.requires_grad != flags[name][0]:
                 raise NotYet(f"your function changes {name}.requires_grad; leave it as it is", shown)
             if not same(leaf.grad, flags[name][1]):
-                words = f"your function changes what is in {name}.grad; use torch.autograd.grad, not backward()"
-                raise NotYet(words, shown)
+                words = f"your function changes what is in {name}.grad; leave it as it is: torch.autograd.grad does, "
+                raise NotYet(words + "while backward() adds to it and zero_grad() clears it", shown)
         if used:
             own = next((name for name, value in inputs.items() if isinstance(value, Generator)), "")
             raise NotYet(
@@ -148,6 +162,9 @@ class Student:
                 f"draws; draw with {f'`{own}` alone' if own else 'one that you make: np.random.default_rng(seed)'}",
                 shown,
             )
+        if changed:
+            words = f"your function leaves a setting changed that all code shares, by {changed[0]}; put it back"
+            raise NotYet(words + (": `with torch.no_grad():` does" if "grad" in changed[0] else ""), shown)
         return Answer(answer, given)
 
     def _blank(self, error: NotImplementedError) -> str:
@@ -204,6 +221,14 @@ class Answer:
             raise self.not_yet(f"{name} has NaN or infinity in it, which are not finite numbers")
         return array
 
+    def like(self, target: np.ndarray, rows: str) -> np.ndarray:
+        """As finite numbers of the target's shape; () is one number."""
+        if target.ndim:
+            return self.array(target.shape, rows)
+        if not np.isfinite(value := self.number()):
+            raise self.not_yet(f"{value} is not a finite number")
+        return np.array(value)
+
     def choice(self, *options: Any) -> Any:
         """As one of these texts or truth values."""
         value = plain(self.value)
@@ -246,16 +271,9 @@ class Answer:
     def compare(self, target: Any, named: Mapping[str, Any], rows: str = "numbers", otherwise: str = "") -> None:
         """Raise unless the answer is `target`, a number or an array, but for rounding.
 
-        `named` holds what known mistakes would give, by the sentence to say then: a value like the target, or a tuple
-        of several; `otherwise` is what is said of other mistakes. `rows` says in words what the rows of an array are.
+        `rows` says in words what the rows of an array are; `named` and `otherwise` are as in `compare_each`.
         """
-        target = numbers(target)
-        answer = self.array(target.shape, rows) if target.ndim else np.array(self.number())
-        if close(answer, target):
-            return
-        off = otherwise or ("the values are off" if target.ndim else "the value is off")
-        hint = _mistake(answer, target, named) or _resemblance(answer, target) or off
-        raise self.not_yet(hint, *beside(answer, target))
+        compare_each([(self, target, named)], rows, otherwise)
 
     def compare_gradient(self, omega: Tensor, target: Tensor, pull: Tensor, named: Mapping[str, Tensor]) -> None:
         """Raise unless the answer, whose values are right, passes on to ω the gradient that `target` passes on.
@@ -283,56 +301,77 @@ class Answer:
         wanted = back(target)
         if close(found, wanted):
             return
-        hint = _mistake(found, wanted, {words: back(result) for words, result in named.items()})
-        hint = hint or "a part of the meta-gradient is lost; some step is cut off from ω"
+        known = (words for words, result in named.items() if _mistaken(found, wanted, back(result)))
+        hint = next(known, "a part of the meta-gradient is lost: some step, or its gradient, is cut off from ω")
         shown = beside(numbers(found), numbers(wanted))
         raise self.not_yet(f"{right} {hint}", "the gradient of a weighted sum of θ", *shown)
 
 
-def compare_each(cases: Iterable[tuple[Answer, Any, Mapping[str, Any]]], rows: str = "numbers", off: str = "") -> None:
-    """Raise unless each answer is its target: `Answer.compare` for cases (answer, target, named), the smallest first.
+@dataclass(frozen=True)
+class _Asked:
+    """A case with what was found and wanted, as it is compared."""
 
-    A known mistake is named if it gives all the answers that are off: one may look like another by chance.
-    """
-    wrong = []
-    for answer, target, named in cases:
-        target = numbers(target)
-        found = answer.array(target.shape, rows) if target.ndim else np.array(answer.number())
-        if not close(found, target):
-            wrong.append((answer, found, target, named))
-    if not wrong:
-        return
-    answer, found, target, named = wrong[0]
-    for words in named:
-        if all(_mistake(value, right, {words: mistakes.get(words, np.nan)}) for _, value, right, mistakes in wrong):
-            answer.compare(target, {words: found}, rows)
-    answer.compare(target, {}, rows, off)
+    found: Any
+    wanted: Any
+    answer: Answer
+    target: Any
+    named: Mapping[str, Any]
+    reason: str = ""
 
 
-def compare_all(
-    answers: Sequence[Answer],
-    targets: Sequence[Any],
-    named: Mapping[str, Sequence[Any]],
-    reasons: Sequence[str] = (),
-    form: Callable[[Any], Any] = lambda value: value,
-    otherwise: str = "",
+def compare_each(
+    cases: Iterable[tuple], rows: str = "numbers", off: str = "", read: Callable[[Answer], Any] | None = None
 ) -> None:
-    """Raise unless every answer is its target: text, truth values, or what `form` brings to a value to compare.
+    """Raise unless each answer is its target. The cases come from small to large: the first that is wrong is shown.
 
-    `named` holds what known mistakes would give in all the cases, in that form, by the sentence to say then: a list
-    like the targets, or a tuple of several. Of other mistakes `otherwise` is said, or else the reason for the target.
-    The wrong answer that takes the fewest words is shown, with that reason.
+    A case is (answer, target, named), or has the reason for its target as a fourth part; `named` holds what known
+    mistakes would give, by the sentence to say then. The cases may call the student's function while they are read: of
+    a wrong answer is told before a later case that stops, or where the answer is of the wrong kind.
+
+    Numbers and arrays are the target but for rounding, and a mistake may be a tuple of several. One is named if it
+    explains all answers that are off, since it may look like another in one of them. Where `read` makes something else
+    of an answer, which is equal or not, the mistake has to give the right ones as well. Of others `off` is said.
     """
-    found = [form(answer.value) for answer in answers]
-    wrong = [i for i, target in enumerate(targets) if found[i] != form(target)]
-    if not wrong:
-        return
-    known = (words for words, values in named.items() if found in _alternatives(values))
-    i = min(wrong, key=lambda i: len(answers[i].given))
-    reason = reasons[i] if reasons else ""
-    hint = next(known, None) or otherwise or reason or "this is not what the rule gives"
-    why = f": {reason}" if reason and reason != hint else ""
-    raise answers[i].not_yet(hint, f"yours {short(answers[i].value)}, target {short(targets[i])}{why}")
+    asked, fault = [], None
+    try:
+        for answer, target, named, *reason in cases:
+            wanted = read(Answer(target)) if read else numbers(target)
+            found = read(answer) if read else answer.like(wanted, rows)
+            asked.append(_Asked(found, wanted, answer, target, named, *reason))
+    except NotYet as late:
+        fault = late
+    wrong = [case for case in asked if (case.found != case.wanted if read else not close(case.found, case.wanted))]
+    if wrong:
+        raise _told(wrong, asked, off) if read else _told_of_numbers(wrong, off)
+    if fault:
+        raise fault
+
+
+def _told(wrong: list[_Asked], asked: list[_Asked], off: str) -> NotYet:
+    """The fault of answers that are not numbers."""
+    first = wrong[0]
+    known = (words for words in first.named if all(case.found == case.named.get(words) for case in asked))
+    hint = next(known, off) or first.reason or "this is not what the rule gives"
+    why = f": {first.reason}" if first.reason and first.reason != hint else ""
+    return first.answer.not_yet(hint, f"yours {short(first.answer.value)}, target {short(first.target)}{why}")
+
+
+def _told_of_numbers(wrong: list[_Asked], off: str) -> NotYet:
+    """The fault of numbers; a case without known mistakes is explained by its reason alone."""
+    first = wrong[0]
+
+    def explains(words: str) -> bool:
+        return all(_mistaken(case.found, case.wanted, case.named.get(words, np.nan)) for case in wrong if case.named)
+
+    off = first.reason or off or ("the values are off" if first.wanted.ndim else "the value is off")
+    hint = next(filter(explains, first.named), "") or _resemblance(wrong) or off
+    return first.answer.not_yet(hint, *beside(first.found, first.wanted))
+
+
+def compare_all(answers: Sequence[Answer], targets: Sequence, named: Mapping[str, Sequence], otherwise: str) -> None:
+    """`compare_each` for answers that are not numbers, where `named` has a list like the targets for each mistake."""
+    mistakes = ({words: values[i] for words, values in named.items()} for i in range(len(targets)))
+    compare_each(zip(answers, targets, mistakes, strict=True), off=otherwise, read=lambda answer: answer.value)
 
 
 def parted(labels: Sequence[Hashable], wanted: Sequence[Hashable]) -> tuple[int, int] | None:
@@ -341,27 +380,28 @@ def parted(labels: Sequence[Hashable], wanted: Sequence[Hashable]) -> tuple[int,
     return next((pair for pair in pairs if len({labels[i] for i in pair}) != len({wanted[i] for i in pair})), None)
 
 
-def _alternatives(wrong: Any) -> tuple:
-    return wrong if isinstance(wrong, tuple) else (wrong,)
+def _mistaken(found: np.ndarray, target: np.ndarray, mistakes: Any) -> bool:
+    """Does one of these mistakes give what was found, and not the target too?"""
+    mistakes = mistakes if isinstance(mistakes, tuple) else (mistakes,)
+    return any(close(found, mistake) and not close(mistake, target) for mistake in mistakes)
 
 
-def _mistake(answer: Any, target: Any, named: Mapping[str, Any]) -> str | None:
-    """The sentence of the first known mistake that gives this answer, where it does not give the target too."""
-    for words, wrong in named.items():
-        if any(close(answer, value) and not close(value, target) for value in _alternatives(wrong)):
-            return words
-    return None
-
-
-def _resemblance(answer: np.ndarray, target: np.ndarray) -> str | None:
+def _resemblance(wrong: list[_Asked]) -> str:
     """What can be said of numbers that no known mistake gives."""
-    if not target.ndim:
-        return None if np.isfinite(answer) else f"{answer} is not a finite number"
-    if not answer.any():
-        return "your answer is all zeros"
-    times = (answer * target).sum() / max((target * target).sum(), 1e-300)
-    factor = f"your answer is {times:.3g} times the target: look for a factor"
-    return factor if target.size > 1 and close(answer, times * target) else None
+    if not any(case.found.any() for case in wrong):
+        return "your answer is all zeros" if wrong[0].wanted.ndim else ""
+    if all(_mistaken(case.found, case.wanted, rounded(case.wanted)) for case in wrong):
+        return ROUNDED
+    times = [(case.found * case.wanted).sum() / max((case.wanted**2).sum(), 1e-300) for case in wrong]
+    multiples = all(close(case.found, factor * case.wanted) for case, factor in zip(wrong, times, strict=True))
+    if not multiples or abs(times[0] - 1) < 5e-3 or max(case.wanted.size for case in wrong) == 1:
+        return ""
+    if np.ptp(times) < 1e-4 * abs(times[0]):
+        return f"your answer is {times[0]:.3g} times the target: look for a factor"
+    return (
+        f"your answer is {times[0]:.3g} times the target here, and another number of times elsewhere: look for what it "
+        "is multiplied with or divided by"
+    )
 
 
 def _read(answer: Any) -> Any:
