@@ -23,7 +23,7 @@ from torch.autograd import forward_ad
 from torch.autograd.graph import saved_tensors_hooks
 
 from .values import ROUNDED, close
-from .verdict import Check, NotYet, Student, compare_each, graded
+from .verdict import Check, NotYet, Student, graded
 
 Data = tuple[np.ndarray, np.ndarray]
 """X (n, d) and y (n,)."""
@@ -54,17 +54,14 @@ def _compared(formula: bool = False, lost: str = "") -> Callable[[Callable[[Gene
 
     def decorate(cases: Callable[[Generator], Iterator[tuple]]) -> Check:
         @functools.wraps(cases)
-        def check(student: Student, rng: Generator) -> None:
-            def asked() -> Iterator[tuple]:
-                for i, (inputs, target, *known) in enumerate(cases(rng)):
-                    with _without_autograd() if formula else nullcontext():
-                        answer = student(**inputs)
-                    yield answer, target, *known
-                    found = answer.array(target.shape, _ROWS)
-                    if lost and i == 0 and close(found, target):
-                        _compare_scaled(student, inputs, target, found, formula, lost)
-
-            compare_each(asked(), _ROWS)
+        def check(student: Student, rng: Generator) -> Iterator[tuple]:
+            for i, (inputs, target, *known) in enumerate(cases(rng)):
+                with _without_autograd() if formula else nullcontext():
+                    answer = student(**inputs)
+                yield answer, target, *known
+                found = answer.array(target.shape, _ROWS)
+                if lost and i == 0 and close(found, target):
+                    _compare_scaled(student, inputs, target, found, formula, lost)
 
         return check
 
@@ -124,7 +121,7 @@ def _without_autograd() -> Iterator[None]:
         raise NotYet("your answer comes from automatic differentiation; work the derivative out and write its formula")
 
 
-@graded("the mean over the examples of 2 (x·w - y) x.")
+@graded("the mean over the examples of 2 (x·w - y) x.", rows=_ROWS)
 @_compared(formula=True, lost=_DIFFERENCES)
 def gradient(rng: Generator) -> Iterator[tuple]:
     """Check `function(w, X, y)`: the gradient (d,) of the mean squared error, the mean in TreeMAML's eq. 3."""
@@ -147,7 +144,7 @@ def gradient(rng: Generator) -> Iterator[tuple]:
         yield inputs, target, named
 
 
-@graded("two calls of f for each entry, 2 h apart.")
+@graded("two calls of f for each entry, 2 h apart.", rows=_ROWS)
 @_compared()
 def finite_difference(rng: Generator) -> Iterator[tuple]:
     """Check `function(f, w, h)`: central differences (d,) of f at w, moving one entry at a time by h."""
@@ -181,7 +178,7 @@ def finite_difference(rng: Generator) -> Iterator[tuple]:
         yield inputs, target, named
 
 
-@graded("each step takes the gradient where the last one ended, and w stays as it was.")
+@graded("each step takes the gradient where the last one ended, and w stays as it was.", rows=_ROWS)
 @_compared(lost="your steps stop where the gradient is small; take as many as `steps` says")
 def inner_steps(rng: Generator) -> Iterator[tuple]:
     """Check `function(w, X, y, rate, steps)`: θ (d,) after that many inner steps from w (TreeMAML, eq. 3 and 4)."""
@@ -213,7 +210,7 @@ def inner_steps(rng: Generator) -> Iterator[tuple]:
         yield inputs, target, *((named,) if steps else ({}, "for steps=0 no step is taken: θ is w"))
 
 
-@graded("the query gradient at θ, times how θ moves with w.")
+@graded("the query gradient at θ, times how θ moves with w.", rows=_ROWS)
 @_compared(formula=True, lost=_DIFFERENCES)
 def meta_gradient(rng: Generator) -> Iterator[tuple]:
     """Check `function(w, support, query, rate)`: the gradient (d,) in w of the query loss after one inner step.
@@ -224,7 +221,7 @@ def meta_gradient(rng: Generator) -> Iterator[tuple]:
         yield inputs, target, _mistakes(**inputs, steps=1)
 
 
-@graded("the query gradient at θ_K, and one factor for every inner step.")
+@graded("the query gradient at θ_K, and one factor for every inner step.", rows=_ROWS)
 @_compared(formula=True, lost=_DIFFERENCES)
 def meta_gradient_steps(rng: Generator) -> Iterator[tuple]:
     """Check `function(w, support, query, rate, steps)`: the same after K inner steps, (I - rate H)^K g at θ_K."""

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..grouping import Gradients, Grouping, no_gradients
-from .verdict import Answer, Student, compare_each, graded, parted
+from .verdict import Answer, Student, graded, parted
 
 Nested = str | tuple
 """A tree as nested tuples: a text is a leaf (a task), a tuple holds the children of a node."""
@@ -25,8 +25,12 @@ Path = tuple[int, ...]
 """The child numbers from the root down to a leaf."""
 
 
-@graded("every cluster starts from its parent's parameters and moves with the mean gradient of its tasks.")
-def pooled_step(student: Student, rng: Generator) -> None:
+@graded(
+    "every cluster starts from its parent's parameters and moves with the mean gradient of its tasks.",
+    rows="a row per cluster of `labels`",
+    off="it is not eq. 7",
+)
+def pooled_step(student: Student, rng: Generator) -> Iterator[tuple]:
     """Check `function(theta, gradients, parents, labels, rate)`: one step of TreeMAML, eq. 7, with a row per cluster.
 
     theta (parent clusters, p), floats or whole numbers; gradients (m, p); parents (m,) and labels (m,), lists; the
@@ -36,21 +40,20 @@ def pooled_step(student: Student, rng: Generator) -> None:
     for count in (5, 6, 7, 8, 9, 12, 15):
         parents = _split(rng, _split(rng, [0] * count))
         drawn += [([0] * count, [0] * count), (parents, _split(rng, parents))]
-
-    def answers() -> Iterator[tuple]:
-        for i, (parents, labels) in enumerate(drawn):
-            p, rate = int(rng.integers(1 if len(labels) > 4 else 2, 6)), float(rng.uniform(0.1, 1.9))
-            theta = rng.standard_normal((max(parents) + 1, p))
-            theta = np.round(3 * theta).astype(int) if i % 2 else theta
-            inputs = {"theta": theta, "gradients": rng.standard_normal((len(labels), p))}
-            lists = {"parents": _List(parents), "labels": _List(labels)}
-            yield student(**inputs, **lists, rate=rate, known=_SLIP), *_stepped(*inputs.values(), parents, labels, rate)
-
-    compare_each(answers(), "a row per cluster of `labels`", "it is not eq. 7")
+    for i, (parents, labels) in enumerate(drawn):
+        p, rate = int(rng.integers(1 if len(labels) > 4 else 2, 6)), float(rng.uniform(0.1, 1.9))
+        theta = rng.standard_normal((max(parents) + 1, p))
+        theta = np.round(3 * theta).astype(int) if i % 2 else theta
+        inputs = {"theta": theta, "gradients": rng.standard_normal((len(labels), p))}
+        lists = {"parents": _List(parents), "labels": _List(labels)}
+        yield student(**inputs, **lists, rate=rate, known=_SLIP), *_stepped(*inputs.values(), parents, labels, rate)
 
 
-@graded("clusters may split and change their numbers, but no two that were apart come together.")
-def refines(student: Student, rng: Generator) -> None:
+@graded(
+    "clusters may split and change their numbers, but no two that were apart come together.",
+    read=lambda answer: answer.choice(True, False),
+)
+def refines(student: Student, rng: Generator) -> Iterator[tuple]:
     """Check `function(labels, parents)`: were all tasks with the same label together at the step before?"""
     cases = [([7], [2]), ([1, 11], [12, 2]), ([0, 0, 0], [1, 0, 2]), ([0, 0, 0], [0, 1, 0]), ([4, 1, 4], [4, 1, 4])]
     cases += [([1, 2], [2, 0]), ([2, 0], [1, 2]), ([1, 2], [20, 10]), ([1, 2], [110, 10])]  # 2 * 1 + 2 = 2 * 2 + 0
@@ -64,18 +67,17 @@ def refines(student: Student, rng: Generator) -> None:
         single = range(2 * count), rng.integers(0, len(_NAMES), 2 * count)
         for labels, before in ((finer, parents), (merged, parents), (rng.integers(0, count, count), parents), single):
             cases.append(tuple(rng.permutation(_NAMES)[list(numbers)].tolist() for numbers in (labels, before)))
-
-    def answers() -> Iterator[tuple]:
-        for labels, parents in cases:
-            answer = student(labels=_List(labels), parents=_List(parents), known=_SLIP)
-            named = {words: wrong(labels, parents) for words, wrong in _WRONG_RULES.items()}
-            yield answer, _refines(labels, parents), named, _why(labels, parents)
-
-    compare_each(answers(), read=lambda answer: answer.choice(True, False))
+    for labels, parents in cases:
+        answer = student(labels=_List(labels), parents=_List(parents), known=_SLIP)
+        named = {words: wrong(labels, parents) for words, wrong in _WRONG_RULES.items()}
+        yield answer, _refines(labels, parents), named, _why(labels, parents)
 
 
-@graded("at each step the tasks below one node share a label, and short branches keep theirs.")
-def tree_grouping(student: Student, rng: Generator) -> None:
+@graded(
+    "at each step the tasks below one node share a label, and short branches keep theirs.",
+    read=lambda answer: answer.value,
+)
+def tree_grouping(student: Student, rng: Generator) -> Iterator[tuple]:
     """Check `function(tree)`: the grouping of a tree of nested tuples, as in `grouping.fixed_tree`.
 
     It must give a label for each of `tasks`, leaves of the tree in any order and not always all of them. At step k
@@ -84,34 +86,32 @@ def tree_grouping(student: Student, rng: Generator) -> None:
     trees = sorted((_random_tree(rng, depth) for depth in (2, 3, 4, 5, 6)), key=lambda tree: len(_paths(tree)))
     trees = [("a", "b"), ((("a", "b"),), "c"), (("a", "b"), "c", ("d", ("e", "f")), ("g",)), *trees, _WIDE_TREE]
     made = [student(tree=tree).function("a function, the grouping") for tree in trees]  # all before the first is asked
-
-    def answers() -> Iterator[tuple]:
-        for tree, group in zip(trees, made, strict=True):
-            paths = _paths(tree)
-            depth = max(map(len, paths.values()))
-            again, tasks = (rng.permutation(list(paths)).tolist() for _ in range(2))
-            # Three episodes: a list, a tuple (which `adapt` gives) in another order, and one with tasks missing.
-            for present in (tasks, tuple(again), tasks[: len(tasks) // 2 + 1]):
-                wanted = [()] * len(present)
-                for step in range(1, depth + 3):
-                    shown = f"tree {tree}, tasks {list(present)}, step {step}"
-                    parents = [wanted.index(label) for label in wanted]
-                    answer = group(step=step, tasks=present, parents=parents, gradients=no_gradients, given=shown)
-                    labels = answer.labels(len(present))
-                    if any(hasattr(label, "detach") for label in answer.value):
-                        raise answer.not_yet("the labels are tensors, and no two tensors are one label; use .tolist()")
-                    wanted = [paths[task][: step - 1] for task in present]
-                    named = {
-                        words: _drawn(present, other) for words, other in _wrong_clusters(paths, present, step - 1)
-                    }
-                    drawn = Answer(_drawn(present, labels), shown)
-                    yield drawn, _drawn(present, wanted), named, _belonging(present, labels, wanted)
-
-    compare_each(answers(), read=lambda answer: answer.value)
+    for tree, group in zip(trees, made, strict=True):
+        paths = _paths(tree)
+        depth = max(map(len, paths.values()))
+        again, tasks = (rng.permutation(list(paths)).tolist() for _ in range(2))
+        # Three episodes: a list, a tuple (which `adapt` gives) in another order, and one with tasks missing.
+        for present in (tasks, tuple(again), tasks[: len(tasks) // 2 + 1]):
+            wanted = [()] * len(present)
+            for step in range(1, depth + 3):
+                shown = f"tree {tree}, tasks {list(present)}, step {step}"
+                parents = [wanted.index(label) for label in wanted]
+                answer = group(step=step, tasks=present, parents=parents, gradients=no_gradients, given=shown)
+                labels = answer.labels(len(present))
+                if any(hasattr(label, "detach") for label in answer.value):
+                    raise answer.not_yet("the labels are tensors, and no two tensors are one label; use .tolist()")
+                wanted = [paths[task][: step - 1] for task in present]
+                named = {words: _drawn(present, other) for words, other in _wrong_clusters(paths, present, step - 1)}
+                drawn = Answer(_drawn(present, labels), shown)
+                yield drawn, _drawn(present, wanted), named, _belonging(present, labels, wanted)
 
 
-@graded("the steps follow the clusters, and the meta-gradient flows through all of them to ω.")
-def pooled_adapt(student: Student, rng: Generator) -> None:
+@graded(
+    "the steps follow the clusters, and the meta-gradient flows through all of them to ω.",
+    rows="a row per task",
+    off="these are not the parameters of eq. 7",
+)
+def pooled_adapt(student: Student, rng: Generator) -> Iterator[tuple]:
     """Check `function(omega, x, y, labels, rate)`: K pooled steps of linear regression, TreeMAML eq. 6 and 7.
 
     omega (p,) requires a gradient, x (m, n, p), y (m, n), labels K lists (m,). The loss of task i at θ is the mean
@@ -120,50 +120,45 @@ def pooled_adapt(student: Student, rng: Generator) -> None:
     sizes = [(1, 2, 3, 1), (2, 3, 4, 1), (3, 1, 2, 2), (3, 4, 1, 2), (3, 4, 2, 0)]  # (m, n, p, K)
     sizes += [(6, 4, 3, 3), (7, 3, 2, 4), (9, 6, 4, 6)]
     done = []
-
-    def answers() -> Iterator[tuple]:
-        for i, (m, n, p, steps) in enumerate(sizes):
-            plan, rate = [[0] * m], float(rng.uniform(0.05, 0.15))
-            for _ in range(steps):
-                plan.append(_split(rng, plan[-1]))
-            omega, x, y = (torch.from_numpy(rng.standard_normal(size)) for size in (p, (m, n, p), (m, n)))
-            omega.requires_grad_()
-            omega.grad = torch.ones_like(omega) if i % 2 else None  # an outer loop may have left one; it must stay
-            labels = [_List(now) for now in plan[1:]]
-            answer = student(omega=omega, x=x, y=y, labels=labels, rate=rate, known=_SLIP)
-            target, named = _adapted(omega, x, y, plan[1:], rate)
-            done.append((answer, target, omega))
-            yield answer, target, named
-
-    compare_each(answers(), "a row per task", "these are not the parameters of eq. 7")
+    for i, (m, n, p, steps) in enumerate(sizes):
+        plan, rate = [[0] * m], float(rng.uniform(0.05, 0.15))
+        for _ in range(steps):
+            plan.append(_split(rng, plan[-1]))
+        omega, x, y = (torch.from_numpy(rng.standard_normal(size)) for size in (p, (m, n, p), (m, n)))
+        omega.requires_grad_()
+        omega.grad = torch.ones_like(omega) if i % 2 else None  # an outer loop may have left one; it must stay
+        labels = [_List(now) for now in plan[1:]]
+        answer = student(omega=omega, x=x, y=y, labels=labels, rate=rate, known=_SLIP)
+        target, named = _adapted(omega, x, y, plan[1:], rate)
+        done.append((answer, target, omega))
+        yield answer, target, named
     words = "the meta-gradient is first-order: the inner gradients are constants in your graph"
     for answer, target, omega in reversed(done):  # where there is only one step, one lost is all lost
         constant = {f"{words} (torch.autograd.grad needs create_graph=True)": omega.expand(target.shape)}
         answer.compare_gradient(omega, target, torch.from_numpy(rng.standard_normal(target.shape)), constant)
 
 
-@graded("alone from the first step is MAML, together to the last is one θ for all.")
-def limit_of(student: Student, rng: Generator) -> None:
+@graded(
+    "alone from the first step is MAML, together to the last is one θ for all.",
+    read=lambda answer: answer.choice("maml", "same", "between"),
+)
+def limit_of(student: Student, rng: Generator) -> Iterator[tuple]:
     """Check `function(grouping, tasks, steps)`: "maml", "same" or "between".
 
     "maml": each task ends where it would end alone; "same": all tasks end with the same parameters.
     """
-
-    def answers() -> Iterator[tuple]:
-        always = ""
-        for kinds, texts in itertools.product(_PLANS, (False, True)):
-            plan = [[0] * int(rng.integers(2, 4 + len(kinds)))]
-            for kind in kinds:
-                plan.append(_NEXT[kind](rng, plan[-1]))
-            plan = [[f"c{label}" for label in labels] for labels in plan] if texts else plan
-            tasks = [f"task {i}" for i in rng.permutation(len(plan[0]))]
-            shown = f"K = {len(kinds)} and the labels {', then '.join(map(str, plan[1:]))}"
-            answer = student(grouping=_follows(plan, tasks), tasks=list(tasks), steps=len(kinds), given=shown)
-            always = always or answer.value
-            target, named = _limit(plan[1:]), _wrong_limits(plan[1:])
-            yield answer, target, named | {"you always give the same answer": always}, _ENDS[target]
-
-    compare_each(answers(), read=lambda answer: answer.choice("maml", "same", "between"))
+    always = ""
+    for kinds, texts in itertools.product(_PLANS, (False, True)):
+        plan = [[0] * int(rng.integers(2, 4 + len(kinds)))]
+        for kind in kinds:
+            plan.append(_NEXT[kind](rng, plan[-1]))
+        plan = [[f"c{label}" for label in labels] for labels in plan] if texts else plan
+        tasks = [f"task {i}" for i in rng.permutation(len(plan[0]))]
+        shown = f"K = {len(kinds)} and the labels {', then '.join(map(str, plan[1:]))}"
+        answer = student(grouping=_follows(plan, tasks), tasks=list(tasks), steps=len(kinds), given=shown)
+        always = always or answer.value
+        target, named = _limit(plan[1:]), _wrong_limits(plan[1:])
+        yield answer, target, named | {"you always give the same answer": always}, _ENDS[target]
 
 
 class _Slip(Exception):

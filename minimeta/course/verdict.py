@@ -10,7 +10,8 @@ problem set) or `exercise` (for a walkthrough), which holds what is said of a ri
         answer.compare(target, {"the sign is turned": -target}, rows="one number for each parameter")
 
 Every step raises `NotYet` at the first fault, with the sentence that the student reads; nothing has to be asked after
-it. A problem set is then content alone: the inputs, the target, and what the known mistakes would give instead.
+it. Of many cases, from small to large, a check is a generator: it yields each answer, its target and what the known
+mistakes would give instead, and `compare_each` finds the fault. A problem set is then content alone.
 """
 
 from __future__ import annotations
@@ -36,8 +37,7 @@ from .values import (
     plain,
     rounded,
     same,
-    shared_generators,
-    shared_settings,
+    shared_state,
     short,
     told,
 )
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 LONGEST = 200
 """So many items are read from an answer that is made while it is read."""
 
-Check = Callable[["Student", Generator], None]
+Check = Callable[["Student", Generator], "Iterable[tuple] | None"]
 
 
 class NotYet(Exception):
@@ -60,13 +60,16 @@ class NotYet(Exception):
         return "\n  ".join([words + end, *filter(None, lines)])
 
 
-def graded(praise: str) -> Callable[[Check], Callable[..., bool]]:
-    """Make of a check what grades: `(function, seed=0)` prints "Right: " or "Not yet: " and returns which."""
+def graded(praise: str, **how: Any) -> Callable[[Check], Callable[..., bool]]:
+    """Make of a check what grades: `(function, seed=0)` prints "Right: " or "Not yet: " and returns which.
+
+    The cases that the check yields, if it does, are given to `compare_each`, with the options in `how`.
+    """
 
     def decorate(check: Check) -> Callable[..., bool]:
         def judge(function: Callable[..., Any], seed: int = 0) -> bool:
             try:
-                _sentences(check, Student(function), np.random.default_rng(seed))
+                _sentences(check, how, Student(function), np.random.default_rng(seed))
             except NotYet as fault:
                 print(f"Not yet: {fault}")
                 return False
@@ -78,11 +81,11 @@ def graded(praise: str) -> Callable[[Check], Callable[..., bool]]:
     return decorate
 
 
-def exercise(praise: str) -> Callable[[Check], Callable[..., None]]:
+def exercise(praise: str, **how: Any) -> Callable[[Check], Callable[..., None]]:
     """The same for the last line of a notebook's cell: it returns None, which a notebook does not show."""
 
     def decorate(check: Check) -> Callable[..., None]:
-        grade = graded(praise)(check)
+        grade = graded(praise, **how)(check)
 
         def judge(function: Callable[..., Any], seed: int = 0) -> None:
             grade(function, seed)
@@ -92,10 +95,10 @@ def exercise(praise: str) -> Callable[[Check], Callable[..., None]]:
     return decorate
 
 
-def _sentences(check: Check, student: Student, rng: Generator) -> None:
+def _sentences(check: Check, how: dict[str, Any], student: Student, rng: Generator) -> None:
     """The check, where an answer that is of no kind it knows is told as well, and does not end in a traceback."""
     try:
-        check(student, rng)
+        compare_each(check(student, rng) or (), **how)
     except NotYet:
         raise
     except Exception as error:
@@ -133,7 +136,7 @@ class Student:
         given = given or told(inputs)
         shown = given and f"for {given}"
         try:
-            with np.errstate(all="ignore"), shared_generators() as used, shared_settings() as changed:
+            with np.errstate(all="ignore"), shared_state() as changed:
                 answer = _read(self._function(*inputs.values()))
         except NotImplementedError as error:
             raise NotYet(self._blank(error)) from None
@@ -155,16 +158,18 @@ class Student:
             if not same(leaf.grad, flags[name][1]):
                 words = f"your function changes what is in {name}.grad; leave it as it is: torch.autograd.grad does, "
                 raise NotYet(words + "while backward() adds to it and zero_grad() clears it", shown)
-        if used:
-            own = next((name for name, value in inputs.items() if isinstance(value, Generator)), "")
+        for setting in (name for name in changed if "set_" in name):
+            words = (
+                "your function leaves a setting changed that all code shares; do without {}, or put it back after it"
+            )
+            raise NotYet(words.format(setting), shown)
+        for name in changed:
+            own = next((f"`{name}` alone" for name, value in inputs.items() if isinstance(value, Generator)), "")
             raise NotYet(
-                f"your function seeds {used[0]}'s own generator, or draws from it, and so changes what other code "
-                f"draws; draw with {f'`{own}` alone' if own else 'one that you make: np.random.default_rng(seed)'}",
+                f"your function seeds {name}'s own generator, or draws from it, and so changes what other code draws; "
+                f"draw with {own or 'one that you make: np.random.default_rng(seed)'}",
                 shown,
             )
-        if changed:
-            words = f"your function leaves a setting changed that all code shares, by {changed[0]}; put it back"
-            raise NotYet(words + (": `with torch.no_grad():` does" if "grad" in changed[0] else ""), shown)
         return Answer(answer, given)
 
     def _blank(self, error: NotImplementedError) -> str:
@@ -226,7 +231,7 @@ class Answer:
         if target.ndim:
             return self.array(target.shape, rows)
         if not np.isfinite(value := self.number()):
-            raise self.not_yet(f"{value} is not a finite number")
+            raise self.not_yet(f"{self.name or 'your answer'} is {value}, not a finite number")
         return np.array(value)
 
     def choice(self, *options: Any) -> Any:
@@ -307,18 +312,6 @@ class Answer:
         raise self.not_yet(f"{right} {hint}", "the gradient of a weighted sum of θ", *shown)
 
 
-@dataclass(frozen=True)
-class _Asked:
-    """A case with what was found and wanted, as it is compared."""
-
-    found: Any
-    wanted: Any
-    answer: Answer
-    target: Any
-    named: Mapping[str, Any]
-    reason: str = ""
-
-
 def compare_each(
     cases: Iterable[tuple], rows: str = "numbers", off: str = "", read: Callable[[Answer], Any] | None = None
 ) -> None:
@@ -337,35 +330,29 @@ def compare_each(
         for answer, target, named, *reason in cases:
             wanted = read(Answer(target)) if read else numbers(target)
             found = read(answer) if read else answer.like(wanted, rows)
-            asked.append(_Asked(found, wanted, answer, target, named, *reason))
+            right = found == wanted if read else close(found, wanted)
+            asked.append((right, found, wanted, named, answer, target, *reason))
     except NotYet as late:
         fault = late
-    wrong = [case for case in asked if (case.found != case.wanted if read else not close(case.found, case.wanted))]
-    if wrong:
-        raise _told(wrong, asked, off) if read else _told_of_numbers(wrong, off)
-    if fault:
+    wrong = [case for case in asked if not case[0]]
+    if not wrong and not fault:
+        return
+    if not wrong:
         raise fault
-
-
-def _told(wrong: list[_Asked], asked: list[_Asked], off: str) -> NotYet:
-    """The fault of answers that are not numbers."""
-    first = wrong[0]
-    known = (words for words in first.named if all(case.found == case.named.get(words) for case in asked))
-    hint = next(known, off) or first.reason or "this is not what the rule gives"
-    why = f": {first.reason}" if first.reason and first.reason != hint else ""
-    return first.answer.not_yet(hint, f"yours {short(first.answer.value)}, target {short(first.target)}{why}")
-
-
-def _told_of_numbers(wrong: list[_Asked], off: str) -> NotYet:
-    """The fault of numbers; a case without known mistakes is explained by its reason alone."""
-    first = wrong[0]
+    _, found, wanted, named, answer, target, *reason = wrong[0]
+    if read:
+        known = (words for words in named if all(case[1] == case[3].get(words) for case in asked))
+        hint = next(known, off) or "".join(reason) or "this is not what the rule gives"
+        why = [f": {words}" for words in reason if words not in ("", hint)]
+        raise answer.not_yet(hint, f"yours {short(answer.value)}, target {short(target)}{''.join(why)}")
+    wrong = [(one, other, ways) for _, one, other, ways, of, *_ in wrong if of.name == answer.name]
 
     def explains(words: str) -> bool:
-        return all(_mistaken(case.found, case.wanted, case.named.get(words, np.nan)) for case in wrong if case.named)
+        return all(_mistaken(one, other, ways.get(words, np.nan)) for one, other, ways in wrong if ways)
 
-    off = first.reason or off or ("the values are off" if first.wanted.ndim else "the value is off")
-    hint = next(filter(explains, first.named), "") or _resemblance(wrong) or off
-    return first.answer.not_yet(hint, *beside(first.found, first.wanted))
+    off = "".join(reason) or off or ("the values are off" if wanted.ndim else "the value is off")
+    hint = next(filter(explains, named), "") or _resemblance([(one, other) for one, other, _ in wrong]) or off
+    raise answer.not_yet(hint, *beside(found, wanted))
 
 
 def compare_all(answers: Sequence[Answer], targets: Sequence, named: Mapping[str, Sequence], otherwise: str) -> None:
@@ -386,15 +373,15 @@ def _mistaken(found: np.ndarray, target: np.ndarray, mistakes: Any) -> bool:
     return any(close(found, mistake) and not close(mistake, target) for mistake in mistakes)
 
 
-def _resemblance(wrong: list[_Asked]) -> str:
-    """What can be said of numbers that no known mistake gives."""
-    if not any(case.found.any() for case in wrong):
-        return "your answer is all zeros" if wrong[0].wanted.ndim else ""
-    if all(_mistaken(case.found, case.wanted, rounded(case.wanted)) for case in wrong):
+def _resemblance(wrong: list[tuple[np.ndarray, np.ndarray]]) -> str:
+    """What can be said of numbers, beside their targets, that no known mistake gives."""
+    if not any(found.any() for found, _ in wrong):
+        return "your answer is all zeros" if wrong[0][1].ndim else ""
+    if all(_mistaken(found, target, rounded(target)) for found, target in wrong):
         return ROUNDED
-    times = [(case.found * case.wanted).sum() / max((case.wanted**2).sum(), 1e-300) for case in wrong]
-    multiples = all(close(case.found, factor * case.wanted) for case, factor in zip(wrong, times, strict=True))
-    if not multiples or abs(times[0] - 1) < 5e-3 or max(case.wanted.size for case in wrong) == 1:
+    times = [(found * target).sum() / max((target**2).sum(), 1e-300) for found, target in wrong]
+    multiples = all(close(found, factor * target) for factor, (found, target) in zip(times, wrong, strict=True))
+    if not multiples or abs(times[0] - 1) < 5e-3 or max(target.size for _, target in wrong) == 1:
         return ""
     if np.ptp(times) < 1e-4 * abs(times[0]):
         return f"your answer is {times[0]:.3g} times the target: look for a factor"
