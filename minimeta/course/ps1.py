@@ -22,8 +22,8 @@ from torch import Tensor
 from torch.autograd import forward_ad
 from torch.autograd.graph import saved_tensors_hooks
 
-from .values import ROUNDED, close
-from .verdict import Check, NotYet, Student, graded
+from .values import close
+from .verdict import ROUNDED, Check, NotYet, Student, graded
 
 Data = tuple[np.ndarray, np.ndarray]
 """X (n, d) and y (n,)."""
@@ -281,7 +281,7 @@ def _mistakes(w: np.ndarray, support: Data, query: Data, rate: float, steps: int
         "your factor keeps only the diagonal of H": with_factor(np.diag(np.diag(eye - rate * H))),
         "the identity is missing: θ is w less the step, so the factor is I - rate H": with_factor(-rate * H),
         "you multiply by H itself; the factor is I - rate H": with_factor(H),
-        "you divide by the factor; multiply by it": np.linalg.pinv(power) @ g,
+        "you divide by the factor; multiply by it": with_factor(np.linalg.pinv(eye - rate * H)),
         "the outer loss is on the query, not on the support": power @ _gradient(theta, *support),
         "you adapt on the query: that leaks it into the inner step; adapt on the support": power @ leak,
         "you adapt on the query: a leak; the inner step sees the support alone": with_factor(eye - rate * other, leak),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import operator
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -218,16 +218,21 @@ def _judge(
     tell: Callable[..., str],
     read: Callable[[Answer], Hashable],
 ) -> Iterator[tuple]:
-    """Cases in which each flaw shows, no two of them in the same way, from those that are told in few words."""
+    """Ask the cases, from those that are told in few words."""
+    for given, case, found in _cases(draw, right, flaws, tell, read):
+        answer, target = student(given=given, known={RecursionError: _ENDLESS}, **case), right(**case)
+        read(answer)
+        yield answer, target, {words: found[flaw] for flaw, words in flaws.items()}, _odd_tasks(answer.value, target)
+
+
+def _cases(draw: Callable, right: Callable, flaws: Iterable[str], tell: Callable, read: Callable) -> list[tuple]:
+    """Cases in which each flaw shows, no two of them in the same way: told in words, and what each makes of it."""
     rows: list[tuple[str, dict, dict]] = []
     while len(rows) < CASES or not _tells_all(rows):
         for case in itertools.chain.from_iterable(draw() for _ in range(10)):
             found = {flaw: read(Answer(right(**case, flaw=flaw))) for flaw in ("", *flaws)}
             rows.append((tell(**case), case, found))
-    for given, case, found in sorted(rows, key=lambda row: len(row[0])):
-        answer, target = student(given=given, known={RecursionError: _ENDLESS}, **case), right(**case)
-        read(answer)
-        yield answer, target, {words: found[flaw] for flaw, words in flaws.items()}, _odd_tasks(answer.value, target)
+    return sorted(rows, key=lambda row: len(row[0]))
 
 
 def _tells_all(rows: list[tuple[str, dict, dict]]) -> bool:

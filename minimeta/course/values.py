@@ -102,14 +102,6 @@ def close(one: Any, other: Any) -> bool:
     return bool(np.linalg.norm(one - other) <= 4e-6 + 1e-5 * np.linalg.norm(other))
 
 
-ROUNDED = "you round your answer; return all its digits"
-
-
-def rounded(target: np.ndarray) -> tuple[np.ndarray, ...]:
-    """The target as students round it."""
-    return tuple(np.round(target, digits) for digits in range(2, 8))
-
-
 def copied(value: Any) -> Any:
     """A copy, where a value can be changed and compared afterwards: arrays, tensors, tables, and what holds them."""
     if hasattr(value, "detach"):

@@ -27,26 +27,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.random import Generator
 
-from .values import (
-    ROUNDED,
-    beside,
-    close,
-    copied,
-    extent,
-    numbers,
-    plain,
-    rounded,
-    same,
-    shared_state,
-    short,
-    told,
-)
+from .values import beside, close, copied, extent, numbers, plain, same, shared_state, short, told
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 LONGEST = 200
 """So many items are read from an answer that is made while it is read."""
+
+ROUNDED = "you round your answer; return all its digits"
 
 Check = Callable[["Student", Generator], "Iterable[tuple] | None"]
 
@@ -377,7 +366,7 @@ def _resemblance(wrong: list[tuple[np.ndarray, np.ndarray]]) -> str:
     """What can be said of numbers, beside their targets, that no known mistake gives."""
     if not any(found.any() for found, _ in wrong):
         return "your answer is all zeros" if wrong[0][1].ndim else ""
-    if all(_mistaken(found, target, rounded(target)) for found, target in wrong):
+    if all(_mistaken(found, target, tuple(np.round(target, n) for n in range(2, 8))) for found, target in wrong):
         return ROUNDED
     times = [(found * target).sum() / max((target**2).sum(), 1e-300) for found, target in wrong]
     multiples = all(close(found, factor * target) for factor, (found, target) in zip(times, wrong, strict=True))
