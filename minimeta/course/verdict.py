@@ -311,8 +311,9 @@ def compare_each(
     a wrong answer is told before a later case that stops, or where the answer is of the wrong kind.
 
     Numbers and arrays are the target but for rounding, and a mistake may be a tuple of several. One is named if it
-    explains all answers that are off, since it may look like another in one of them. Where `read` makes something else
-    of an answer, which is equal or not, the mistake has to give the right ones as well. Of others `off` is said.
+    explains all that are off, of the cases for which it is given: it may look like another in one of them. Where `read`
+    makes something else of an answer, which is equal or not, the mistake has to give the right ones as well. Of others
+    `off` is said, or the reason.
     """
     asked, fault = [], None
     try:
@@ -337,7 +338,7 @@ def compare_each(
     wrong = [(one, other, ways) for _, one, other, ways, of, *_ in wrong if of.name == answer.name]
 
     def explains(words: str) -> bool:
-        return all(_mistaken(one, other, ways.get(words, np.nan)) for one, other, ways in wrong if ways)
+        return all(_mistaken(one, other, ways[words]) for one, other, ways in wrong if words in ways)
 
     off = "".join(reason) or off or ("the values are off" if wanted.ndim else "the value is off")
     hint = next(filter(explains, named), "") or _resemblance([(one, other) for one, other, _ in wrong]) or off
