@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from minimeta.course import algorithm2, ps3
+from minimeta.course.verdict import Answer
 from minimeta.otd import OnlineTree
 
 NOTEBOOK = Path(__file__).parents[1] / "notebooks/assignments/source/ps3/ps3.ipynb"
@@ -517,7 +518,7 @@ def test_insert_is_the_printed_rule_of_the_library_where_that_keeps_the_depth():
 
 
 def test_trees_are_told_apart_by_more_than_their_order():
-    assert ps3._canonical([["a", "b"], "c"]) == ps3._canonical(["c", ["b", "a"]])
-    assert ps3._canonical([["a", "b"], "c"]) != ps3._canonical([["a", "c"], "b"])
+    form = ps3._canonical(Answer([["a", "b"], "c"]))
+    assert form == ps3._canonical(Answer(["c", ["b", "a"]])) != ps3._canonical(Answer([["a", "c"], "b"]))
     assert ps3.tasks_below([["a", "b"], "c"]) == ["a", "b", "c"]
     assert ps3.task_tree([["a", "b"], "c"]).newick() == "((a,b),c);"
