@@ -843,7 +843,10 @@ def from_zero(grouping, tasks, steps):
             lambda g, t, s: reads(0, -1)(lambda k, now, p, _: g(k, now, p if k > 1 else [1] * len(now), _), t, s),
             "zeros",
         ),
-        (counted(lambda n, m: "maml" if n[0] >= m - 1 else "same" if n[-1] == 1 else "between"), "all tasks are together"),
+        (
+            counted(lambda n, m: "maml" if n[0] >= m - 1 else "same" if n[-1] == 1 else "between"),
+            "all tasks are together",
+        ),
         (counted(lambda n, m: "maml" if m in n else "same" if n[-1] == 1 else "between"), "alone from step 1"),
         (counted(lambda n, m: "maml" if n[0] > 2 else "same" if n[-1] == 1 else "between"), "all tasks are alone"),
         (lambda g, t, s: "maml" if len({*walk(g, t, s)[0][:2]}) == 2 else reads(0, -1)(g, t, s), "together at step 1"),
