@@ -482,7 +482,6 @@ def gradients_on_both_sides(w, s, q, r, k=1):
 
 META_WRONG = {
     "inner loops from w": moved(lambda w: w),
-    "inner loops from 0": moved(lambda w: 0 * w),
     "inner loops one apart": moved(lambda w: w, lambda g: 1 / np.linalg.norm(g)),
     "gradients at two points": gradients_apart,
     "gradients on both sides": gradients_on_both_sides,
@@ -574,6 +573,19 @@ def torch_meta(w, s, q, r, k=1):
     return g
 
 
+def affine(w, s, q, r, k=1):
+    """θ is affine in w with a symmetric matrix, so that matrix times g is a difference of inner loops, exactly."""
+    g = last(w, s, q, r, k)
+    return steps_from(g, *s, r, k) - steps_from(0 * g, *s, r, k)
+
+
+def affine_step_by_step(w, s, q, r, k=1):
+    g = last(w, s, q, r, k)
+    for _ in range(k):
+        g = g - r * (grad(g, *s) - grad(0 * g, *s))
+    return g
+
+
 def linear(w, s, q, r, k=1):
     """θ is affine in w with a symmetric matrix; without y it is linear, and an inner loop from g is matrix times g."""
     return steps_from(last(w, s, q, r, k), s[0], 0 * s[1], r, k)
@@ -599,6 +611,8 @@ def plain(w, s, q, r, k=1):
 
 META_RIGHT = [
     exact,
+    affine,
+    affine_step_by_step,
     by_eigenvalues(),
     torch_meta,
     linear,

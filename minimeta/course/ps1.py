@@ -75,20 +75,23 @@ def _compare_scaled(
 
     A loss grows with their squares: at 2^600 it is infinite, and its differences are NaN. Single precision ends at
     2^128. Such an answer, right to fewer than 9 digits, is asked where w and y are far smaller than any step h. A query
-    of tiny numbers has a gradient v that is tiny with their squares, so that nothing is left of it in w + v.
+    of tiny numbers has a gradient v that is tiny with their squares: nothing is left of it in w + v. With a tiny
+    y of the support, who uses that the inner loop is affine loses nothing.
     """
     precise = norm(found - target) < 1e-9 * norm(target)
     cut = "w and y are 128 times as large, and so is a right answer, but not yours: is something cut off or fixed?"
     asked = []
     for power, words in ((7, cut), ((600 if precise else -100) if formula else -20, lost)):
         scaled = {name: _times(2.0**power, name, value) for name, value in inputs.items()}
-        asked.append((f"w and y times 2^{power}", scaled, 2.0**power, words))
+        asked.append((f"w and y times 2^{power}", scaled, 2.0**power * target, 2.0**power, words))
     if "query" in inputs:
-        tiny = tuple(2.0**-30 * part for part in inputs["query"])
-        asked.append(("the query's X and y times 2^-30", inputs | {"query": tiny}, 2.0**-60, _TWO_GRADIENTS))
-    for given, scaled, factor, words in asked:
+        (X, y), tiny = inputs["support"], tuple(2.0**-30 * part for part in inputs["query"])
+        scaled = inputs | {"support": (X, 2.0**-60 * y), "query": tiny}
+        given = "the query's X and y times 2^-30, the support's y times 2^-60"
+        asked.append((given, scaled, _through_all(**{"steps": 1} | scaled), 2.0**-60, _TWO_GRADIENTS))
+    for given, scaled, right, factor, words in asked:
         answer = student(**scaled, given=given, known={OverflowError: words})
-        if not close(answer.array(target.shape, _ROWS, finite=False) / factor, target):
+        if not close(answer.array(target.shape, _ROWS, finite=False) / factor, right / factor):
             raise answer.not_yet(ROUNDED if (found == np.round(found, 7)).all() else words)
 
 
