@@ -153,7 +153,7 @@ def same_w(f, w, h):
         (lambda f, w, h: 2 * h * referee(f, w, h), "not divided by the distance"),
         (lambda f, w, h: -referee(f, w, h), "sign is turned"),
         (lambda f, w, h: h * h * referee(f, w, h), "you multiply by h"),
-        (lambda f, w, h: referee(f, w, 1e-5), "does not use the h that is given"),
+        (lambda f, w, h: referee(f, w, 1e-5), "more exact than differences with this h"),
         (lambda f, w, h: referee(f, w, h / 2), "you step by h/2"),
         (lambda f, w, h: np.full(len(w), (f(w + h) - f(w - h)) / (2 * h)), "move one at a time"),
         (moves_on, "entries that you moved down stay down"),
@@ -455,7 +455,36 @@ def hessian_by_torch(w, s, q, r, k=1):
     return matrix_power(np.eye(len(w)) - r * H, k) @ last(w, s, q, r, k)
 
 
+def moved(at, length=lambda g: 1.0):
+    """H g, exactly, as what an inner loop makes of two points that are g apart, less each other."""
+
+    def meta(w, s, q, r, k=1):
+        g = last(w, s, q, r, k)
+        start, step = at(w), g * length(g)
+        return (steps_from(start + step, *s, r, k) - steps_from(start, *s, r, k)) / length(g)
+
+    return meta
+
+
+def gradients_apart(w, s, q, r, k=1):
+    g = last(w, s, q, r, k)
+    for _ in range(k):
+        g = g - r * (grad(w + g, *s) - grad(w, *s))
+    return g
+
+
+def gradients_on_both_sides(w, s, q, r, k=1):
+    g = last(w, s, q, r, k)
+    for _ in range(k):
+        g = g - r / 2 * (grad(w + g, *s) - grad(w - g, *s))
+    return g
+
+
 META_WRONG = {
+    "inner loops from w": moved(lambda w: w),
+    "inner loops one apart": moved(lambda w: w, lambda g: 1 / np.linalg.norm(g)),
+    "gradients at two points": gradients_apart,
+    "gradients on both sides": gradients_on_both_sides,
     "a large h": lambda w, s, q, r, k=1: referee(lambda v: loss(steps_from(v, *s, r, k), *q), w, 1.0),
     "a tiny h": lambda w, s, q, r, k=1: referee(lambda v: loss(steps_from(v, *s, r, k), *q), w, 1e-7),
     "only the query gradient by differences": lambda w, s, q, r, k=1: (
@@ -550,6 +579,25 @@ def affine(w, s, q, r, k=1):
     return steps_from(g, *s, r, k) - steps_from(0 * g, *s, r, k)
 
 
+def affine_step_by_step(w, s, q, r, k=1):
+    g = last(w, s, q, r, k)
+    for _ in range(k):
+        g = g - r * (grad(g, *s) - grad(0 * g, *s))
+    return g
+
+
+def linear(w, s, q, r, k=1):
+    """θ is affine in w with a symmetric matrix; without y it is linear, and an inner loop from g is matrix times g."""
+    return steps_from(last(w, s, q, r, k), s[0], 0 * s[1], r, k)
+
+
+def linear_step_by_step(w, s, q, r, k=1):
+    g = last(w, s, q, r, k)
+    for _ in range(k):
+        g = g - r * grad(g, s[0], 0 * s[1])
+    return g
+
+
 def plain(w, s, q, r, k=1):
     """No arrays."""
     theta, d = w.tolist(), range(len(w))
@@ -563,9 +611,12 @@ def plain(w, s, q, r, k=1):
 
 META_RIGHT = [
     exact,
+    affine,
+    affine_step_by_step,
     by_eigenvalues(),
     torch_meta,
-    affine,
+    linear,
+    linear_step_by_step,
     plain,
     lambda *inputs: exact(*single(*inputs)),
     lambda *inputs: map(float, exact(*inputs)),
@@ -614,6 +665,7 @@ def test_what_needs_other_inputs_to_be_found(capsys, name, what, seed):
     words = {"rounded": "you round", "one step at least": "for steps=0", "w for no steps": "for steps=0"}
     words |= {"three steps at most": "stop too early" if name == "inner_steps" else "fewer steps"}
     words |= dict.fromkeys(["a large h", "a tiny h", "a complex step"], "as differences are")
+    words |= dict.fromkeys(["inner loops from w", "gradients at two points"], "a difference of two gradients")
     words |= dict.fromkeys(["backward", "torch.func", "forward mode", "only H by torch"], "automatic differentiation")
     assert words.get(what, "") in capsys.readouterr().out
 
@@ -624,6 +676,44 @@ def test_other_ways_are_right(capsys, name, seed):
     for answer in RIGHT[name]:
         getattr(ps1, name)(answer, seed=seed)
     assert "Not yet" not in capsys.readouterr().out
+
+
+def in_a_copy(f, w, h):
+    """Right as w holds floats, which the text says."""
+    result = []
+    for i in range(len(w)):
+        up, down = w.copy(), w.copy()
+        up[i] += h
+        down[i] -= h
+        result.append((f(up) - f(down)) / (2 * h))
+    return result
+
+
+def test_w_holds_floats_and_the_text_says_so(cells):
+    assert ps1.finite_difference(in_a_copy)
+    (cell,) = [cell for cell in cells if "def finite_difference" in cell]
+    assert "w (d,): floats" in cell
+
+
+def squared_again(w, s, q, r, k):
+    """K - 1 times the square of the matrix before: too many factors by one at K = 3, and by more later."""
+    matrix = factor(s, r) if k else np.eye(len(w))
+    for _ in range(k - 1):
+        matrix = matrix @ matrix
+    return matrix @ last(w, s, q, r, k)
+
+
+def extrapolated(f, w, h):
+    return (4 * referee(f, w, h / 2) - referee(f, w, h)) / 3
+
+
+def test_no_sentence_misleads(capsys):
+    assert not ps1.meta_gradient_steps(squared_again)
+    assert "one factor too many" not in capsys.readouterr().out
+    assert not ps1.finite_difference(extrapolated)
+    assert "more exact than differences with this h" in capsys.readouterr().out
+    assert not ps1.gradient(lambda w, X, y: len(X) / 4 * grad(w, X, y))
+    assert "1.25 times the target here, and another number of times elsewhere" in capsys.readouterr().out
 
 
 def test_an_answer_of_one_seed_is_not_that_of_another(capsys):

@@ -145,7 +145,7 @@ def last_task_only(theta, gradients, parents, labels, rate):
         (step_of_clusters(lambda t, g, who, p, r, c: t[p[who[0]]] - r * (g[0] + g[-1]) / 2), "it is not eq. 7"),
         (step_of_clusters(lambda t, g, who, p, r, c: t[p[who[0]]] - r * g.mean()), "it is not eq. 7"),
         (lambda *given: np.squeeze(step(*given)), "it must be (1, 2)"),
-        (lambda *given: step(*given).round(3), "it is not eq. 7"),
+        (lambda *given: step(*given).round(3), "you round your answer"),
         (lambda t, g, p, c, r: step(t, g, p, c, 0.5), "it is not eq. 7"),
         (lambda *given: step(*given)[:3], "a row per cluster"),
         (blank, "not written yet"),
@@ -643,6 +643,18 @@ def in_place(omega, x, y, labels, rate):
 right_steps = steps()
 
 
+def leaves(change, setting, before):
+    """A student's function that is right and leaves a setting of torch changed."""
+
+    def pooled_adapt(omega, x, y, labels, rate):
+        change(before)
+        theta = right_steps(omega, x, y, labels, rate)
+        change(setting)
+        return theta
+
+    return pooled_adapt
+
+
 def with_labels(change):
     return lambda omega, x, y, labels, rate: right_steps(omega, x, y, change(labels), rate)
 
@@ -656,7 +668,9 @@ def with_labels(change):
         (by_mse, "Right"),
         (by_matrices, "Right"),
         (lambda w, x, y, c, r: steps(lambda now: mean(now).float())(w.float(), x.float(), y.float(), c, r), "Right"),
-        (clears_gradients, "omega.grad"),
+        (clears_gradients, "zero_grad() clears it"),
+        (leaves(torch.set_grad_enabled, False, True), "torch.set_grad_enabled"),
+        (leaves(torch.set_default_dtype, torch.float64, torch.float32), "torch.set_default_dtype"),
         (per_cluster(lambda parent, count: min(parent, 1)), "not the parameters of eq. 7"),
         (per_cluster(cut=lambda k: k == 2), "θ is cut off from ω"),
         (per_cluster(equal=lambda now, c: now == c), "labels and parents are lists"),
@@ -767,6 +781,26 @@ def counted(rule):
     return lambda g, tasks, steps: rule([len(set(labels)) for labels in walk(g, tasks, steps)], len(tasks))
 
 
+def asks(parents=lambda tasks, labels: labels, gradients=no_gradients):
+    """A student's function that asks with these parents and gradients."""
+
+    def limit_of(grouping, tasks, steps):
+        labels, plan = [0] * len(tasks), []
+        for step in range(1, steps + 1):
+            labels = list(grouping(step, tasks, parents(tasks, labels), gradients))
+            plan.append(labels)
+        return limit(plan[0], plan[-1])
+
+    return limit_of
+
+
+def renumbered(grouping, tasks, steps):
+    """As `adapt` does: the clusters have the numbers 0, 1, ... as they appear."""
+    return asks(lambda tasks, labels: [list(dict.fromkeys(labels)).index(label) for label in labels])(
+        grouping, tasks, steps
+    )
+
+
 def stops_when_nothing_changes(grouping, tasks, steps):
     plan = [[0] * len(tasks)]
     for step in range(1, steps + 1):
@@ -792,6 +826,11 @@ def from_zero(grouping, tasks, steps):
         (reads(0, -1), "Right"),
         (by_regroup, "Right"),
         (by_pandas, "Right"),
+        (renumbered, "Right"),
+        (asks(lambda tasks, labels: None), "the labels of the step before"),
+        (asks(lambda tasks, labels: labels[:-1]), "the labels of the step before"),
+        (asks(gradients=None), "give the grouping `no_gradients`"),
+        (asks(gradients=[]), "give the grouping `no_gradients`"),
         (counted(lambda n, m: "maml" if min(n) == m else "same" if max(n) == 1 else "between"), "Right"),
         (lambda *asked: np.str_(reads(0, -1)(*asked)), "Right"),
         (stops_when_nothing_changes, "tasks are apart at the last step"),
@@ -804,7 +843,10 @@ def from_zero(grouping, tasks, steps):
             lambda g, t, s: reads(0, -1)(lambda k, now, p, _: g(k, now, p if k > 1 else [1] * len(now), _), t, s),
             "zeros",
         ),
-        (counted(lambda n, m: "maml" if n[0] >= m - 1 else "same" if n[-1] == 1 else "between"), "together at step 1"),
+        (
+            counted(lambda n, m: "maml" if n[0] >= m - 1 else "same" if n[-1] == 1 else "between"),
+            "all tasks are together",
+        ),
         (counted(lambda n, m: "maml" if m in n else "same" if n[-1] == 1 else "between"), "alone from step 1"),
         (counted(lambda n, m: "maml" if n[0] > 2 else "same" if n[-1] == 1 else "between"), "all tasks are alone"),
         (lambda g, t, s: "maml" if len({*walk(g, t, s)[0][:2]}) == 2 else reads(0, -1)(g, t, s), "together at step 1"),

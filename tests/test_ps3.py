@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from minimeta.course import algorithm2, ps3
+from minimeta.course.verdict import Answer
 from minimeta.otd import OnlineTree
 
 NOTEBOOK = Path(__file__).parents[1] / "notebooks/assignments/source/ps3/ps3.ipynb"
@@ -86,6 +87,8 @@ MUTANTS = [
     ("similarities", " / sizes", " / (sizes + 1)", "not in there yet"),
     ("similarities", " / sizes", " / sizes**2", "size twice"),
     ("similarities", " / sizes", " / sizes.max()", "check the similarities again"),
+    ("similarities", "np.linalg.norm(vector)", "abs(vector).sum()", "another number of times elsewhere"),
+    ("similarities", " / sizes", " / sizes * 1.0005", "check the similarities again"),
     ("similarities", "totals @ vector", "np.nan * totals @ vector", "not finite"),
     ("similarities", "return totals @", "return totals.sum(0) @", "check the similarities again"),
     ("similarities", "return totals @", "return totals[:1] @", "check the similarities again"),
@@ -103,8 +106,9 @@ MUTANTS = [
     ("decide", "return " + WRAP, "pass", "returned None"),
     ("decide", "depth + 1 == limit", "depth == limit", "below the last level"),
     ("decide", "depth + 1 == limit", "depth + 2 >= limit", "one level too early"),
-    ("decide", "before - xi", "before + xi", "you wrap whenever"),
-    ("decide", WRAP, '"wrap"', "you wrap whenever"),
+    ("decide", "before - xi", "before + xi", "your bound lies above"),
+    ("decide", WRAP, '"wrap"', "you wrap wherever ω does not rise"),
+    ("decide", " - xi * pairs.std()", "", "you wrap whenever ω falls"),
     ("decide", WRAP, '"sibling"', "never wrap"),
     ("decide", "xi * pairs.std()", SIGMA, "ξ is missing"),
     ("decide", "xi * pairs.std()", "xi", "σ is missing"),
@@ -129,7 +133,7 @@ MUTANTS = [
     ("decide", BEGIN, BEGIN + "    1 / 0\n", "stopped with ZeroDivisionError"),
     ("can_sink", BEGIN, BLANK + "\n", "not written yet"),
     ("can_sink", "return depth", "depth", "returned None"),
-    ("can_sink", "depth + 1 +", "depth +", "one edge more"),
+    ("can_sink", "depth + 1 +", "depth +", "whether the tree fits as it is"),
     ("can_sink", "<= limit", "< limit", "exactly D edges"),
     ("can_sink", "return 0 if", "return 1 if", "count edges, not nodes"),
     ("can_sink", "1 + height(node)", "1", "only the node itself"),
@@ -137,7 +141,7 @@ MUTANTS = [
     ("can_sink", "max(height(child) for child in node)", "height(node[0])", "not only the first"),
     ("can_sink", "max(height(child) for child in node)", "height(node[-1])", "not only the last"),
     ("can_sink", "1 + max(height(child) for child in node)", "len(node)", "number of children"),
-    ("can_sink", "1 + max(height(child) for child in node)", "len(ps3.tasks_below(node))", "or of tasks"),
+    ("can_sink", "1 + max(height(child) for child in node)", "len(ps3.tasks_below(node))", "the number of tasks"),
     ("can_sink", "depth + 1 +", "1 +", "own depth is missing"),
     ("can_sink", "<= limit", "> limit", "wrong way round"),
     ("can_sink", " <= limit", " <= 3", "not what the rule gives"),
@@ -514,7 +518,7 @@ def test_insert_is_the_printed_rule_of_the_library_where_that_keeps_the_depth():
 
 
 def test_trees_are_told_apart_by_more_than_their_order():
-    assert ps3._canonical([["a", "b"], "c"]) == ps3._canonical(["c", ["b", "a"]])
-    assert ps3._canonical([["a", "b"], "c"]) != ps3._canonical([["a", "c"], "b"])
+    form = ps3._canonical(Answer([["a", "b"], "c"]))
+    assert form == ps3._canonical(Answer(["c", ["b", "a"]])) != ps3._canonical(Answer([["a", "c"], "b"]))
     assert ps3.tasks_below([["a", "b"], "c"]) == ["a", "b", "c"]
     assert ps3.task_tree([["a", "b"], "c"]).newick() == "((a,b),c);"

@@ -169,21 +169,48 @@ def test_numbers_stand_beside_the_target():
     assert said == "the values are off.\n  yours, row 1:  [3. 5.]\n  target, row 1: [3. 4.]"
     assert fault(Answer(3 * target).compare, target, {}).startswith("your answer is 3 times the target")
     assert fault(Answer(0 * target).compare, target, {}).startswith("your answer is all zeros.")
-    assert fault(Answer(np.inf).compare, 1.0, {}).startswith("inf is not a finite number.")
+    assert fault(Answer(np.inf).compare, 1.0, {}).startswith("your answer is inf, not a finite number.")
     assert fault(Answer(2.0).compare, 1.0, {"known": 2.0}, otherwise="other").startswith("known.\n  yours 2.0000, ")
     assert fault(Answer(2.0).compare, 1.0, {}, otherwise="other").startswith("other.")
     Answer(torch.tensor(target, dtype=torch.float32, requires_grad=True)).compare(target, {})
 
 
 def test_a_known_mistake_gives_every_answer_of_the_student():
-    answers = [Answer("a", "the long case"), Answer("b", "case 2"), Answer("b", "case 3")]
-    compare_all(answers, ["a", "b", "b"], {})
-    named = {"always b": ["b", "b", "b"], "two of them": (["c", "c", "c"], ["a", "b", "b"])}
-    said = fault(compare_all, answers, ["c", "a", "b"], named, ["first", "second", "third"])
-    assert said == "two of them.\n  for case 2\n  yours 'b', target 'a': second"
-    assert fault(compare_all, answers, ["a", "b", "a"], {}).startswith("this is not what the rule gives.")
-    assert fault(compare_all, answers, ["a", "b", "a"], {}, ["", "", "it is last"]).startswith("it is last.")
-    compare_all([Answer([2, 1])], [[1, 2]], {}, form=lambda value: tuple(sorted(value)))
+    def said(targets, named, reasons=("", "", ""), off=""):
+        answers = [Answer("a", "case 1"), Answer("b", "case 2"), Answer("b", "case 3")]
+        ways = [{words: values[i] for words, values in named.items()} for i in range(3)]
+        cases = zip(answers, targets, ways, reasons, strict=True)
+        return fault(compare_each, cases, "numbers", off, lambda answer: answer.value)
+
+    named = {"always b": ["b", "b", "b"], "one of them": ["a", "b", "b"]}
+    shown = said(["c", "a", "b"], named, ["first", "second", "third"])
+    assert shown == "one of them.\n  for case 1\n  yours 'a', target 'c': first"
+    assert said(["a", "b", "a"], {}).startswith("this is not what the rule gives.\n  for case 3")
+    assert said(["a", "b", "a"], {}, ["", "", "it is last"]).startswith("it is last.")
+    assert said(["a", "b", "a"], {}, ["", "", "it is last"], "off").startswith("off.")
+    compare_each([(Answer([2, 1]), [1, 2], {})], read=lambda answer: tuple(sorted(answer.value)))
+    assert fault(compare_all, [Answer("a")], ["b"], {"it is a": ["a"]}, "off").startswith("it is a.")
+
+
+def test_of_a_wrong_answer_is_told_before_a_later_case_that_stops():
+    def cases(function):
+        for x in (1, 2, 0):
+            yield Student(function)(x=x), 1 / max(x, 0.1), {}, "a reason"
+
+    assert "ZeroDivisionError" in fault(compare_each, cases(lambda x: 1 / x))
+    assert fault(compare_each, cases(lambda x: 1 / x - 0.1 * (x == 2))).startswith("a reason.\n  for x=2")
+
+
+def test_what_resembles_the_target_is_said_of_all_cases():
+    def said(*factors):
+        target = np.array([1.0, 2.5])
+        return fault(compare_each, [(Answer(factor * target), target, {}) for factor in factors], off="off")
+
+    assert said(3, 3, 1).startswith("your answer is 3 times the target: look for a factor.")
+    assert said(3, 2).startswith("your answer is 3 times the target here, and another number of times elsewhere")
+    assert said(1.001).startswith("off.")
+    assert said(0, 0).startswith("your answer is all zeros.")
+    assert fault(Answer([0.12, 7.13]).compare, np.array([0.1234, 7.1299]), {}).startswith("you round your answer")
 
 
 def test_the_first_pair_that_is_parted_is_found():
@@ -215,7 +242,7 @@ def test_gradients_that_are_there_stay_and_none_is_left():
     for function in (backward, clears):
         omega = torch.ones(2, requires_grad=True)
         omega.grad = torch.ones(2)
-        assert "what is in omega.grad; use torch.autograd.grad" in fault(Student(function), omega=omega)
+        assert "what is in omega.grad; leave it as it is: torch.autograd.grad" in fault(Student(function), omega=omega)
     assert "what is in omega.grad" in fault(Student(backward), omega=torch.ones(2, requires_grad=True))
     frozen = fault(Student(lambda omega: omega.requires_grad_(False).sum()), omega=torch.ones(2, requires_grad=True))
     assert "changes omega.requires_grad" in frozen
@@ -243,6 +270,29 @@ def test_the_generators_that_all_code_shares_stay_as_they_are(draw, whose):
     fault(Student(lambda x: draw() is None or 1), x=1)
     assert states == (np.random.get_state()[2], random.getstate(), torch.get_rng_state().tolist())
     assert Student(lambda rng: rng.random())(rng=np.random.default_rng(0)).number() < 1
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        (lambda: torch.set_grad_enabled(False), "torch.set_grad_enabled"),
+        (lambda: torch.set_default_dtype(torch.float64), "torch.set_default_dtype"),
+        (lambda: torch.set_default_device("meta"), "torch.set_default_device"),
+        (lambda: torch.set_num_threads(torch.get_num_threads() + 1), "torch.set_num_threads"),
+    ],
+)
+def test_settings_that_all_code_shares_stay_as_they_are(change, name):
+    before = torch.is_grad_enabled(), torch.get_default_dtype(), torch.get_default_device(), torch.get_num_threads()
+    said = fault(Student(lambda x: change() or 1), x=1)
+    assert said.startswith(f"your function leaves a setting changed that all code shares; do without {name}")
+    after = torch.is_grad_enabled(), torch.get_default_dtype(), torch.get_default_device(), torch.get_num_threads()
+    assert after == before
+
+    def for_a_while(x):
+        with torch.no_grad():
+            return torch.ones(1) * x
+
+    assert Student(for_a_while)(x=1).value == 1
 
 
 def test_what_is_not_an_answer_of_any_kind_ends_in_a_sentence(capsys):

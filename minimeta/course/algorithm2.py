@@ -26,16 +26,14 @@ def numbers(units: np.ndarray, newcomer: np.ndarray, xi: float) -> tuple[float, 
     return inside.mean(), joined.mean(), inside.mean() - xi * inside.std()
 
 
-_WRAPS = "you wrap whenever ω falls; between ω(A) − ξσ and ω(A) (the bound lies below ω(A)) the newcomer is a sibling"
-
 DECIDE = {  # the flaws of `decide`, and what to say of each
     "late": "your walk goes on below the last level: where depth + 1 = D the children stand as deep as they may, and "
     "the newcomer becomes one of them",
     "early": "your walk stops one level too early: it may go on until depth + 1 = D",
     "reversed": "descend and wrap are the wrong way round: a newcomer that raises ω is at home here",
-    "all": _WRAPS,
-    "rest": _WRAPS,
-    "plus": _WRAPS,
+    "all": "you wrap whenever ω falls; between ω(A) − ξσ and ω(A) the newcomer is a sibling",
+    "rest": "you wrap wherever ω does not rise; only below ω(A) − ξσ the node is wrapped",
+    "plus": "your bound lies above ω(A); it is ω(A) − ξσ, and from there up to ω(A) the newcomer is a sibling",
     "none": "you never wrap; below ω(A) − ξσ the newcomer and the whole node get a new node",
     "generous": "you descend above ω(A) − ξσ; only a newcomer that raises ω above ω(A) goes on",
     "xi": "ξ is missing: the bound is ω(A) − ξσ",
@@ -84,7 +82,7 @@ def decide(units: np.ndarray, newcomer: np.ndarray, xi: float, depth: int, limit
 
 
 SINK = {
-    "still": "the tree as it is fits always; ask after the node has sunk, with all below it: that is one edge more",
+    "still": "you ask whether the tree fits as it is; ask after the node has sunk, with all below it: one edge more",
     "true": "your answer is always True; where a task would have more than D edges above it, it is False",
     "strict": "a task may stand exactly D edges deep (compare with <=), and a task's height is 0 (count edges, not "
     "nodes)",
@@ -93,8 +91,8 @@ SINK = {
     "last": "the height goes over all children, not only the last",
     "least": "the deepest task decides: take the largest height of the children",
     "single": "a node with one child is a level too: its height is one more than that of the child",
-    "children": "the height is counted in edges downwards; the number of children or of tasks does not matter",
-    "tasks": "the height is counted in edges downwards; the number of children or of tasks does not matter",
+    "children": "the height is counted in edges downwards; the number of children does not matter",
+    "tasks": "the height is counted in edges downwards; the number of tasks does not matter",
     "depth": "the node's own depth is missing: edges are counted from the root",
     "reversed": "it is the wrong way round: True means that it fits",
 }

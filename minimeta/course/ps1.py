@@ -23,7 +23,7 @@ from torch.autograd import forward_ad
 from torch.autograd.graph import saved_tensors_hooks
 
 from .values import close
-from .verdict import Check, NotYet, Student, graded
+from .verdict import ROUNDED, Check, NotYet, Student, graded
 
 Data = tuple[np.ndarray, np.ndarray]
 """X (n, d) and y (n,)."""
@@ -31,38 +31,36 @@ Data = tuple[np.ndarray, np.ndarray]
 Inputs = dict[str, Any]
 """What a student's function is given, by name."""
 
-Case = tuple[Inputs, np.ndarray, dict[str, Any] | str]
-"""The inputs, the target (d,), and what known mistakes give, or what to say of any."""
-
 CASES = 21
 """So many random cases follow the first one, which is large enough to tell the known mistakes from each other."""
 
 _ROWS = "one number for each parameter"
-_ROUNDED = "you round your answer; return all its digits"
 _DIFFERENCES = (
     "your answer is right at first and lost where w and y are huge or tiny, as differences are (task 2); "
     "write the derivative as a formula, here and in the functions that you call"
 )
+_TWO_GRADIENTS = (
+    "your answer is right at first and lost where the query gradient v is tiny, as a difference of two gradients is: "
+    "w + v is w there; multiply by a formula for H"
+)
 
 
-def _compared(formula: bool = False, lost: str = "") -> Callable[[Callable[[Generator], Iterator[Case]]], Check]:
-    """Make a check of its cases; `lost`, where given, is said of answers that are wrong for huge or tiny w and y.
+def _compared(formula: bool = False, lost: str = "") -> Callable[[Callable[[Generator], Iterator[tuple]]], Check]:
+    """Make a check of its cases: the inputs, the target (d,), what known mistakes give, and a reason if need be.
 
-    With `formula` neither torch's gradients count nor differences of losses.
+    `lost`, where given, is said of answers that are wrong for huge or tiny numbers. With `formula` neither torch's
+    gradients count nor differences.
     """
 
-    def decorate(cases: Callable[[Generator], Iterator[Case]]) -> Check:
+    def decorate(cases: Callable[[Generator], Iterator[tuple]]) -> Check:
         @functools.wraps(cases)
-        def check(student: Student, rng: Generator) -> None:
-            for i, (inputs, target, named) in enumerate(cases(rng)):
+        def check(student: Student, rng: Generator) -> Iterator[tuple]:
+            for i, (inputs, target, *known) in enumerate(cases(rng)):
                 with _without_autograd() if formula else nullcontext():
                     answer = student(**inputs)
+                yield answer, target, *known
                 found = answer.array(target.shape, _ROWS)
-                rounded = {_ROUNDED: tuple(np.round(target, digits) for digits in range(2, 8))}
-                alike = isinstance(named, str) or norm(found) < 1e-6 * norm(target)  # one mistake looks like another
-                words = named if isinstance(named, str) else ""
-                answer.compare(target, {} if alike else named | rounded, _ROWS, words)
-                if lost and i == 0:
+                if lost and i == 0 and close(found, target):
                     _compare_scaled(student, inputs, target, found, formula, lost)
 
         return check
@@ -76,15 +74,25 @@ def _compare_scaled(
     """Ask again where w and y are many times as large or small; there the right answer is, too.
 
     A loss grows with their squares: at 2^600 it is infinite, and its differences are NaN. Single precision ends at
-    2^128. Such an answer, right to fewer than 9 digits, is asked where w and y are far smaller than any step h.
+    2^128. Such an answer, right to fewer than 9 digits, is asked where w and y are far smaller than any step h. A query
+    of tiny numbers has a gradient v that is tiny with their squares: nothing is left of it in w + v. With a tiny
+    y of the support, who uses that the inner loop is affine loses nothing.
     """
     precise = norm(found - target) < 1e-9 * norm(target)
     cut = "w and y are 128 times as large, and so is a right answer, but not yours: is something cut off or fixed?"
+    asked = []
     for power, words in ((7, cut), ((600 if precise else -100) if formula else -20, lost)):
         scaled = {name: _times(2.0**power, name, value) for name, value in inputs.items()}
-        answer = student(**scaled, given=f"w and y times 2^{power}", known={OverflowError: words})
-        if not close(answer.array(target.shape, _ROWS, finite=False) / 2.0**power, target):
-            raise answer.not_yet(_ROUNDED if (found == np.round(found, 7)).all() else words)
+        asked.append((f"w and y times 2^{power}", scaled, 2.0**power * target, 2.0**power, words))
+    if "query" in inputs:
+        (X, y), tiny = inputs["support"], tuple(2.0**-30 * part for part in inputs["query"])
+        scaled = inputs | {"support": (X, 2.0**-60 * y), "query": tiny}
+        given = "the query's X and y times 2^-30, the support's y times 2^-60"
+        asked.append((given, scaled, _through_all(**{"steps": 1} | scaled), 2.0**-60, _TWO_GRADIENTS))
+    for given, scaled, right, factor, words in asked:
+        answer = student(**scaled, given=given, known={OverflowError: words})
+        if not close(answer.array(target.shape, _ROWS, finite=False) / factor, right / factor):
+            raise answer.not_yet(ROUNDED if (found == np.round(found, 7)).all() else words)
 
 
 def _times(factor: float, name: str, value: Any) -> Any:
@@ -116,9 +124,9 @@ def _without_autograd() -> Iterator[None]:
         raise NotYet("your answer comes from automatic differentiation; work the derivative out and write its formula")
 
 
-@graded("the mean over the examples of 2 (x·w - y) x.")
+@graded("the mean over the examples of 2 (x·w - y) x.", rows=_ROWS)
 @_compared(formula=True, lost=_DIFFERENCES)
-def gradient(rng: Generator) -> Iterator[Case]:
+def gradient(rng: Generator) -> Iterator[tuple]:
     """Check `function(w, X, y)`: the gradient (d,) of the mean squared error, the mean in TreeMAML's eq. 3."""
     for inputs, target in _problems(rng, _gradient):
         w, X, y = inputs.values()
@@ -139,9 +147,9 @@ def gradient(rng: Generator) -> Iterator[Case]:
         yield inputs, target, named
 
 
-@graded("two calls of f for each entry, 2 h apart.")
+@graded("two calls of f for each entry, 2 h apart.", rows=_ROWS)
 @_compared()
-def finite_difference(rng: Generator) -> Iterator[Case]:
+def finite_difference(rng: Generator) -> Iterator[tuple]:
     """Check `function(f, w, h)`: central differences (d,) of f at w, moving one entry at a time by h."""
     for (d, *_), size, _, pace in _draws(rng):
         while (target := _found(_central, inputs := _cubic(rng, d, size, pace / 2))) is None:
@@ -158,7 +166,9 @@ def finite_difference(rng: Generator) -> Iterator[Case]:
             "the difference is not divided by the distance of the two points, 2 h": up - down,
             "the sign is turned: it is f above less f below": -target,
             "you multiply by h; divide by 2 h": (up - down) / 2 * h,
-            "your answer does not use the h that is given": _central(f, w, 1e-5),
+            "this is more exact than differences with this h are: take f just twice, h to each side": _central(
+                f, w, 1e-5
+            ),
             "you step by h/2 to each side; step by h": _central(f, w, h / 2),
             "you move all entries at once; move one at a time": np.full(d, (f(w + h) - f(w - h)) / (2 * h)),
             f"entries that you moved down stay down: {kept}": [
@@ -171,9 +181,9 @@ def finite_difference(rng: Generator) -> Iterator[Case]:
         yield inputs, target, named
 
 
-@graded("each step takes the gradient where the last one ended, and w stays as it was.")
+@graded("each step takes the gradient where the last one ended, and w stays as it was.", rows=_ROWS)
 @_compared(lost="your steps stop where the gradient is small; take as many as `steps` says")
-def inner_steps(rng: Generator) -> Iterator[Case]:
+def inner_steps(rng: Generator) -> Iterator[tuple]:
     """Check `function(w, X, y, rate, steps)`: θ (d,) after that many inner steps from w (TreeMAML, eq. 3 and 4)."""
     for inputs, target in _problems(rng, _descend):
         w, X, y, rate, steps = inputs.values()
@@ -187,7 +197,7 @@ def inner_steps(rng: Generator) -> Iterator[Case]:
             "this is one step, whatever `steps` says": _descend(w, X, y, rate, 1),
             "this is one step too many": _descend(w, X, y, rate, steps + 1),
             "you stop too early; take as many steps as `steps` says": tuple(
-                _descend(w, X, y, rate, few) for few in range(2, steps)
+                _descend(w, X, y, rate, few) for few in range(steps)
             ),
             "every step uses the gradient at w; take it anew at the θ of each step": w - steps * rate * slope,
             "every step starts from w; start from the θ before it": restarted,
@@ -200,12 +210,12 @@ def inner_steps(rng: Generator) -> Iterator[Case]:
             "the factor 2 of the gradient is missing: mend task 1 first": _descend(w, X, y, rate / 2, steps),
             "your steps use the sum of the gradients; take the mean": _descend(w, X, y, rate * len(X), steps),
         }
-        yield inputs, target, named if steps else "for steps=0 no step is taken: θ is w"
+        yield inputs, target, *((named,) if steps else ({}, "for steps=0 no step is taken: θ is w"))
 
 
-@graded("the query gradient at θ, times how θ moves with w.")
+@graded("the query gradient at θ, times how θ moves with w.", rows=_ROWS)
 @_compared(formula=True, lost=_DIFFERENCES)
-def meta_gradient(rng: Generator) -> Iterator[Case]:
+def meta_gradient(rng: Generator) -> Iterator[tuple]:
     """Check `function(w, support, query, rate)`: the gradient (d,) in w of the query loss after one inner step.
 
     It is (I - rate H) g, with H the Hessian of the support loss and g the query gradient at θ (XLA-MAML, eq. 6).
@@ -214,14 +224,14 @@ def meta_gradient(rng: Generator) -> Iterator[Case]:
         yield inputs, target, _mistakes(**inputs, steps=1)
 
 
-@graded("the query gradient at θ_K, and one factor for every inner step.")
+@graded("the query gradient at θ_K, and one factor for every inner step.", rows=_ROWS)
 @_compared(formula=True, lost=_DIFFERENCES)
-def meta_gradient_steps(rng: Generator) -> Iterator[Case]:
+def meta_gradient_steps(rng: Generator) -> Iterator[tuple]:
     """Check `function(w, support, query, rate, steps)`: the same after K inner steps, (I - rate H)^K g at θ_K."""
     for inputs, target in _problems(rng, _through_all):
         w, support, query, rate, steps = inputs.values()
         if not steps:
-            yield inputs, target, "for steps=0 nothing adapts: the answer is the query gradient at w"
+            yield inputs, target, {}, "for steps=0 nothing adapts: the answer is the query gradient at w"
             return
         eye, H = np.eye(len(w)), _hessian(support[0])
         factor = eye - rate * H
@@ -230,11 +240,11 @@ def meta_gradient_steps(rng: Generator) -> Iterator[Case]:
         named = {
             "this is the answer for one step, whatever `steps` says": factor @ at[1],
             "this is the answer for fewer steps than `steps` says": tuple(
-                matrix_power(factor, few) @ at[few] for few in range(2, steps)
+                matrix_power(factor, few) @ at[few] for few in range(steps)
             ),
             "there is one factor only; every inner step brings its own": factor @ at[steps],
             "there are too few factors: K steps bring K factors": tuple(
-                matrix_power(factor, few) @ at[steps] for few in range(2, steps)
+                matrix_power(factor, few) @ at[steps] for few in range(steps)
             ),
             "there is one factor too many: K steps bring K factors": factor @ power @ at[steps],
             "the factors multiply: (I - rate H)^K is not I - K rate H": (eye - steps * rate * H) @ at[steps],
@@ -244,7 +254,7 @@ def meta_gradient_steps(rng: Generator) -> Iterator[Case]:
             "the query gradient is taken too early; take it at θ_K": tuple(power @ early for early in at[:steps]),
             "the query gradient is taken one inner step too late; take it at θ_K": power @ at[steps + 1],
         }
-        yield inputs, target, named | _mistakes(**inputs)
+        yield inputs, target, _mistakes(**inputs) | named
 
 
 def _mistakes(w: np.ndarray, support: Data, query: Data, rate: float, steps: int) -> dict[str, Any]:
@@ -274,7 +284,7 @@ def _mistakes(w: np.ndarray, support: Data, query: Data, rate: float, steps: int
         "your factor keeps only the diagonal of H": with_factor(np.diag(np.diag(eye - rate * H))),
         "the identity is missing: θ is w less the step, so the factor is I - rate H": with_factor(-rate * H),
         "you multiply by H itself; the factor is I - rate H": with_factor(H),
-        "you divide by the factor; multiply by it": np.linalg.pinv(power) @ g,
+        "you divide by the factor; multiply by it": with_factor(np.linalg.pinv(eye - rate * H)),
         "the outer loss is on the query, not on the support": power @ _gradient(theta, *support),
         "you adapt on the query: that leaks it into the inner step; adapt on the support": power @ leak,
         "you adapt on the query: a leak; the inner step sees the support alone": with_factor(eye - rate * other, leak),

@@ -1,16 +1,13 @@
 """Checks of problem set 2, "Pooled gradients and their limits".
 
 Each check calls the student's function on fresh inputs drawn from `seed`, from small ones to large ones, prints
-"Right: ..." or "Not yet: ..." with the mistake in words, and returns whether it was right. The first input with a
-wrong answer is shown; a mistake is called by its name if it explains all answers.
+"Right: ..." or "Not yet: ..." with the mistake in words, and returns whether it was right.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,8 +16,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..grouping import Gradients, Grouping, no_gradients
-from .values import close
-from .verdict import NotYet, Student, compare_all, graded, parted
+from .verdict import Answer, Student, graded, parted
 
 Nested = str | tuple
 """A tree as nested tuples: a text is a leaf (a task), a tuple holds the children of a node."""
@@ -29,8 +25,12 @@ Path = tuple[int, ...]
 """The child numbers from the root down to a leaf."""
 
 
-@graded("every cluster starts from its parent's parameters and moves with the mean gradient of its tasks.")
-def pooled_step(student: Student, rng: Generator) -> None:
+@graded(
+    "every cluster starts from its parent's parameters and moves with the mean gradient of its tasks.",
+    rows="a row per cluster of `labels`",
+    off="it is not eq. 7",
+)
+def pooled_step(student: Student, rng: Generator) -> Iterator[tuple]:
     """Check `function(theta, gradients, parents, labels, rate)`: one step of TreeMAML, eq. 7, with a row per cluster.
 
     theta (parent clusters, p), floats or whole numbers; gradients (m, p); parents (m,) and labels (m,), lists; the
@@ -40,26 +40,25 @@ def pooled_step(student: Student, rng: Generator) -> None:
     for count in (5, 6, 7, 8, 9, 12, 15):
         parents = _split(rng, _split(rng, [0] * count))
         drawn += [([0] * count, [0] * count), (parents, _split(rng, parents))]
-
-    def answers() -> Iterator[tuple]:
-        for i, (parents, labels) in enumerate(drawn):
-            p, rate = int(rng.integers(1 if len(labels) > 4 else 2, 6)), float(rng.uniform(0.1, 1.9))
-            theta = rng.standard_normal((max(parents) + 1, p))
-            theta = np.round(3 * theta).astype(int) if i % 2 else theta
-            inputs = {"theta": theta, "gradients": rng.standard_normal((len(labels), p))}
-            lists = {"parents": _List(parents), "labels": _List(labels)}
-            yield student(**inputs, **lists, rate=rate, known=_SLIP), *_stepped(*inputs.values(), parents, labels, rate)
-
-    _compare(answers(), "a row per cluster of `labels`", "it is not eq. 7")
+    for i, (parents, labels) in enumerate(drawn):
+        p, rate = int(rng.integers(1 if len(labels) > 4 else 2, 6)), float(rng.uniform(0.1, 1.9))
+        theta = rng.standard_normal((max(parents) + 1, p))
+        theta = np.round(3 * theta).astype(int) if i % 2 else theta
+        inputs = {"theta": theta, "gradients": rng.standard_normal((len(labels), p))}
+        lists = {"parents": _List(parents), "labels": _List(labels)}
+        yield student(**inputs, **lists, rate=rate, known=_SLIP), *_stepped(*inputs.values(), parents, labels, rate)
 
 
-@graded("clusters may split and change their numbers, but no two that were apart come together.")
-def refines(student: Student, rng: Generator) -> None:
+@graded(
+    "clusters may split and change their numbers, but no two that were apart come together.",
+    read=lambda answer: answer.choice(True, False),
+)
+def refines(student: Student, rng: Generator) -> Iterator[tuple]:
     """Check `function(labels, parents)`: were all tasks with the same label together at the step before?"""
     cases = [([7], [2]), ([1, 11], [12, 2]), ([0, 0, 0], [1, 0, 2]), ([0, 0, 0], [0, 1, 0]), ([4, 1, 4], [4, 1, 4])]
     cases += [([1, 2], [2, 0]), ([2, 0], [1, 2]), ([1, 2], [20, 10]), ([1, 2], [110, 10])]  # 2 * 1 + 2 = 2 * 2 + 0
     cases += [([0, 1, 1, 2], [0, 0, 0, 0]), ([4, 4, 1, 1], [1, 1, 4, 4]), ([0, 1, 0, 1], [0, 0, 1, 1])]
-    for count in [*range(2, 10)] * 5:
+    for count in sorted([*range(2, 10)] * 5):
         parents = _split(rng, _split(rng, [0] * count))
         finer = _split(rng, parents)
         merged = list(finer)
@@ -68,16 +67,17 @@ def refines(student: Student, rng: Generator) -> None:
         single = range(2 * count), rng.integers(0, len(_NAMES), 2 * count)
         for labels, before in ((finer, parents), (merged, parents), (rng.integers(0, count, count), parents), single):
             cases.append(tuple(rng.permutation(_NAMES)[list(numbers)].tolist() for numbers in (labels, before)))
-
-    asked = (student(labels=_List(labels), parents=_List(parents), known=_SLIP) for labels, parents in cases)
-    with _taken(answer for answer in asked if answer.choice(True, False) is not None) as answers:
-        cases = cases[: len(answers)]
-        named = {words: [wrong(*case) for case in cases] for words, wrong in _WRONG_RULES.items()}
-        compare_all(answers, [_refines(*case) for case in cases], named, [_why(*case) for case in cases])
+    for labels, parents in cases:
+        answer = student(labels=_List(labels), parents=_List(parents), known=_SLIP)
+        named = {words: wrong(labels, parents) for words, wrong in _WRONG_RULES.items()}
+        yield answer, _refines(labels, parents), named, _why(labels, parents)
 
 
-@graded("at each step the tasks below one node share a label, and short branches keep theirs.")
-def tree_grouping(student: Student, rng: Generator) -> None:
+@graded(
+    "at each step the tasks below one node share a label, and short branches keep theirs.",
+    read=lambda answer: answer.value,
+)
+def tree_grouping(student: Student, rng: Generator) -> Iterator[tuple]:
     """Check `function(tree)`: the grouping of a tree of nested tuples, as in `grouping.fixed_tree`.
 
     It must give a label for each of `tasks`, leaves of the tree in any order and not always all of them. At step k
@@ -86,41 +86,32 @@ def tree_grouping(student: Student, rng: Generator) -> None:
     trees = sorted((_random_tree(rng, depth) for depth in (2, 3, 4, 5, 6)), key=lambda tree: len(_paths(tree)))
     trees = [("a", "b"), ((("a", "b"),), "c"), (("a", "b"), "c", ("d", ("e", "f")), ("g",)), *trees, _WIDE_TREE]
     made = [student(tree=tree).function("a function, the grouping") for tree in trees]  # all before the first is asked
-
-    def answers() -> Iterator[tuple]:
-        for tree, group in zip(trees, made, strict=True):
-            paths = _paths(tree)
-            depth = max(map(len, paths.values()))
-            again, tasks = (rng.permutation(list(paths)).tolist() for _ in range(2))
-            # Three episodes: a list, a tuple (which `adapt` gives) in another order, and one with tasks missing.
-            for present in (tasks, tuple(again), tasks[: len(tasks) // 2 + 1]):
-                wanted = [()] * len(present)
-                for step in range(1, depth + 3):
-                    shown = f"tree {tree}, tasks {list(present)}, step {step}"
-                    parents = [wanted.index(label) for label in wanted]
-                    answer = group(step=step, tasks=present, parents=parents, gradients=no_gradients, given=shown)
-                    labels = answer.labels(len(present))
-                    if any(hasattr(label, "detach") for label in answer.value):
-                        raise answer.not_yet("the labels are tensors, and no two tensors are one label; use .tolist()")
-                    wanted = [paths[task][: step - 1] for task in present]
-                    named = {w for w, other in _wrong_clusters(paths, present, step - 1) if not parted(labels, other)}
-                    yield answer, labels, wanted, present, step, named
-
-    with _taken(answers()) as done:
-        for answer, labels, wanted, tasks, step, named in done:
-            if pair := parted(labels, wanted):
-                i, j = pair
-                together = "together, and yours are apart", "apart, and yours are together"
-                raise answer.not_yet(
-                    min(named.intersection(*(always for *_, always in done)), default="a wrong cluster"),
-                    f"at step {step}, {tasks[i]} and {tasks[j]} belong {together[labels[i] == labels[j]]}",
-                    f"yours  {_drawn(tasks, labels)}",
-                    f"target {_drawn(tasks, wanted)}",
-                )
+    for tree, group in zip(trees, made, strict=True):
+        paths = _paths(tree)
+        depth = max(map(len, paths.values()))
+        again, tasks = (rng.permutation(list(paths)).tolist() for _ in range(2))
+        # Three episodes: a list, a tuple (which `adapt` gives) in another order, and one with tasks missing.
+        for present in (tasks, tuple(again), tasks[: len(tasks) // 2 + 1]):
+            wanted = [()] * len(present)
+            for step in range(1, depth + 3):
+                shown = f"tree {tree}, tasks {list(present)}, step {step}"
+                parents = [wanted.index(label) for label in wanted]
+                answer = group(step=step, tasks=present, parents=parents, gradients=no_gradients, given=shown)
+                labels = answer.labels(len(present))
+                if any(hasattr(label, "detach") for label in answer.value):
+                    raise answer.not_yet("the labels are tensors, and no two tensors are one label; use .tolist()")
+                wanted = [paths[task][: step - 1] for task in present]
+                named = {words: _drawn(present, other) for words, other in _wrong_clusters(paths, present, step - 1)}
+                drawn = Answer(_drawn(present, labels), shown)
+                yield drawn, _drawn(present, wanted), named, _belonging(present, labels, wanted)
 
 
-@graded("the steps follow the clusters, and the meta-gradient flows through all of them to ω.")
-def pooled_adapt(student: Student, rng: Generator) -> None:
+@graded(
+    "the steps follow the clusters, and the meta-gradient flows through all of them to ω.",
+    rows="a row per task",
+    off="these are not the parameters of eq. 7",
+)
+def pooled_adapt(student: Student, rng: Generator) -> Iterator[tuple]:
     """Check `function(omega, x, y, labels, rate)`: K pooled steps of linear regression, TreeMAML eq. 6 and 7.
 
     omega (p,) requires a gradient, x (m, n, p), y (m, n), labels K lists (m,). The loss of task i at θ is the mean
@@ -128,77 +119,46 @@ def pooled_adapt(student: Student, rng: Generator) -> None:
     """
     sizes = [(1, 2, 3, 1), (2, 3, 4, 1), (3, 1, 2, 2), (3, 4, 1, 2), (3, 4, 2, 0)]  # (m, n, p, K)
     sizes += [(6, 4, 3, 3), (7, 3, 2, 4), (9, 6, 4, 6)]
-
-    def answers() -> Iterator[tuple]:
-        for i, (m, n, p, steps) in enumerate(sizes):
-            plan, rate = [[0] * m], float(rng.uniform(0.05, 0.15))
-            for _ in range(steps):
-                plan.append(_split(rng, plan[-1]))
-            omega, x, y = (torch.from_numpy(rng.standard_normal(size)) for size in (p, (m, n, p), (m, n)))
-            omega.requires_grad_()
-            omega.grad = torch.ones_like(omega) if i % 2 else None  # an outer loop may have left one; it must stay
-            labels = [_List(now) for now in plan[1:]]
-            answer = student(omega=omega, x=x, y=y, labels=labels, rate=rate, known=_SLIP)
-            yield answer, *_adapted(omega, x, y, plan[1:], rate), omega
-
-    done = _compare(answers(), "a row per task", "these are not the parameters of eq. 7")
+    done = []
+    for i, (m, n, p, steps) in enumerate(sizes):
+        plan, rate = [[0] * m], float(rng.uniform(0.05, 0.15))
+        for _ in range(steps):
+            plan.append(_split(rng, plan[-1]))
+        omega, x, y = (torch.from_numpy(rng.standard_normal(size)) for size in (p, (m, n, p), (m, n)))
+        omega.requires_grad_()
+        omega.grad = torch.ones_like(omega) if i % 2 else None  # an outer loop may have left one; it must stay
+        labels = [_List(now) for now in plan[1:]]
+        answer = student(omega=omega, x=x, y=y, labels=labels, rate=rate, known=_SLIP)
+        target, named = _adapted(omega, x, y, plan[1:], rate)
+        done.append((answer, target, omega))
+        yield answer, target, named
     words = "the meta-gradient is first-order: the inner gradients are constants in your graph"
-    for answer, target, _, omega in reversed(done):  # where there is only one step, one lost is all lost
+    for answer, target, omega in reversed(done):  # where there is only one step, one lost is all lost
         constant = {f"{words} (torch.autograd.grad needs create_graph=True)": omega.expand(target.shape)}
         answer.compare_gradient(omega, target, torch.from_numpy(rng.standard_normal(target.shape)), constant)
 
 
-@graded("alone from the first step is MAML, together to the last is one θ for all.")
-def limit_of(student: Student, rng: Generator) -> None:
+@graded(
+    "alone from the first step is MAML, together to the last is one θ for all.",
+    read=lambda answer: answer.choice("maml", "same", "between"),
+)
+def limit_of(student: Student, rng: Generator) -> Iterator[tuple]:
     """Check `function(grouping, tasks, steps)`: "maml", "same" or "between".
 
     "maml": each task ends where it would end alone; "same": all tasks end with the same parameters.
     """
-
-    def answers() -> Iterator[tuple]:
-        for kinds, texts in itertools.product(_PLANS, (False, True)):
-            plan = [[0] * int(rng.integers(2, 4 + len(kinds)))]
-            for kind in kinds:
-                plan.append(_NEXT[kind](rng, plan[-1]))
-            plan = [[f"c{label}" for label in labels] for labels in plan] if texts else plan
-            tasks = [f"task {i}" for i in rng.permutation(len(plan[0]))]
-            shown = f"K = {len(kinds)} and the labels {', then '.join(map(str, plan[1:]))}"
-            answer = student(grouping=_follows(plan, tasks), tasks=list(tasks), steps=len(kinds), given=shown)
-            answer.choice("maml", "same", "between")
-            yield answer, plan[1:]
-
-    with _taken(answers()) as done:
-        targets, wrong = [_limit(plan) for _, plan in done], [_wrong_limits(plan) for _, plan in done]
-        named = {words: [other[words] for other in wrong] for words in (wrong[0] if wrong else ())}
-        named["you always give the same answer"] = [answer.value for answer, _ in done[:1]] * len(done)
-        compare_all([answer for answer, _ in done], targets, named, [_ENDS[target] for target in targets])
-
-
-# --- Cases from small to large ---
-
-
-@contextmanager
-def _taken(calls: Iterable[Any]) -> Iterator[list]:
-    """What comes before the student's function fails. It fails after the block: an earlier wrong answer comes first."""
-    done, fault = [], None
-    try:
-        done.extend(calls)
-    except NotYet as late:
-        fault = late
-    yield done
-    if fault:
-        raise fault
-
-
-def _compare(calls: Iterable[tuple], rows: str, otherwise: str) -> list[tuple]:
-    """Compare the answers with their targets. A call begins (answer, target, what known mistakes would give)."""
-    arrays = ((call[0].array(tuple(call[1].shape), rows), *call) for call in calls)
-    with _taken(arrays) as done:
-        for array, answer, target, named, *_ in done:
-            if not close(array, target):
-                known = [words for words in named if all(close(one, wrong[words]) for one, _, _, wrong, *_ in done)]
-                answer.compare(target, {words: named[words] for words in known}, rows, otherwise)
-    return [call for _, *call in done]
+    always = ""
+    for kinds, texts in itertools.product(_PLANS, (False, True)):
+        plan = [[0] * int(rng.integers(2, 4 + len(kinds)))]
+        for kind in kinds:
+            plan.append(_NEXT[kind](rng, plan[-1]))
+        plan = [[f"c{label}" for label in labels] for labels in plan] if texts else plan
+        tasks = [f"task {i}" for i in rng.permutation(len(plan[0]))]
+        shown = f"K = {len(kinds)} and the labels {', then '.join(map(str, plan[1:]))}"
+        answer = student(grouping=_follows(plan, tasks), tasks=list(tasks), steps=len(kinds), given=shown)
+        always = always or answer.value
+        target, named = _limit(plan[1:]), _wrong_limits(plan[1:])
+        yield answer, target, named | {"you always give the same answer": always}, _ENDS[target]
 
 
 class _Slip(Exception):
@@ -367,6 +327,16 @@ def _wrong_clusters(paths: dict[str, Path], tasks: Sequence[str], k: int) -> Ite
     yield "every task is alone at every step", rows
 
 
+def _belonging(tasks: Sequence[str], labels: Sequence[Hashable], wanted: Sequence[Hashable]) -> str:
+    """Two tasks that the labels part, or put together, and should not, in words."""
+    pair = parted(labels, wanted)
+    if not pair:
+        return ""
+    i, j = pair
+    how = "apart, and yours are together" if labels[i] == labels[j] else "together, and yours are apart"
+    return f"{tasks[i]} and {tasks[j]} belong {how}"
+
+
 def _drawn(tasks: Sequence[str], labels: Sequence[Hashable]) -> str:
     clusters = ([task for task, label in zip(tasks, labels, strict=True) if label == c] for c in dict.fromkeys(labels))
     return " | ".join(map(" ".join, clusters))
@@ -449,8 +419,11 @@ def _follows(plan: list[list[Hashable]], tasks: list[str]) -> Grouping:
         if not 1 <= step < len(plan):
             raise InputError(f"there is no step {step}; ask for steps 1 to {len(plan) - 1}")
         before = [labels[step - 1][task] for task in tasks]
-        if len(parents) != len(tasks) or parted(parents, before) or (step == 1 and any(parents)):
+        known = hasattr(parents, "__len__") and len(parents) == len(tasks)
+        if not known or parted(parents, before) or (step == 1 and any(parents)):
             raise InputError("give the grouping the labels of the step before as `parents`, at step 1 zeros")
+        if gradients is not no_gradients:
+            raise InputError("give the grouping `no_gradients` in the place of the gradients")
         return [labels[step][task] for task in tasks]
 
     return group

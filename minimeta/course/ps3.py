@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import operator
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.random import Generator
 from ..trees import TaskTree
 from . import algorithm2
 from .algorithm2 import tasks_below
-from .verdict import Answer, Student, compare_all, graded
+from .verdict import Answer, Student, graded
 
 
 def task_tree(node: str | list) -> TaskTree:
@@ -25,12 +25,11 @@ def task_tree(node: str | list) -> TaskTree:
     return TaskTree(node) if isinstance(node, str) else TaskTree("", tuple(map(task_tree, node)))
 
 
-@graded("a sum and a number are enough to know ω, however many tasks have come.")
-def add_task(student: Student, rng: Generator) -> None:
+@graded("a sum and a number are enough to know ω, however many tasks have come.", rows="one number for each dimension")
+def add_task(student: Student, rng: Generator) -> Iterator[tuple]:
     """Check `function(total, n, vector)`: the sum (d,) of unit vectors, their number and ω when one more joins."""
-    some = np.sort(rng.choice([1, 1, 1, 2, 2, 3, 4, 6, 9, 12], 40))
-    for n in (4, *some, 70):  # 4 first: with 5 tasks no two of the mistakes below are equal
-        n, units, vector = int(n), *_joining(rng, n)
+    for n in (4, *sorted(rng.choice([1, 1, 1, 2, 2, 3, 4, 6, 9, 12], 40).tolist()), 70):
+        units, vector = _joining(rng, n)
         unit, total = _unit(vector), units.sum(0)
         joined, answer = total + unit, student(total=total, n=n, vector=vector)
         what = "three values, the sum, the number of tasks and ω"
@@ -42,9 +41,8 @@ def add_task(student: Student, rng: Generator) -> None:
             "return the sum as it is, not brought to length 1": _unit(joined),
             "the newcomer is subtracted": total - unit,
         }
-        the_sum.compare(joined, named, "one number for each dimension", "check the sum again")
-        number.compare(n + 1, {"the number of tasks grows by one": n})
-        cosines = algorithm2.pairs(np.vstack([units, unit]))
+        yield the_sum, joined, named, "check the sum again"
+        yield number, n + 1, {"the number of tasks grows by one": n}
         m, square, near = n + 1, float(joined @ joined), units @ unit
         ways = {
             "|sum|² also holds each task's similarity to itself: subtract them first": square / (m * (m - 1)),
@@ -58,18 +56,20 @@ def add_task(student: Student, rng: Generator) -> None:
         if n > 1:
             ways["divide by n (n - 1) with the new number of tasks, not the old"] = (square - m) / (n * (n - 1))
             ways["this is ω before the newcomer came"] = (total @ total - n) / (n * (n - 1))
-        if not np.isfinite(omega.number()):
-            raise omega.not_yet(f"ω is {omega.value}, not a finite number; with the newcomer there are n + 1 tasks")
-        omega.compare(cosines.mean(), ways)
+        yield omega, algorithm2.pairs(np.vstack([units, unit])).mean(), ways
 
 
-@graded("the mean similarity to each cluster, without a look at its tasks.")
-def similarities(student: Student, rng: Generator) -> None:
+@graded(
+    "the mean similarity to each cluster, without a look at its tasks.",
+    rows="one number for each cluster",
+    off="check the similarities again",
+)
+def similarities(student: Student, rng: Generator) -> Iterator[tuple]:
     """Check `function(vector, totals, sizes)`: a newcomer's mean similarity to the tasks of each of k clusters, (k,).
 
     vector (d,) of any length; totals (k, d), the sum of the unit vectors of each cluster; sizes (k,), its tasks.
     """
-    for k in (2, 1, *np.sort(rng.integers(1, 7, 24))):
+    for k in (2, *sorted([1, *rng.integers(1, 7, 24).tolist()])):
         d, sizes = int(rng.integers(2, 7)), rng.permutation(12)[:k] + 1
         sizes[rng.integers(k)] = sizes[0]  # now and then two are equal
         clusters = [_unit(rng.standard_normal(d) + rng.standard_normal((size, d))) for size in sizes]
@@ -86,12 +86,15 @@ def similarities(student: Student, rng: Generator) -> None:
             "the newcomer is counted in the size of each cluster; it is not in there yet": sums / (sizes + 1),
             "you divide by the size twice": sums / sizes**2,
         }
-        answer = student(vector=vector, totals=totals, sizes=sizes)
-        answer.compare(target, named, "one number for each cluster", "check the similarities again")
+        yield student(vector=vector, totals=totals, sizes=sizes), target, named
 
 
-@graded("that is the decision of Algorithm 2 at one node.")
-def decide(student: Student, rng: Generator) -> None:
+def _decision(answer: Answer) -> str:
+    return answer.choice("descend", "wrap", "sibling")
+
+
+@graded("that is the decision of Algorithm 2 at one node.", read=_decision)
+def decide(student: Student, rng: Generator) -> Iterator[tuple]:
     """Check `function(units, newcomer, xi, depth, limit)`: "descend", "wrap" or "sibling" by Algorithm 2 as printed.
 
     units (n, d) of the tasks below a node at `depth`, newcomer (d,), all of length 1; limit is D.
@@ -124,14 +127,15 @@ def decide(student: Student, rng: Generator) -> None:
             given += ", ω(A) = {:.5f}, ω(A ∪ x) = {:.5f}, ω(A) − ξσ = {:.5f}".format(*found)
         return given
 
-    def read(answer: Answer) -> None:
-        answer.choice("descend", "wrap", "sibling")
-
-    _judge(student, draw, algorithm2.decide, algorithm2.DECIDE, tell, read)
+    return _judge(student, draw, algorithm2.decide, algorithm2.DECIDE, tell, _decision)
 
 
-@graded("no task goes deeper than D.")
-def can_sink(student: Student, rng: Generator) -> None:
+def _truth(answer: Answer) -> bool:
+    return answer.choice(True, False)
+
+
+@graded("no task goes deeper than D.", read=_truth)
+def can_sink(student: Student, rng: Generator) -> Iterator[tuple]:
     """Check `function(node, depth, limit)`: may `node` at `depth` sink by a level, and no task be deeper than D?"""
 
     def draw() -> list[dict]:
@@ -145,11 +149,22 @@ def can_sink(student: Student, rng: Generator) -> None:
             f"node = {node!r}, depth = {depth}, D = {limit}: its deepest task would go from {deepest} to {deepest + 1}"
         )
 
-    _judge(student, draw, algorithm2.can_sink, algorithm2.SINK, tell, lambda answer: answer.choice(True, False))
+    return _judge(student, draw, algorithm2.can_sink, algorithm2.SINK, tell, _truth)
 
 
-@graded("your tree grows by Algorithm 2, and D holds.")
-def insert(student: Student, rng: Generator) -> None:
+def _canonical(answer: Answer) -> Hashable:
+    """A value that is equal for trees that differ in nothing but the order of children."""
+
+    def form(node: str | list) -> Hashable:
+        return node if isinstance(node, str) else tuple(sorted(map(form, node), key=repr))
+
+    if not isinstance(answer.value, list) or not _is_tree(answer.value):
+        raise answer.expected("a nested list of task names")
+    return form(answer.value)
+
+
+@graded("your tree grows by Algorithm 2, and D holds.", read=_canonical)
+def insert(student: Student, rng: Generator) -> Iterator[tuple]:
     """Check `function(node, name, units, xi, limit, depth=0)`: the tree after Algorithm 2 placed `name`, within D.
 
     units: for each task in the tree and the newcomer its vector (d,) of length 1. A wrap that breaks D is a sibling.
@@ -183,11 +198,7 @@ def insert(student: Student, rng: Generator) -> None:
     def tell(node: str | list, name: str, units: dict, xi: float, limit: int, depth: int = 0) -> str:
         return f"node = {node!r}, newcomer {name!r}, ξ = {xi:.3f}, D = {limit}, depth = {depth}"
 
-    def read(answer: Answer) -> None:
-        if not isinstance(answer.value, list) or not _is_tree(answer.value):
-            raise answer.expected("a nested list of task names")
-
-    _judge(student, draw, algorithm2.insert, algorithm2.INSERT, tell, read, _canonical)
+    return _judge(student, draw, algorithm2.insert, algorithm2.INSERT, tell, _canonical)
 
 
 CASES = 150
@@ -205,37 +216,26 @@ def _judge(
     right: Callable[..., Any],
     flaws: Mapping[str, str],
     tell: Callable[..., str],
-    read: Callable[[Answer], Any],
-    form: Callable[[Any], Hashable] = lambda value: value,
-) -> None:
-    """Compare answers that are not numbers, the small cases first."""
-    rows = _cases(draw, right, flaws, tell, form)
-    answers = []
-    for given, case, _, _ in rows:
-        answers.append(student(given=given, known={RecursionError: _ENDLESS}, **case))
-        read(answers[-1])
-    targets = [target for _, _, target, _ in rows]
-    reasons = [_odd_tasks(answer.value, target) for answer, target in zip(answers, targets, strict=True)]
-    named: dict[str, tuple] = {}
-    for flaw, words in flaws.items():
-        named[words] = (*named.get(words, ()), [found[flaw] for *_, found in rows])
-    compare_all(answers, targets, named, reasons, form)
+    read: Callable[[Answer], Hashable],
+) -> Iterator[tuple]:
+    """Ask the cases, from those that are told in few words."""
+    for given, case, found in _cases(draw, right, flaws, tell, read):
+        answer, target = student(given=given, known={RecursionError: _ENDLESS}, **case), right(**case)
+        read(answer)
+        yield answer, target, {words: found[flaw] for flaw, words in flaws.items()}, _odd_tasks(answer.value, target)
 
 
-def _cases(draw: Callable, right: Callable, flaws: Iterable[str], tell: Callable, form: Callable) -> list[tuple]:
-    """Cases, each told in words, with its target and what each flaw makes of it, to compare; "" is no flaw.
-
-    Each flaw shows at least twice and no two look the same; what is told in few words comes first.
-    """
-    rows: list[tuple[str, dict, Any, dict]] = []
+def _cases(draw: Callable, right: Callable, flaws: Iterable[str], tell: Callable, read: Callable) -> list[tuple]:
+    """Cases in which each flaw shows, no two of them in the same way: told in words, and what each makes of it."""
+    rows: list[tuple[str, dict, dict]] = []
     while len(rows) < CASES or not _tells_all(rows):
         for case in itertools.chain.from_iterable(draw() for _ in range(10)):
-            found = {flaw: form(right(**case, flaw=flaw)) for flaw in ("", *flaws)}
-            rows.append((tell(**case), case, right(**case), found))
+            found = {flaw: read(Answer(right(**case, flaw=flaw))) for flaw in ("", *flaws)}
+            rows.append((tell(**case), case, found))
     return sorted(rows, key=lambda row: len(row[0]))
 
 
-def _tells_all(rows: list[tuple[str, dict, Any, dict]]) -> bool:
+def _tells_all(rows: list[tuple[str, dict, dict]]) -> bool:
     """Does each flaw show in two cases or more, and no two flaws in the same way?"""
     columns = {flaw: tuple(found[flaw] for *_, found in rows) for flaw in rows[0][-1]}
     shown = (sum(map(operator.ne, column, columns[""])) for flaw, column in columns.items() if flaw)
@@ -259,11 +259,6 @@ def _odd_tasks(answer: Any, target: Any) -> str:
 
 def _is_tree(node: Any) -> bool:
     return isinstance(node, str) or (isinstance(node, list) and bool(node) and all(map(_is_tree, node)))
-
-
-def _canonical(node: str | list) -> Hashable:
-    """A value that is equal for trees that differ in nothing but the order of children."""
-    return node if isinstance(node, str) else tuple(sorted(map(_canonical, node), key=repr))
 
 
 def _tree(rng: Generator, height: int) -> str | list:

@@ -129,13 +129,13 @@ def same(now: Any, then: Any) -> bool:
 
 
 @contextlib.contextmanager
-def shared_generators() -> Iterator[list[str]]:
-    """What random generators that all code shares are used meanwhile: the list has their names afterwards.
+def shared_state() -> Iterator[list[str]]:
+    """What all code shares, random generators and torch's settings, and is changed meanwhile: the list has the names.
 
-    They start from a state of their own, so that to seed one is seen each time, and end as they were before.
+    Generators start from a state of their own, so that to seed one is seen each time; all ends as it was before.
     """
     torch = sys.modules.get("torch")
-    ways = {  # how to read a state, how to set it, and how to move on
+    ways = {  # how to read a state, how to set it, and how to move a generator on
         "np.random": (np.random.get_state, np.random.set_state, np.random.random),
         "random": (random.getstate, random.setstate, random.random),
     }
@@ -145,14 +145,20 @@ def shared_generators() -> Iterator[list[str]]:
             lambda state: torch.set_rng_state(torch.from_numpy(state)),
             lambda: torch.rand(()),
         )
-    kept = {name: read() for name, (read, _, _) in ways.items()}
-    for _, _, move in ways.values():
-        move()
-    began = {name: pickle.dumps(read()) for name, (read, _, _) in ways.items()}
-    used: list[str] = []
+        ways["torch.set_grad_enabled"] = torch.is_grad_enabled, torch.set_grad_enabled
+        ways["torch.set_default_dtype"] = torch.get_default_dtype, torch.set_default_dtype
+        ways["torch.set_default_device"] = torch.get_default_device, torch.set_default_device
+        ways["torch.set_num_threads"] = torch.get_num_threads, torch.set_num_threads
+    kept = {name: read() for name, (read, *_) in ways.items()}
+    for _, _, *moves in ways.values():
+        for move in moves:
+            move()
+    began = {name: pickle.dumps(read()) for name, (read, *_) in ways.items()}
+    changed: list[str] = []
     try:
-        yield used
+        yield changed
     finally:
-        used += [name for name, (read, _, _) in ways.items() if pickle.dumps(read()) != began[name]]
-        for name, (_, put_back, _) in ways.items():
-            put_back(kept[name])
+        changed += [name for name, (read, *_) in ways.items() if pickle.dumps(read()) != began[name]]
+        for name, (_, put_back, *moves) in ways.items():
+            if moves or name in changed:
+                put_back(kept[name])

@@ -10,7 +10,8 @@ problem set) or `exercise` (for a walkthrough), which holds what is said of a ri
         answer.compare(target, {"the sign is turned": -target}, rows="one number for each parameter")
 
 Every step raises `NotYet` at the first fault, with the sentence that the student reads; nothing has to be asked after
-it. A problem set is then content alone: the inputs, the target, and what the known mistakes would give instead.
+it. Of many cases, from small to large, a check is a generator: it yields each answer, its target and what the known
+mistakes would give instead, and `compare_each` finds the fault. A problem set is then content alone.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.random import Generator
 
-from .values import beside, close, copied, extent, numbers, plain, same, shared_generators, short, told
+from .values import beside, close, copied, extent, numbers, plain, same, shared_state, short, told
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,7 +35,9 @@ if TYPE_CHECKING:
 LONGEST = 200
 """So many items are read from an answer that is made while it is read."""
 
-Check = Callable[["Student", Generator], None]
+ROUNDED = "you round your answer; return all its digits"
+
+Check = Callable[["Student", Generator], "Iterable[tuple] | None"]
 
 
 class NotYet(Exception):
@@ -46,13 +49,16 @@ class NotYet(Exception):
         return "\n  ".join([words + end, *filter(None, lines)])
 
 
-def graded(praise: str) -> Callable[[Check], Callable[..., bool]]:
-    """Make of a check what grades: `(function, seed=0)` prints "Right: " or "Not yet: " and returns which."""
+def graded(praise: str, **how: Any) -> Callable[[Check], Callable[..., bool]]:
+    """Make of a check what grades: `(function, seed=0)` prints "Right: " or "Not yet: " and returns which.
+
+    The cases that the check yields, if it does, are given to `compare_each`, with the options in `how`.
+    """
 
     def decorate(check: Check) -> Callable[..., bool]:
         def judge(function: Callable[..., Any], seed: int = 0) -> bool:
             try:
-                _sentences(check, Student(function), np.random.default_rng(seed))
+                _sentences(check, how, Student(function), np.random.default_rng(seed))
             except NotYet as fault:
                 print(f"Not yet: {fault}")
                 return False
@@ -64,11 +70,11 @@ def graded(praise: str) -> Callable[[Check], Callable[..., bool]]:
     return decorate
 
 
-def exercise(praise: str) -> Callable[[Check], Callable[..., None]]:
+def exercise(praise: str, **how: Any) -> Callable[[Check], Callable[..., None]]:
     """The same for the last line of a notebook's cell: it returns None, which a notebook does not show."""
 
     def decorate(check: Check) -> Callable[..., None]:
-        grade = graded(praise)(check)
+        grade = graded(praise, **how)(check)
 
         def judge(function: Callable[..., Any], seed: int = 0) -> None:
             grade(function, seed)
@@ -78,10 +84,10 @@ def exercise(praise: str) -> Callable[[Check], Callable[..., None]]:
     return decorate
 
 
-def _sentences(check: Check, student: Student, rng: Generator) -> None:
+def _sentences(check: Check, how: dict[str, Any], student: Student, rng: Generator) -> None:
     """The check, where an answer that is of no kind it knows is told as well, and does not end in a traceback."""
     try:
-        check(student, rng)
+        compare_each(check(student, rng) or (), **how)
     except NotYet:
         raise
     except Exception as error:
@@ -109,9 +115,9 @@ class Student:
     def __call__(self, *, given: str = "", known: Mapping[type[Exception], str] | None = None, **inputs: Any) -> Answer:
         """What the function returns for these inputs, given by position; they must stay as they are but for rounding.
 
-        So must the random generators that all code shares, and the gradient in a tensor's `grad`. A sentence on the
-        answer shows the inputs by their names, or `given` in their place; `known` has words for exceptions that say
-        more than their name.
+        So must the random generators and torch's settings, which all code shares, and the gradient in a tensor's
+        `grad`. A sentence on the answer shows the inputs by their names, or `given` in their place; `known` has words
+        for exceptions that say more than their name.
         """
         before = {name: copied(value) for name, value in inputs.items()}
         leaves = {name: value for name, value in inputs.items() if getattr(value, "is_leaf", False)}
@@ -119,7 +125,7 @@ class Student:
         given = given or told(inputs)
         shown = given and f"for {given}"
         try:
-            with np.errstate(all="ignore"), shared_generators() as used:
+            with np.errstate(all="ignore"), shared_state() as changed:
                 answer = _read(self._function(*inputs.values()))
         except NotImplementedError as error:
             raise NotYet(self._blank(error)) from None
@@ -139,13 +145,18 @@ class Student:
             if leaf.requires_grad != flags[name][0]:
                 raise NotYet(f"your function changes {name}.requires_grad; leave it as it is", shown)
             if not same(leaf.grad, flags[name][1]):
-                words = f"your function changes what is in {name}.grad; use torch.autograd.grad, not backward()"
-                raise NotYet(words, shown)
-        if used:
-            own = next((name for name, value in inputs.items() if isinstance(value, Generator)), "")
+                words = f"your function changes what is in {name}.grad; leave it as it is: torch.autograd.grad does, "
+                raise NotYet(words + "while backward() adds to it and zero_grad() clears it", shown)
+        for setting in (name for name in changed if "set_" in name):
+            words = (
+                "your function leaves a setting changed that all code shares; do without {}, or put it back after it"
+            )
+            raise NotYet(words.format(setting), shown)
+        for name in changed:
+            own = next((f"`{name}` alone" for name, value in inputs.items() if isinstance(value, Generator)), "")
             raise NotYet(
-                f"your function seeds {used[0]}'s own generator, or draws from it, and so changes what other code "
-                f"draws; draw with {f'`{own}` alone' if own else 'one that you make: np.random.default_rng(seed)'}",
+                f"your function seeds {name}'s own generator, or draws from it, and so changes what other code draws; "
+                f"draw with {own or 'one that you make: np.random.default_rng(seed)'}",
                 shown,
             )
         return Answer(answer, given)
@@ -204,6 +215,14 @@ class Answer:
             raise self.not_yet(f"{name} has NaN or infinity in it, which are not finite numbers")
         return array
 
+    def like(self, target: np.ndarray, rows: str) -> np.ndarray:
+        """As finite numbers of the target's shape; () is one number."""
+        if target.ndim:
+            return self.array(target.shape, rows)
+        if not np.isfinite(value := self.number()):
+            raise self.not_yet(f"{self.name or 'your answer'} is {value}, not a finite number")
+        return np.array(value)
+
     def choice(self, *options: Any) -> Any:
         """As one of these texts or truth values."""
         value = plain(self.value)
@@ -246,16 +265,9 @@ class Answer:
     def compare(self, target: Any, named: Mapping[str, Any], rows: str = "numbers", otherwise: str = "") -> None:
         """Raise unless the answer is `target`, a number or an array, but for rounding.
 
-        `named` holds what known mistakes would give, by the sentence to say then: a value like the target, or a tuple
-        of several; `otherwise` is what is said of other mistakes. `rows` says in words what the rows of an array are.
+        `rows` says in words what the rows of an array are; `named` and `otherwise` are as in `compare_each`.
         """
-        target = numbers(target)
-        answer = self.array(target.shape, rows) if target.ndim else np.array(self.number())
-        if close(answer, target):
-            return
-        off = otherwise or ("the values are off" if target.ndim else "the value is off")
-        hint = _mistake(answer, target, named) or _resemblance(answer, target) or off
-        raise self.not_yet(hint, *beside(answer, target))
+        compare_each([(self, target, named)], rows, otherwise)
 
     def compare_gradient(self, omega: Tensor, target: Tensor, pull: Tensor, named: Mapping[str, Tensor]) -> None:
         """Raise unless the answer, whose values are right, passes on to ω the gradient that `target` passes on.
@@ -283,56 +295,60 @@ class Answer:
         wanted = back(target)
         if close(found, wanted):
             return
-        hint = _mistake(found, wanted, {words: back(result) for words, result in named.items()})
-        hint = hint or "a part of the meta-gradient is lost; some step is cut off from ω"
+        known = (words for words, result in named.items() if _mistaken(found, wanted, back(result)))
+        hint = next(known, "a part of the meta-gradient is lost: some step, or its gradient, is cut off from ω")
         shown = beside(numbers(found), numbers(wanted))
         raise self.not_yet(f"{right} {hint}", "the gradient of a weighted sum of θ", *shown)
 
 
-def compare_each(cases: Iterable[tuple[Answer, Any, Mapping[str, Any]]], rows: str = "numbers", off: str = "") -> None:
-    """Raise unless each answer is its target: `Answer.compare` for cases (answer, target, named), the smallest first.
-
-    A known mistake is named if it gives all the answers that are off: one may look like another by chance.
-    """
-    wrong = []
-    for answer, target, named in cases:
-        target = numbers(target)
-        found = answer.array(target.shape, rows) if target.ndim else np.array(answer.number())
-        if not close(found, target):
-            wrong.append((answer, found, target, named))
-    if not wrong:
-        return
-    answer, found, target, named = wrong[0]
-    for words in named:
-        if all(_mistake(value, right, {words: mistakes.get(words, np.nan)}) for _, value, right, mistakes in wrong):
-            answer.compare(target, {words: found}, rows)
-    answer.compare(target, {}, rows, off)
-
-
-def compare_all(
-    answers: Sequence[Answer],
-    targets: Sequence[Any],
-    named: Mapping[str, Sequence[Any]],
-    reasons: Sequence[str] = (),
-    form: Callable[[Any], Any] = lambda value: value,
-    otherwise: str = "",
+def compare_each(
+    cases: Iterable[tuple], rows: str = "numbers", off: str = "", read: Callable[[Answer], Any] | None = None
 ) -> None:
-    """Raise unless every answer is its target: text, truth values, or what `form` brings to a value to compare.
+    """Raise unless each answer is its target. The cases come from small to large: the first that is wrong is shown.
 
-    `named` holds what known mistakes would give in all the cases, in that form, by the sentence to say then: a list
-    like the targets, or a tuple of several. Of other mistakes `otherwise` is said, or else the reason for the target.
-    The wrong answer that takes the fewest words is shown, with that reason.
+    A case is (answer, target, named), or has the reason for its target as a fourth part; `named` holds what known
+    mistakes would give, by the sentence to say then. The cases may call the student's function while they are read: of
+    a wrong answer is told before a later case that stops, or where the answer is of the wrong kind.
+
+    Numbers and arrays are the target but for rounding, and a mistake may be a tuple of several. One is named if it
+    explains all that are off, of the cases for which it is given: it may look like another in one of them. Where `read`
+    makes something else of an answer, which is equal or not, the mistake has to give the right ones as well. Of others
+    `off` is said, or the reason.
     """
-    found = [form(answer.value) for answer in answers]
-    wrong = [i for i, target in enumerate(targets) if found[i] != form(target)]
-    if not wrong:
+    asked, fault = [], None
+    try:
+        for answer, target, named, *reason in cases:
+            wanted = read(Answer(target)) if read else numbers(target)
+            found = read(answer) if read else answer.like(wanted, rows)
+            right = found == wanted if read else close(found, wanted)
+            asked.append((right, found, wanted, named, answer, target, *reason))
+    except NotYet as late:
+        fault = late
+    wrong = [case for case in asked if not case[0]]
+    if not wrong and not fault:
         return
-    known = (words for words, values in named.items() if found in _alternatives(values))
-    i = min(wrong, key=lambda i: len(answers[i].given))
-    reason = reasons[i] if reasons else ""
-    hint = next(known, None) or otherwise or reason or "this is not what the rule gives"
-    why = f": {reason}" if reason and reason != hint else ""
-    raise answers[i].not_yet(hint, f"yours {short(answers[i].value)}, target {short(targets[i])}{why}")
+    if not wrong:
+        raise fault
+    _, found, wanted, named, answer, target, *reason = wrong[0]
+    if read:
+        known = (words for words in named if all(case[1] == case[3].get(words) for case in asked))
+        hint = next(known, off) or "".join(reason) or "this is not what the rule gives"
+        why = [f": {words}" for words in reason if words not in ("", hint)]
+        raise answer.not_yet(hint, f"yours {short(answer.value)}, target {short(target)}{''.join(why)}")
+    wrong = [(one, other, ways) for _, one, other, ways, of, *_ in wrong if of.name == answer.name]
+
+    def explains(words: str) -> bool:
+        return all(_mistaken(one, other, ways[words]) for one, other, ways in wrong if words in ways)
+
+    off = "".join(reason) or off or ("the values are off" if wanted.ndim else "the value is off")
+    hint = next(filter(explains, named), "") or _resemblance([(one, other) for one, other, _ in wrong]) or off
+    raise answer.not_yet(hint, *beside(found, wanted))
+
+
+def compare_all(answers: Sequence[Answer], targets: Sequence, named: Mapping[str, Sequence], otherwise: str) -> None:
+    """`compare_each` for answers that are not numbers, where `named` has a list like the targets for each mistake."""
+    mistakes = ({words: values[i] for words, values in named.items()} for i in range(len(targets)))
+    compare_each(zip(answers, targets, mistakes, strict=True), off=otherwise, read=lambda answer: answer.value)
 
 
 def parted(labels: Sequence[Hashable], wanted: Sequence[Hashable]) -> tuple[int, int] | None:
@@ -341,27 +357,28 @@ def parted(labels: Sequence[Hashable], wanted: Sequence[Hashable]) -> tuple[int,
     return next((pair for pair in pairs if len({labels[i] for i in pair}) != len({wanted[i] for i in pair})), None)
 
 
-def _alternatives(wrong: Any) -> tuple:
-    return wrong if isinstance(wrong, tuple) else (wrong,)
+def _mistaken(found: np.ndarray, target: np.ndarray, mistakes: Any) -> bool:
+    """Does one of these mistakes give what was found, and not the target too?"""
+    mistakes = mistakes if isinstance(mistakes, tuple) else (mistakes,)
+    return any(close(found, mistake) and not close(mistake, target) for mistake in mistakes)
 
 
-def _mistake(answer: Any, target: Any, named: Mapping[str, Any]) -> str | None:
-    """The sentence of the first known mistake that gives this answer, where it does not give the target too."""
-    for words, wrong in named.items():
-        if any(close(answer, value) and not close(value, target) for value in _alternatives(wrong)):
-            return words
-    return None
-
-
-def _resemblance(answer: np.ndarray, target: np.ndarray) -> str | None:
-    """What can be said of numbers that no known mistake gives."""
-    if not target.ndim:
-        return None if np.isfinite(answer) else f"{answer} is not a finite number"
-    if not answer.any():
-        return "your answer is all zeros"
-    times = (answer * target).sum() / max((target * target).sum(), 1e-300)
-    factor = f"your answer is {times:.3g} times the target: look for a factor"
-    return factor if target.size > 1 and close(answer, times * target) else None
+def _resemblance(wrong: list[tuple[np.ndarray, np.ndarray]]) -> str:
+    """What can be said of numbers, beside their targets, that no known mistake gives."""
+    if not any(found.any() for found, _ in wrong):
+        return "your answer is all zeros" if wrong[0][1].ndim else ""
+    if all(_mistaken(found, target, tuple(np.round(target, n) for n in range(2, 8))) for found, target in wrong):
+        return ROUNDED
+    times = [(found * target).sum() / max((target**2).sum(), 1e-300) for found, target in wrong]
+    multiples = all(close(found, factor * target) for factor, (found, target) in zip(times, wrong, strict=True))
+    if not multiples or abs(times[0] - 1) < 5e-3 or max(target.size for _, target in wrong) == 1:
+        return ""
+    if np.ptp(times) < 1e-4 * abs(times[0]):
+        return f"your answer is {times[0]:.3g} times the target: look for a factor"
+    return (
+        f"your answer is {times[0]:.3g} times the target here, and another number of times elsewhere: look for what it "
+        "is multiplied with or divided by"
+    )
 
 
 def _read(answer: Any) -> Any:
