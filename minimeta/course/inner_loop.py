@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 
 import torch
@@ -59,7 +60,7 @@ def _joined(parameters: Mapping[str, Tensor]) -> Tensor:
 
 
 def _network(dice: torch.Generator, sizes: tuple[int, ...]) -> nn.Module:
-    layers = [layer for pair in zip(sizes, sizes[1:], strict=False) for layer in (nn.Tanh(), nn.Linear(*pair))]
+    layers = [layer for pair in itertools.pairwise(sizes) for layer in (nn.Tanh(), nn.Linear(*pair))]
     module = nn.Sequential(*layers[1:]).double()
     for parameter in module.parameters():
         parameter.data.normal_(generator=dice)
