@@ -443,21 +443,12 @@ def _random_tree(rng: Generator, m: int) -> TaskTree:
 
     Inner nodes may have one name together, or none.
     """
-    names = [str(name) for name in rng.permutation([f"t{i}" for i in range(m)])]
-
-    def inner() -> str:
-        return str(rng.choice(["", "x", "y"]))
-
-    def grow(leaves: list[str], chain: bool) -> TaskTree:
-        length = float(rng.integers(2, 9))
-        if len(leaves) == 1:
-            leaf = TaskTree(leaves[0], (), length)
-            return TaskTree(inner(), (leaf,), length) if chain else leaf
-        cuts = np.sort(rng.choice(np.arange(1, len(leaves)), min(len(leaves) - 1, int(rng.integers(1, 3))), False))
-        parts = np.split(np.array(leaves), cuts)
-        return TaskTree(inner(), tuple(grow(part.tolist(), bool(rng.integers(5) == 0)) for part in parts), length)
-
-    return grow(names, False)
+    nodes = [TaskTree(f"t{i}", (), float(rng.integers(2, 9))) for i in rng.permutation(m)]
+    while len(nodes) > 1:
+        first, count = rng.integers([0, 1], [len(nodes), 4])
+        below, name = tuple(nodes[first : first + count]), str(rng.choice(["", "x", "y"]))
+        nodes[first : first + count] = [TaskTree(name, below, float(rng.integers(2, 9)))]
+    return nodes[0]
 
 
 def _shared(paths: Sequence[Collection]) -> np.ndarray:
