@@ -120,6 +120,8 @@ def within_parents(student: Student, rng: Generator) -> None:
         base = int(rng.choice([2, 3, 10, 16, 100, 256, 1000, count]))  # 0 and base could be taken for 1 and 0
         labels = [[0, 1, base], [1, 11, 111]][int(rng.integers(5) == 0)]
         found, parents = (rng.choice(labels, count).tolist() for _ in range(2))
+        if count > 3:
+            found[:2], parents[:2] = ([0, 1], [base, 0])[:: int(rng.choice([1, -1]))]
         twins = rng.integers(0, count, 2)  # so that a pair stays together
         found[twins[0]], parents[twins[0]] = found[twins[1]], parents[twins[1]]
         return {"found": found, "parents": parents}
@@ -286,7 +288,7 @@ def agreement(student: Student, rng: Generator) -> None:
         return {"gradients": rng.standard_normal((m, d)) * rng.choice([0.1, 0.5, 2, 5], (m, 1))}
 
     cases = []
-    for inputs in small_first(draw, 20):
+    for inputs in ({"gradients": rng.standard_normal((1, 3))}, *small_first(draw, 20)):
         (gradients,) = inputs.values()
         lengths = np.linalg.norm(gradients, axis=1)
         mean, unit = np.linalg.norm(gradients.mean(0)), gradients / lengths[:, None]

@@ -86,7 +86,7 @@ def tree_weights(student: Student, rng: Generator) -> None:
         return d[rng.permutation(m)[:rows]][:, rng.permutation(m)[:columns]]
 
     some, far = float(rng.uniform(0.2, 1.0)), float(rng.uniform(50, 90))
-    cases = [(_distances(rng, 4), 0.7), (part(1, 1), some), (part(1, 3), 1), (part(3, 1), some), (part(4, 2), 0)]
+    cases = [(_distances(rng, 4), 0.7), (part(1, 1), some), (part(1, 6), 1), (part(3, 1), some), (part(4, 2), 0)]
     cases += [(0.5 * part(2, 4), some), (part(4, 4), some), (0.03 * part(6, 3), far)]
     deep = rng.integers(1600, 2400, (3, 1)) + rng.permuted(np.array([[0, 0, 1, 3]] * 3), axis=1)  # e⁻⁸⁰⁰, yet not alike
     for d, decay in [

@@ -103,7 +103,7 @@ def difference_error(student: Student, rng: Generator) -> None:
     `one` and `other` are percentages, each of n answers, and the answers are independent.
     """
     cases = []
-    for n, least in ((10, 55), (150, 55), (450, 55), (5010, 5), (3, 0), (20, 0)):
+    for n, least in ((10, 55), (150, 55), (450, 55), (5010, 5), (3, 0), *((n, 0) for n in (20, 60, 70, 80))):
         one, other = (round(float(value), 2) for value in rng.uniform(least, 100 - least / 4, 2))
         one = one if n > 3 else 100.0
         v, w = (share * (1 - share) / n for share in (one / 100, other / 100))
@@ -206,12 +206,12 @@ def learning_window(student: Student, rng: Generator) -> None:
     Windows and the answer are (first, last) token of the passage.
     """
     cases = []
-    for _ in range(80):
+    for _ in range(120):
         size, stride, count = int(rng.integers(3, 13)), int(rng.integers(1, 4)), int(rng.integers(2, 9))
         starts = range(0, stride * count, stride)
-        windows = [(start, start + size - 1 + int(rng.integers(-2, 3))) for start in starts]
+        windows = [(start, start + size - 1 + int(rng.integers(-2, 6))) for start in starts]
         first = int(rng.integers(0, windows[-1][1]))
-        answer = (first, min(first + int(rng.integers(3)), windows[-1][1]))
+        answer = (first, min(first + int(rng.integers(6)), windows[-1][1]))
         if not any(start <= answer[0] and answer[1] <= end for start, end in windows):
             continue
         around = [min(answer[0] - start, end - answer[1]) for start, end in windows]
