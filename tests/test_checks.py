@@ -3,12 +3,14 @@
 import contextlib
 import io
 import os
-from collections import Counter
+from collections import Counter, OrderedDict
 from itertools import chain, groupby
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from torch.func import functional_call
 
 from minimeta.course import checks, text_checks
 from minimeta.otd import OnlineTree
@@ -545,7 +547,150 @@ def drawn_rows(draw, steps):
     return [draw(i).query["row"].flatten().tolist() for i in range(steps)]
 
 
+def known(episodes, fading, centre=lambda g: g - g.mean(0), unit=lambda rows: rows / lengths(rows), start=0):
+    sums, counts = 0, start
+    for gradients in episodes:
+        rows = unit(centre(gradients))
+        sums, counts = fading * sums + rows @ rows.T, fading * counts + 1
+    return sums / counts
+
+
+def lengths(rows):
+    return np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def known_by_torch(episodes, fading):
+    rows = torch.tensor(np.array(episodes))
+    rows = torch.nn.functional.normalize(rows - rows.mean(1, keepdim=True), dim=2)
+    counts = fading ** torch.arange(len(rows) - 1, -1, -1, dtype=torch.float64)
+    return torch.einsum("k,kid,kjd->ij", counts / counts.sum(), rows, rows)
+
+
+def averaged(episodes, fading):
+    each = [known([gradients], 1.0) for gradients in episodes]
+    return np.average(each, 0, [fading ** (len(each) - 1 - i) for i in range(len(each))])
+
+
+def moving(episodes, fading):
+    now = known(episodes[:1], 1.0)
+    for gradients in episodes[1:]:
+        now = fading * now + (1 - fading) * known([gradients], 1.0)
+    return now
+
+
+def centred_together(episodes, fading):
+    mean = np.mean(episodes, (0, 1))
+    return known(episodes, fading, lambda g: g - mean)
+
+
+def in_units_first(episodes, fading):
+    return known([gradients / lengths(gradients) for gradients in episodes], fading)
+
+
+def contrasted(matrix, labels, mean=np.mean):
+    return mean((parts := of_pairs(matrix, np.asarray(labels)))[0]) - mean(parts[1])
+
+
+def contrast_by_loop(matrix, labels):
+    found = {True: [], False: []}
+    for i in range(len(labels)):
+        for j in range(i):
+            found[bool(labels[i] == labels[j])].append(matrix[i][j])
+    return sum(found[True]) / len(found[True]) - sum(found[False]) / len(found[False])
+
+
+def contrast_by_table(matrix, labels):
+    i, j = np.triu_indices(len(labels), 1)
+    means = pd.DataFrame({"value": matrix[i, j], "same": labels[i] == labels[j]}).groupby("same").value.mean()
+    return means[True] - means[False]
+
+
+def label_by_label(matrix, labels):
+    parts = [matrix[np.ix_(labels == k, labels == k)] for k in set(labels.tolist())]
+    inside = [part[np.triu_indices(len(part), 1)].mean() for part in parts if len(part) > 1]
+    return np.mean(inside) - of_pairs(matrix, labels)[1].mean()
+
+
+def task_by_task(matrix, labels):
+    same, alone = labels[:, None] == labels, np.eye(len(labels), dtype=bool)
+    inside = [row[near & ~own].mean() for row, near, own in zip(matrix, same, alone, strict=True) if near.sum() > 1]
+    return np.mean(inside) - matrix[~same].mean()
+
+
+def diagonal_of_zeros(matrix, labels):
+    same = labels[:, None] == labels
+    return (matrix * (1 - np.eye(len(matrix))))[same].mean() - matrix[~same].mean()
+
+
+def looped(module, x, y, rate, steps, graph=lambda step: True, loss=None, moves=lambda name: True):
+    theta = dict(module.named_parameters())
+    error = loss or (lambda found: (found - y).square().mean())
+    for step in range(steps):
+        found = error(functional_call(module, theta, (x,)))
+        slopes = torch.autograd.grad(found, list(theta.values()), create_graph=graph(step))
+        theta = {name: p - rate * g if moves(name) else p for (name, p), g in zip(theta.items(), slopes, strict=True)}
+    return theta
+
+
+def two_layers(module, x, y, rate, steps):
+    """Written for one network alone."""
+    theta = dict(module.named_parameters())
+    for _ in range(steps):
+        hidden = torch.tanh(x @ theta["0.weight"].T + theta["0.bias"])
+        error = (hidden @ theta["2.weight"].T + theta["2.bias"] - y).square().mean()
+        slopes = torch.autograd.grad(error, list(theta.values()), create_graph=True)
+        theta = {name: p - rate * g for (name, p), g in zip(theta.items(), slopes, strict=True)}
+    return theta
+
+
+def looped_by_pullback(module, x, y, rate, steps):
+    theta = dict(module.named_parameters())
+    for _ in range(steps):
+        found, pull = torch.func.vjp(lambda at: (functional_call(module, at, (x,)) - y).square().mean(), theta)
+        (slopes,) = pull(torch.ones_like(found))
+        theta = {name: p - rate * slopes[name] for name, p in theta.items()}
+    return theta
+
+
+def runs(t, g, c, r):
+    """Only neighbours of one cluster are together."""
+    rows = [list(part) for _, part in groupby(range(len(c)), lambda i: c[i])]
+    return np.array([t[i] - r * g[part].mean(0) for part in rows for i in part])
+
+
+def grouped(labels, key):
+    return TaskTree.nest("", {str(k): [t for t in labels if key(labels[t]) == k] for k in map(key, labels.values())})
+
+
+def few_at(number):
+    return lambda c, a, t: lambda step: few_shot(c, a, t)(number(step))
+
+
+def room(window, answer):
+    return answer[0] - window[0], window[1] - answer[1]
+
+
+def whole(windows, answer):
+    return [i for i, window in enumerate(windows) if min(room(window, answer)) >= 0]
+
+
+def paired_off(best=max, level=lambda best, gap: best**2 - gap**2):
+    def answer(s, b, p, gap):
+        total, n = b + sum(s), len(s)
+        return level(best(s), gap) + (total - best(s)) ** 2 / (p + n - 1) - total**2 / (p + n)
+
+    return answer
+
+
 RIGHT = {
+    checks.remember: [known, known_by_torch, averaged, lambda e, f: pd.DataFrame(known(e, f)),
+                      lambda e, f: [tuple(row) for row in known(e, f)],
+                      lambda e, f: known([g.astype(np.float32) for g in e], f)],
+    checks.contrast: [contrasted, contrast_by_loop, contrast_by_table, float32(contrasted),
+                      lambda m, names: contrasted(m.T, names.tolist()),
+                      lambda m, names: torch.tensor(contrasted(m, names))],
+    checks.inner_loop: [looped, looped_by_pullback, lambda *given: OrderedDict(looped(*given)),
+                        lambda *given: dict(reversed(looped(*given).items()))],
     checks.inner_step: [stepped, float32(stepped), lambda *given: torch.tensor(stepped(*given)),
                         lambda w, x, y, r: (1 - 2 * r * x * x) * w + 2 * r * x * y],
     checks.meta_gradient: [chained, by_autograd, float32(chained),
@@ -593,6 +738,33 @@ RIGHT = {
                                       lambda o: torch.tensor(o == "--bf16" or o == "--first-order")],
 }  # fmt: skip
 WRONG = {
+    checks.remember: [
+        moving, centred_together, in_units_first, lambda e, f: known(e, 0.95), lambda e, f: known(e[-3:], f),
+        lambda e, f: known(e, f, start=1), lambda e, f: known(e, f, unit=lambda r: r / np.linalg.norm(r)),
+        lambda e, f: known(e, f, unit=lambda r: r / np.maximum(lengths(r), 1)), lambda e, f: known(e, f).round(3),
+        lambda e, f: known(e, f)[:5, :5], lambda e, f: np.triu(known(e, f)), lambda e, f: np.abs(known(e, f)),
+        lambda e, f: known(e, f, lambda g: g - np.median(g, 0)), lambda e, f: known(e, f, lambda g: g - g.mean()),
+    ],
+    checks.contrast: [
+        label_by_label, task_by_task, diagonal_of_zeros, lambda m, c: contrasted(m, c, np.median),
+        lambda m, c: contrasted(m, c > 0), lambda m, c: contrasted(m, c % 2), lambda m, c: contrasted(m, c % 10),
+        lambda m, c: contrasted(m, c == c[0]), lambda m, c: contrasted(m, np.sort(c)),
+        lambda m, c: abs(contrasted(m, c)),
+        lambda m, c: round(float(contrasted(m, c)), 2), lambda m, c: contrasted(m[:6, :6], c[:6]),
+        lambda m, c: m[(c[:, None] == c) & (m < 1)].mean() - m[c[:, None] != c].mean(),
+        lambda m, c: contrasted(m / m.max(), c), lambda m, c: contrasted(np.abs(m), c),
+    ],
+    checks.inner_loop: [
+        two_layers, lambda *given: looped(*given[:4], min(given[4], 3)), lambda *given: looped(*given,
+        lambda k: k == 0),
+        lambda *given: looped(*given, lambda k: k > 0),
+        lambda *given: looped(*given, moves=lambda name: "bias" in name),
+        lambda *given: looped(*given, loss=lambda found: (found - given[2]).square().sum() / 5),
+        lambda *given: looped(*given, loss=lambda found: (found.squeeze() - given[2]).square().mean()),
+        lambda *given: looped(*given, loss=lambda found: (found - given[2]).abs().mean()),
+        lambda module, x, y, rate, steps: looped(module, x[:1], y[:1], rate, steps),
+        lambda *given: {f"module.{name}": p for name, p in looped(*given).items()},
+    ],
     checks.inner_step: [
         lambda w, x, y, r: w - r * abs(slope(w, x, y)), lambda w, x, y, r: round(stepped(w, x, y, r), 3),
         lambda w, x, y, r: abs(stepped(w, x, y, r)), lambda w, x, y, r: w - 0.1 * slope(w, x, y),
@@ -607,6 +779,9 @@ WRONG = {
         lambda w, s, q, r: slope(stepped(w, *s, r), *q) * max(1 - 2 * r * s[0] ** 2, 0),
     ],
     checks.pooled_step: [
+        runs, lambda t, g, c, r: t - r * g[[c.index(k) for k in c]],
+        lambda t, g, c, r: t - r * g.mean(1, keepdims=True),
+        lambda t, g, c, r: right_pool(t, g, [k % 3 for k in c], r),
         lambda t, g, c, r: right_pool(t, g, [0, 1, 0, 0, 1], 0.3), lambda t, g, c, r: right_pool(t, g, c, 0.3),
         lambda t, g, c, r: right_pool(t, g, np.minimum(c, 1), r), lambda t, g, c, r: right_pool(t, g, c, r).round(3),
         lambda t, g, c, r: t - r * same(c) @ g / 2, lambda t, g, c, r: right_pool(t, g, c, r).squeeze(),
@@ -615,6 +790,12 @@ WRONG = {
         lambda t, g, c, r: right_pool(t, g, sorted(c), r), lambda t, g, c, r: right_pool(t.astype(int), g, c, r),
     ],
     checks.everyone_then_alone: [
+        lambda k, tasks, *_: [task[:1] if k > 2 else 0 for task in tasks], lambda k, tasks, *_: ["de", *tasks[1:]],
+        lambda k, tasks, *_: [task[-1] if k > 2 else 0 for task in tasks],
+        lambda k, tasks, *_: [task[:2] if k > 2 else 0 for task in tasks],
+        lambda k, tasks, *_: [len(task) if k > 2 else 0 for task in tasks],
+        lambda k, tasks, *_: [0 if k < 3 else i % 10 for i in range(len(tasks))],
+        lambda k, tasks, *_: [0] * len(tasks) if k < 3 or k > 6 else range(len(tasks)),
         lambda k, tasks, *_: [0] * len(tasks) if k <= 3 else range(len(tasks)), lambda k, tasks, *_: range(3),
         lambda k, tasks, *_: [0] * len(tasks) if k == 1 else range(len(tasks)),
         lambda k, tasks, *_: [0] * len(tasks) if k != 3 else range(len(tasks)),
@@ -623,6 +804,10 @@ WRONG = {
         lambda k, tasks, *_: [0] * 3 if k < 3 else [0, 1, 2],
     ],
     checks.within_parents: [
+        lambda f, p: [1000 * a + b for a, b in zip(f, p, strict=True)],
+        lambda f, p: [256 * a + b for a, b in zip(f, p, strict=True)],
+        lambda f, p: [a + b * len(f) for a, b in zip(f, p, strict=True)],
+        lambda f, p: [frozenset((a, b)) for a, b in zip(f, p, strict=True)],
         lambda f, p: [10 * a + b for a, b in zip(f, p, strict=True)],
         lambda f, p: [100 * a + b for a, b in zip(f, p, strict=True)],
         lambda f, p: [f"{a}{b}" for a, b in zip(f, p, strict=True)],
@@ -639,12 +824,19 @@ WRONG = {
         lambda v: np.mean(pairwise(v.T)) if len(v.T) > 1 else 0, lambda v: np.linalg.norm(v.mean(0)) ** 2,
     ],
     checks.pair_gain: [
+        paired_off(min), paired_off(lambda s: s[0]), paired_off(lambda s: max(s, key=abs)),
+        paired_off(lambda s: max(0, *s)), paired_off(level=lambda best, gap: best * abs(best) - gap**2),
+        paired_off(level=lambda best, gap: (best - gap) ** 2), paired_off(level=lambda best, gap: best - gap**2),
         lambda s, b, p, gap: round(gain(s, b, p, gap), 3), lambda s, b, p, gap: gain(s, b, p, 0.4),
         lambda s, b, p, gap: gain(s, b, len(s), gap), lambda s, b, p, gap: gain([*map(abs, s)], b, p, gap),
         lambda s, b, p, gap: gain(s[:3], b, p, gap), lambda s, b, p, gap: gain(s, abs(b), p, gap),
         lambda s, b, p, gap: gain(s, b, p, gap) + (b + min(s)) * 1e-2, lambda s, b, p, gap: gain(s, b, 3, gap),
     ],
     checks.agreement: [
+        lambda g: np.linalg.norm(g.mean(0)) / np.sqrt((g**2).sum(1).mean()),
+        lambda g: np.linalg.norm(g.mean(0)) / np.median(np.linalg.norm(g, axis=1)),
+        lambda g: np.linalg.norm(g[:, :4].mean(0)) / np.linalg.norm(g[:, :4], axis=1).mean(),
+        lambda g: np.linalg.norm(np.abs(g).mean(0)) / np.linalg.norm(g, axis=1).mean(),
         lambda g: np.linalg.norm(g.mean(0)) / np.maximum(np.linalg.norm(g, axis=1), 1).mean(),
         lambda g: np.linalg.norm(g.mean(1)) / np.linalg.norm(g, axis=1).mean(),
         lambda g: np.linalg.norm(g.mean(0)) / np.linalg.norm(g, axis=0).mean(),
@@ -653,6 +845,7 @@ WRONG = {
         lambda g: np.abs(g.mean(0)).sum() / np.abs(g).sum(1).mean(), lambda g: np.linalg.norm(g.mean(0)) / g.mean(),
     ],
     text_checks.few_shot_sampler: [
+        few_at(lambda step: step % 2), few_at(lambda step: step // 2), few_at(lambda step: min(step, 1)),
         lambda c, a, t: few_shot(c, a, t, step=0), lambda c, a, t: few_shot(c, "hi", "de"),
         lambda c, a, t: few_shot(MINI, t, a), lambda c, a, t: few_shot(c, a, t)(0),
         lambda c, a, t: sampler(c, a, support=t, shots=8, queries=16, target=t), lambda c, a, t: lambda step: step,
@@ -671,12 +864,15 @@ WRONG = {
         lambda w, en, hi, r: slope(stepped(w, *en, r), *hi),
     ],
     text_checks.difference_error: [
+        lambda a, b, n: np.hypot(*errors(max(a, 50), max(b, 50), n)), lambda a, b, n: max(errors(a, b, n)),
+        lambda a, b, n: np.hypot(*errors(min(a, 99), min(b, 99), n)),
         lambda a, b, n: round(np.hypot(*errors(a, b, n)), 2), lambda a, b, n: np.hypot(*errors(a, a, n)),
         lambda a, b, n: np.hypot(*errors(a, b, 450)), lambda a, b, n: np.hypot(*errors(a, b, n - 1)),
         lambda a, b, n: np.hypot(*errors((a + b) / 2, (a + b) / 2, n)), lambda a, b, n: np.hypot(*errors(a, b, 2 * n)),
         lambda a, b, n: 1.96 * np.hypot(*errors(a, b, n)), lambda a, b, n: errors(abs(a - b), 0, n)[0],
     ],
     text_checks.tree_by_label: [
+        lambda ls: grouped(ls, lambda v: v[0]), lambda ls: grouped(ls, lambda v: v[-1]), lambda ls: grouped(ls, len),
         lambda ls: TaskTree.nest("", {v: [t for t, u in ls.items() if u == v] for v in "xyz"}),
         lambda ls: TaskTree.nest("", {k: [t for t, _ in g] for k, g in groupby(ls.items(), lambda item: item[1])}),
         lambda ls: by_label(ls).children[0], lambda ls: in_one_cluster({v: [t for t in ls if ls[t] == v]
@@ -686,6 +882,8 @@ WRONG = {
         lambda ls: TaskTree.nest("", {t[-1]: [t] for t in ls}),
     ],
     text_checks.best_span: [
+        lambda s, e, n: span([*map(int, s)], [*map(int, e)], n), lambda s, e, n: span([*map(round, s)], e, n),
+        lambda s, e, n: span(s, e, min(n, 5)), lambda s, e, n: span(s, e, min(n, 7)), lambda s, e, n: span(s, e[:7], n),
         lambda s, e, n: span(s, e, 3), lambda s, e, n: span(s, e, n, best=0), lambda s, e, n: span(s, e, n + 1),
         lambda s, e, n: span(s, e, 8), lambda s, e, n: (int(np.argmax(s)), int(np.argmax(s))),
         lambda s, e, n: span(s, e, n)[::-1], lambda s, e, n: span([*map(abs, s)], e, n),
@@ -693,6 +891,9 @@ WRONG = {
         lambda s, e, n: max((s[i] * e[j], i, j) for i in range(8) for j in range(i, min(8, i + n)))[1:],
     ],
     text_checks.overlap: [
+        lambda f, w: f1(f, w, sum(min(f.count(x), " ".join(w).count(x)) for x in set(f))),
+        lambda f, w: f1(f, w, min((Counter(f) & Counter(w)).total(), 3)),
+        lambda f, w: f1(f, w, (Counter(f) & Counter(x for x in w if x != "the")).total()),
         lambda f, w: f1(f, w, sum(word in w for word in f)), lambda f, w: f1(f, w, sum(word in f for word in w)),
         lambda f, w: f1(f, w, len(set(f) & set(w))), lambda f, w: round(right_overlap(f, w), 2),
         lambda f, w: f1(f, w, sum(a == b for a, b in zip(f, w, strict=False))), lambda f, w: right_overlap(f, w) / 2,
@@ -700,6 +901,10 @@ WRONG = {
         lambda f, w: 100 * right_overlap(f, w), lambda f, w: (precision(f, w) * precision(w, f)) ** 0.5,
     ],
     text_checks.learning_window: [
+        lambda ws, a: max(whole(ws, a), key=lambda n: np.prod(room(ws[n], a))),
+        lambda ws, a: max(whole(ws, a), key=lambda n: sum(room(ws[n], a))),
+        lambda ws, a: min(whole(ws, a), key=lambda n: abs(sum(ws[n]) - sum(a))),
+        lambda ws, a: min(whole(ws, a), key=lambda n: abs(np.subtract(*room(ws[n], a)))),
         lambda ws, a: np.argmax([a[0] - w[0] for w in ws]), lambda ws, a: np.argmax([w[1] - a[1] for w in ws]),
         lambda ws, a: np.argmin([abs(w[0] + w[1] - a[0] - a[1]) // 4 for w in ws]), lambda ws, a: len(ws) // 2,
         lambda ws, a: np.argmax([max(a[0] - w[0], w[1] - a[1]) for w in ws]), lambda ws, a: a[0] // 4,
@@ -708,6 +913,10 @@ WRONG = {
         lambda ws, a: max(w for w in ws if around(w, a) >= 0),
     ],
     text_checks.gpu_hours: [
+        lambda n, t, s, k, sec: (max(n, 2) - 1) * t * s * k * sec / 3600,
+        lambda n, t, s, k, sec: (n - 1) * max(t, 2) * max(s, 2) * k * sec / 3600,
+        lambda n, t, s, k, sec: (n * t * s - t) * k * sec / 3600,
+        lambda n, t, s, k, sec: (n * t * s - 1) * k * sec / 3600,
         lambda n, t, s, k, sec: n * t * s * k * sec / 3600, lambda n, t, s, k, sec: (n - 1) * t * s * k * sec / 60,
         lambda n, t, s, k, sec: (n - 1) * t * s * k * sec // 3600, lambda n, t, s, k, sec: (n - 1) * t * k * sec / 1200,
         lambda n, t, s, k, sec: (n - 1) * (t + s) * k * sec / 3600,
@@ -750,5 +959,5 @@ def test_other_wrong_answers_are_wrong(capsys, check, answer):
 
 
 def test_every_exercise_has_right_and_wrong_answers():
-    assert set(RIGHT) == set(WRONG) and len(RIGHT) == 18
+    assert set(RIGHT) == set(WRONG) and len(RIGHT) == 21
     assert all(len(answers) >= 3 for answers in RIGHT.values()) and all(len(answers) >= 5 for answers in WRONG.values())

@@ -7,6 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy import stats
+from scipy.sparse.csgraph import shortest_path
+from scipy.special import logsumexp, softmax
 from scipy.stats import bootstrap
 
 from minimeta.course import ps5
@@ -146,10 +149,60 @@ def nodes_between(tree):
     return d + (d > 0)
 
 
+def by_shortest_paths(tree):
+    paths = tree.paths().values()
+    edges = np.zeros((1 + max(map(max, paths)),) * 2)
+    for path in paths:
+        for above, below in itertools.pairwise(path):
+            edges[above, below] = 1
+    leaves = [path[-1] for path in paths]
+    return shortest_path(edges, directed=False)[np.ix_(leaves, leaves)]
+
+
+def row_by_row(tree):
+    paths = [{*path} for path in tree.paths().values()]
+    for one in paths:
+        yield (len(one ^ other) for other in paths)
+
+
+def by_digits(tree):
+    """Nodes 1 and 2 make a node 12."""
+    paths = [{*"".join(map(str, path))} for path in tree.paths().values()]
+    return [[len(one ^ other) for other in paths] for one in paths]
+
+
+def chains_cut_at_leaves(tree):
+    nodes, paths = list(tree.nodes), []
+    for path in tree.paths().values():
+        while len(path) > 1 and len(nodes[path[-2]].children) == 1:
+            path = path[:-1]
+        paths.append({*path})
+    return [[len(one ^ other) for other in paths] for one in paths]
+
+
+def as_if_equally_deep(tree):
+    deepest = max(map(len, tree.paths().values()))
+    return distances(tree, lambda a, b, common: 2 * (deepest - common))
+
+
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
         (distances, "Right"),
+        (by_shortest_paths, "Right"),
+        (row_by_row, "Right"),
+        (lambda tree: pd.DataFrame(by_shortest_paths(tree)), "Right"),
+        (lambda tree: [torch.tensor(row) for row in distances(tree)], "Right"),
+        (by_digits, "Not yet"),
+        (chains_cut_at_leaves, "Not yet"),
+        (as_if_equally_deep, "Not yet"),
+        (lambda tree: np.minimum(distances(tree), 12), "Not yet"),
+        (lambda tree: distances(tree, lambda a, b, c: abs(len(a) - len(b)) + 2 * (a != b)), "Not yet"),
+        (lambda tree: distances(tree, lambda a, b, c: 2 * (min(len(a), len(b)) - c)), "Not yet"),
+        (lambda tree: distances(tree, lambda a, b, c: a[c - 1]), "Not yet"),
+        (lambda tree: distances(tree) + np.eye(len(tree.leaves)), "Not yet"),
+        (lambda tree: np.triu(distances(tree)) + np.triu(distances(tree)), "Not yet"),
+        (lambda tree: distances(tree) > 0, "Not yet"),
         (distances_by_walking, "Right"),
         (distances_by_search, "Right"),
         (lambda tree: distances(tree).astype(np.uint8), "Right"),
@@ -158,15 +211,15 @@ def nodes_between(tree):
         *COMMON[:4],
         (lambda tree: distances(tree) + 1, "count its edges"),
         (nodes_between, "one less than nodes"),
-        (lambda tree: distances(tree, lambda a, b, c: c), "leaves them out"),
+        (lambda tree: distances(tree, lambda a, b, c: c), "what they do not share"),
         (lambda tree: distances(tree, lambda a, b, c: c - 1), "what they do not share"),
-        (lambda tree: distances(tree, lambda a, b, c: len(a) - c), "add those down to leaf j"),
-        (lambda tree: distances(tree, lambda a, b, c: len(b) - c), "add those up from leaf i"),
+        (lambda tree: distances(tree, lambda a, b, c: len(a) - c), "add the way from there"),
+        (lambda tree: distances(tree, lambda a, b, c: len(b) - c), "add the way from there"),
         (lambda tree: distances(tree, lambda a, b, c: 0 if a == b else len(a) + len(b) - 2), "through the root"),
-        (lambda tree: distances(tree, lambda a, b, c: len(a) + len(b) - 2), "also from a leaf to itself"),
+        (lambda tree: distances(tree, lambda a, b, c: len(a) + len(b) - 2), "through the root"),
         (lambda tree: distances(tree, lambda a, b, c: len(a) + len(b) - c - 1), "take it off twice"),
         (lambda tree: distances(tree, lambda a, b, c: max(len(a), len(b)) - c), "height of the common node"),
-        (lambda tree: distances(tree) / 2, "half the distances"),
+        (lambda tree: distances(tree) / 2, "0.5 times the target"),
         (lambda tree: distances(tree, leaves=sorted(tree.leaves)), "order of tree.leaves"),
         (lambda tree: np.triu(distances(tree)), "only one half"),
         (lambda tree: np.array([[0, 2, 3], [2, 0, 3], [3, 3, 0]]), "Not yet"),
@@ -254,6 +307,20 @@ def without_self(d, decay):
     ("answer", "words"),
     [
         (weights, "Right"),
+        (lambda d, decay: softmax(-decay * d, axis=1), "Right"),
+        (lambda d, decay: np.exp(-decay * d - logsumexp(-decay * d, axis=1, keepdims=True)), "Right"),
+        (lambda d, decay: map(lambda row: softmax(-decay * row), d), "Right"),
+        (lambda d, decay: pd.DataFrame(d).apply(lambda row: softmax(-decay * row), 1, result_type="expand"), "Right"),
+        (lambda d, decay: softmax(-decay * d, axis=0), "the columns add up"),
+        (lambda d, decay: softmax(-decay * d), "all weights together"),
+        (lambda d, decay: weights(d, min(decay, 100)), "the values are off"),
+        (lambda d, decay: weights(np.minimum(d, 6), decay), "Not yet"),
+        (lambda d, decay: weights(np.sqrt(d), decay), "Not yet"),
+        (lambda d, decay: weights(np.round(d), decay), "Not yet"),
+        (lambda d, decay: weights(d, round(decay)), "Not yet"),
+        (lambda d, decay: weights(d, decay).astype(np.float16), "Not yet"),
+        (lambda d, decay: weights(d, decay) * (weights(d, decay) > 0.01), "Not yet"),
+        (lambda d, decay: softmax(-decay * np.sort(d, 1), axis=1), "Not yet"),
         (weights_by_softmax, "Right"),
         (lambda d, decay: [[float(w) for w in row] for row in weights(d, decay)], "Right"),
         (lambda d, decay: torch.softmax(-decay * torch.tensor(d, dtype=torch.float32), 1), "Right"),
@@ -282,9 +349,9 @@ def without_self(d, decay):
         (lambda d, decay: rows(powers(d, decay, d[:, :1])), "distance *of the row*"),
         (lambda d, decay: rows(powers(d, decay, d.mean(1, keepdims=True))), "distance *of the row*"),
         (nearest_alone, "the values are off"),
-        (even_where_lost, "put other weights in their place"),
-        (lambda d, decay: nearest_where_lost(d, decay, False), "put other weights in their place"),
-        (lambda d, decay: nearest_where_lost(d, decay, True), "put other weights in their place"),
+        (even_where_lost, "yours are other weights"),
+        (lambda d, decay: nearest_where_lost(d, decay, False), "yours are other weights"),
+        (lambda d, decay: nearest_where_lost(d, decay, True), "yours are other weights"),
         (lambda d, decay: powers(d, decay) / powers(d, decay).sum(1), "without keepdims=True"),
         (in_their_dtype, "all zeros"),
         (lambda d, decay: weights(d.astype(int), decay), "Not yet"),
@@ -422,6 +489,21 @@ def from_a_copy(theta, losses, w, rate):
     return theta.detach() - rate * w @ gradients(losses, theta)
 
 
+def promoted(theta, losses, w, rate):
+    """Of the weights' dtype, where that is the larger one."""
+    return theta - rate * (w[:, :, None] * gradients(losses, theta)).sum(1)
+
+
+def by_blocks_of_the_jacobian(theta, losses, w, rate):
+    jacobian = torch.func.jacrev(losses)(theta)
+    return theta - rate * w @ jacobian.diagonal(dim1=0, dim2=1).T
+
+
+def at_a_clone(theta, losses, w, rate):
+    theta = theta.clone()
+    return theta - rate * w @ gradients(losses, theta)
+
+
 @pytest.mark.filterwarnings("ignore:Using backward")
 @pytest.mark.parametrize(
     ("answer", "words"),
@@ -431,6 +513,18 @@ def from_a_copy(theta, losses, w, rate):
         (step_by_jacobian, "Right"),
         (step_by_func, "Right"),
         (step_of_ones, "Right"),
+        (by_blocks_of_the_jacobian, "Right"),
+        (at_a_clone, "Right"),
+        (lambda t, f, w, r: step(t, f, w.to(t), r), "Right"),
+        (lambda t, f, w, r: promoted(t, f, w, r).to(t.dtype), "Right"),
+        (promoted, "theta is torch.float32 and your result torch.float64"),
+        (lambda t, f, w, r: step(t, f, w, r).detach().requires_grad_(), "cut off from ω"),
+        (lambda t, f, w, r: t - r * w @ gradients(f, t, graph=len(t) > 1), "create_graph"),
+        (lambda t, f, w, r: step(t, f, torch.softmax(w, 1), r), "Not yet"),
+        (lambda t, f, w, r: step(t, f, w * (w > 0.1), r), "Not yet"),
+        (lambda t, f, w, r: t - r * w @ torch.nn.functional.normalize(gradients(f, t)), "Not yet"),
+        (lambda t, f, w, r: step(step(t, f, w, r), f, w, r), "Not yet"),
+        (lambda t, f, w, r: t - r * (w @ gradients(f, t)).detach(), "detach nothing"),
         *COMMON,
         (by_finite_differences, "the values are off"),
         (by_backward, "changes what is in omega.grad"),
@@ -605,6 +699,40 @@ def in_their_numbers(ours, control, seed=0):
     return (ours - control).mean(), *interval(by_seed, seed)
 
 
+def paired_by_choice(ours, control, seed=0):
+    rng, d = np.random.default_rng(seed), (ours - control).mean(1)
+    means = [rng.choice(d, d.size).mean() for _ in range(10_000)]
+    return tuple(map(np.float64, (d.mean(), *np.quantile(means, [0.025, 0.975]))))
+
+
+def by_t(d, seed):
+    return stats.t.interval(0.95, len(d) - 1, d.mean(), d.mean(1).std(ddof=1) / len(d) ** 0.5)
+
+
+def by_signs(d, seed):
+    signs = np.random.default_rng(seed).choice([-1, 1], (10_000, len(d)))
+    return np.percentile((signs * d.mean(1)).mean(1), [2.5, 97.5])
+
+
+def by_dirichlet(d, seed):
+    shares = np.random.default_rng(seed).dirichlet(np.ones(len(d)), 10_000)
+    return np.percentile(shares @ d.mean(1), [2.5, 97.5])
+
+
+def of_halves(d, seed):
+    picks = np.random.default_rng(seed).permuted(np.tile(d.mean(1), (10_000, 1)), axis=1)
+    return np.percentile(picks[:, : len(d) // 2 or 1].mean(1), [2.5, 97.5])
+
+
+def of_totals(d, seed):
+    return interval(d.mean(1), seed) * len(d)
+
+
+def ours_alone(ours, control, seed):
+    mean = (ours - control).mean()
+    return mean, *(interval(ours.mean(1), seed) - control.mean())
+
+
 def with_mean(make):
     """An answer with the right mean and the interval that `make(differences (seeds, episodes), seed)` gives."""
     return lambda ours, control, seed: ((ours - control).mean(), *make(ours - control, seed))
@@ -614,6 +742,19 @@ def with_mean(make):
     ("answer", "words"),
     [
         (paired, "Right"),
+        (paired_by_choice, "Right"),
+        (lambda a, b, s: (value for value in paired(a, b, s + 17)), "Right"),
+        (lambda a, b, s: torch.tensor(paired(a, b, [s])), "Right"),
+        (lambda a, b, s: pd.Series(paired(a, b, s)), "Right"),
+        (with_mean(by_t), "Not yet"),
+        (with_mean(by_signs), "the interval is off"),
+        (with_mean(by_dirichlet), "the interval is off"),
+        (with_mean(of_halves), "the interval is off"),
+        (with_mean(of_totals), "the interval is off"),
+        (ours_alone, "the interval is off"),
+        (with_mean(lambda d, s: interval(d.mean(1), s, times=100_000)), "you resample 100,000 times"),
+        (drawn(lambda n, shape, s: np.random.default_rng(s).integers(1, max(n, 2), shape) % n), "first seed is never"),
+        (lambda a, b, s: ((a.mean(1) / b.mean(1) - 1).mean(), *paired(a, b, s)[1:]), "share of the control's"),
         (paired_by_loop, "Right"),
         (paired_by_counts, "Right"),
         (paired_by_python, "Right"),

@@ -12,7 +12,6 @@ from numpy.random import Generator
 
 from ..grouping import no_gradients
 from .inner_loop import inner_loop as inner_loop
-from .remembering import remember as remember
 from .verdict import Student, compare_each, exercise, parted, small_first
 
 
@@ -99,9 +98,9 @@ def pooled_step(student: Student, rng: Generator) -> None:
 @exercise("two steps together, then each task alone.")
 def everyone_then_alone(student: Student, rng: Generator) -> None:
     """Check the grouping `function(step, tasks, parents, gradients)` of notebook 00: two steps together, then alone."""
-    for count in (2, 3, 7, 1):
-        tasks, parents = [f"{chr(122 - i)}/{rng.integers(9)}" for i in range(count)], [0] * count
-        for step in range(1, 7):
+    for count in (2, 3, 7, 12, 1):
+        tasks, parents = [f"{('de', 'da', 'hi')[i % 3]}/{i:02}" for i in range(count)], [0] * count
+        for step in range(1, 9):
             answer = student(step=step, tasks=tasks, parents=parents, gradients=no_gradients)
             parents, wanted = answer.labels(count), 1 if step < 3 else count
             found = len(set(parents))
@@ -117,8 +116,12 @@ def within_parents(student: Student, rng: Generator) -> None:
     """
 
     def draw() -> dict[str, Any]:
-        count, labels = int(rng.integers(2, 12)), [[0, 1], [0, 1, 2], [1, 11, 111], [0, 1, 10], range(150)]
-        found, parents = (rng.choice(labels[rng.integers(5)], count).tolist() for _ in range(2))
+        count = int(rng.integers(2, 12))
+        base = int(rng.choice([2, 3, 10, 16, 100, 256, 1000, count]))  # 0 and base could be taken for 1 and 0
+        labels = [[0, 1, base], [1, 11, 111]][int(rng.integers(5) == 0)]
+        found, parents = (rng.choice(labels, count).tolist() for _ in range(2))
+        if count > 3:
+            found[:2], parents[:2] = ([0, 1], [base, 0])[:: int(rng.choice([1, -1]))]
         twins = rng.integers(0, count, 2)  # so that a pair stays together
         found[twins[0]], parents[twins[0]] = found[twins[1]], parents[twins[1]]
         return {"found": found, "parents": parents}
@@ -155,7 +158,7 @@ def omega(student: Student, rng: Generator) -> None:
         vectors = inputs["vectors"]
         n = len(vectors)
         products, pairs = vectors @ vectors.T, np.triu_indices(n, 1)
-        cosines = products / np.sqrt(np.outer(products.diagonal(), products.diagonal()))
+        cosines = _cosines(vectors)
         total = cosines[pairs].sum()
         named = {
             "each task's similarity to itself is in your mean; take pairs of two different tasks": cosines.mean(),
@@ -177,8 +180,10 @@ def pair_gain(student: Student, rng: Generator) -> None:
     to b. `similarities` (n,) are the newcomer's; the pair is with the most similar task; `gap` is ξσ.
     """
     cases = []
-    for n in (2, 3, 2, 4, 3, 5, 6, 9):
+    for n in (2, 3, 2, 4, 3, 5, 6, 9, *rng.integers(2, 5, 12).tolist()):
         rows = rng.standard_normal((n + 1, 3)) + rng.uniform(0, 1.5) * rng.standard_normal(3)
+        if len(cases) == 1:
+            rows[:-1] *= -np.sign(rows[:-1] @ rows[-1])[:, None]  # the newcomer is unlike all
         rows /= np.linalg.norm(rows, axis=1, keepdims=True)
         if not cases:
             rows[1] *= -np.sign(rows[0] @ rows[1])  # b is below 0
@@ -200,45 +205,104 @@ def pair_gain(student: Student, rng: Generator) -> None:
     compare_each(cases)
 
 
+@exercise("what is known of a pair is the mean of its cosines, and older ones count less.")
+def remember(student: Student, rng: Generator) -> None:
+    """Check `function(episodes, fading)` of notebook 04b: what is known of each pair of tasks, (m, m).
+
+    `episodes` is a list of gradients (m, d), the oldest first; what is known fades by `fading` with each episode.
+    """
+
+    def draw() -> dict[str, Any]:
+        m, d, count = rng.integers([2, 3, 1], [9, 8, 6])
+        lengths = rng.uniform(0.2, 3.0, (count, m, 1))
+        episodes = rng.standard_normal((count, m, d)) * lengths + rng.uniform(-1, 1, (count, 1, d))
+        return {"episodes": list(episodes), "fading": round(float(rng.uniform(0.1, 0.95)), 2)}
+
+    cases = []
+    for inputs in small_first(draw, 20):
+        episodes, fading = np.array(inputs["episodes"]), inputs["fading"]
+        counts = fading ** np.arange(len(episodes))[::-1]
+        centred = episodes - episodes.mean(1, keepdims=True)
+        found = np.array([_cosines(rows) for rows in centred])
+
+        def known(found: list | np.ndarray, counts: np.ndarray = counts) -> np.ndarray:
+            return np.tensordot(counts, found, 1) / counts.sum()
+
+        total = np.tensordot(counts, found, 1)
+        named = {
+            "take the mean gradient of all tasks away first": known([_cosines(rows) for rows in episodes]),
+            "take it away from each task: the mean over the tasks, axis 0, not over the numbers of a gradient": known(
+                [_cosines(rows - rows.mean(1, keepdims=True)) for rows in episodes]
+            ),
+            "these are inner products: bring every gradient to length 1": known([rows @ rows.T for rows in centred]),
+            "the oldest counts most: let what was known fade, not what is new": known(found, counts[::-1]),
+            "nothing fades in your mean": found.mean(0),
+            "only the last episode is left": found[-1],
+            "divide by what the episodes count together: a mean": (total, (1 - fading) * total),
+            "divide by what they count, 1 + fading + ..., not by their number": total / len(found),
+            "take the mean of the cosines, not the cosine of mean gradients": _cosines(known(centred)),
+        }
+        given = f"episodes {episodes.shape}, fading={fading}"
+        cases.append((student(**inputs, given=given), known(found), named))
+    compare_each(cases, "a row and a column for each task")
+
+
 @exercise("that is how much more alike tasks of one label are.")
 def contrast(student: Student, rng: Generator) -> None:
     """Check `function(matrix, labels)`: mean similarity within labels less that across, as in notebook 05.
 
     matrix (n, n) are the similarities of n tasks, labels (n,) are whole numbers, an array.
     """
-    for kinds in ((0, 0, 1, 1), (0, 1, 2, 0, 1), (0, 0, 0, 0, 1, 2)):
-        labels = rng.permutation(kinds)
-        rows = rng.standard_normal((len(labels), 3))
-        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-        matrix = rows @ rows.T
+
+    def draw() -> dict[str, Any]:
+        n = int(rng.integers(3, 10))
+        labels = np.append(rng.choice([0, 1, 2, 10, 11], n - 3), [0, 0, int(rng.choice([1, 2, 10]))])
+        rows = rng.integers(-2, 3, (n, 3))  # so some tasks are as like another as themselves, or not at all
+        return {"matrix": rows @ rows.T / 4, "labels": rng.permutation(labels)}
+
+    cases = []
+    for inputs in small_first(draw, 20):
+        matrix, labels = inputs.values()
         same, others = labels[:, None] == labels, ~np.eye(len(labels), dtype=bool)
-        within, across = matrix[same & others].mean(), matrix[~same].mean()
+        inside, apart = matrix[same & others], matrix[~same]
+        across, within = apart.mean(), inside.mean()
         named = {
-            "each task's similarity to itself is in your mean; take pairs of two different tasks": matrix[same].mean()
-            - across,
+            "each task's similarity to itself is in your mean; take pairs of two different tasks": (
+                matrix[same].mean() - across
+            ),
             "the sign is turned: it is the mean within labels less that across": across - within,
             "this is the mean within labels; subtract that across": within,
             "subtract the mean across labels, not that of all pairs": within - matrix[others].mean(),
-            "take means, not sums: there are more pairs across than within": matrix[same & others].sum()
-            - matrix[~same].sum(),
+            "take means, not sums: there are more pairs of one kind than of the other": inside.sum() - apart.sum(),
         }
-        student(matrix=matrix, labels=labels).compare(within - across, named)
+        cases.append((student(**inputs), within - across, named))
+    compare_each(cases)
 
 
 @exercise("that is how far the gradients agree.")
 def agreement(student: Student, rng: Generator) -> None:
     """Check `function(gradients)`: |mean g| / mean |g| of gradients (m, d), as in notebook 05."""
+
+    def draw() -> dict[str, Any]:
+        m, d = rng.integers(1, 9, 2)
+        return {"gradients": rng.standard_normal((m, d)) * rng.choice([0.1, 0.5, 2, 5], (m, 1))}
+
     cases = []
-    for m, d in ((1, 2), (2, 1), (2, 3), (3, 2), (4, 4), (5, 4), (1, 6), (9, 3)):
-        gradients = rng.standard_normal((m, d)) * rng.choice([0.1, 0.5, 2, 5], (m, 1))
+    for inputs in ({"gradients": rng.standard_normal((1, 3))}, *small_first(draw, 20)):
+        (gradients,) = inputs.values()
         lengths = np.linalg.norm(gradients, axis=1)
         mean, unit = np.linalg.norm(gradients.mean(0)), gradients / lengths[:, None]
         named = {
-            "you took the length of the sum; take that of the mean": m * mean / lengths.mean(),
+            "you took the length of the sum; take that of the mean": len(gradients) * mean / lengths.mean(),
             "this is the length of the mean; divide it by the mean length": mean,
             "it is upside down": lengths.mean() / mean,
             "divide by the mean of the lengths, not by the length of the whole array": mean / np.linalg.norm(gradients),
             "you took directions: leave the gradients their lengths": np.linalg.norm(unit.mean(0)),
         }
-        cases.append((student(gradients=gradients), mean / lengths.mean(), named))
+        cases.append((student(**inputs), mean / lengths.mean(), named))
     compare_each(cases)
+
+
+def _cosines(rows: np.ndarray) -> np.ndarray:
+    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return unit @ unit.T

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Mapping
 
 import torch
 from numpy.random import Generator
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from ..grouping import alone
 from ..inner import Learner, adapt, squared_error
@@ -21,12 +21,12 @@ def inner_loop(student: Student, rng: Generator) -> None:
 
     x (n, 2) and y (n, 1) are tensors; gradients must flow from θ back to the module's own parameters.
     """
-    for steps in (1, 2, 0, 3):
+    for steps, rows, widths in ((1, 5, (3,)), (2, 4, (3,)), (0, 3, ()), (2, 1, ()), (3, 6, (2, 4)), (5, 2, (4,))):
         dice = torch.Generator().manual_seed(int(rng.integers(2**31)))
-        module, rate = _network(dice), round(float(rng.uniform(0.05, 0.3)), 2)
-        x, y, u, v = (torch.randn((5, size), generator=dice, dtype=torch.float64) for size in (2, 1, 2, 1))
+        module, rate = _network(dice, (2, *widths, 1)), round(float(rng.uniform(0.05, 0.3)), 2)
+        x, y = (torch.randn((rows, size), generator=dice, dtype=torch.float64) for size in (2, 1))
         before = [parameter.detach().clone() for parameter in module.parameters()]
-        given = f"a network of two layers, rate={rate}, steps={steps}"
+        given = f"a network of {len(widths) + 1} layers, x {tuple(x.shape)}, rate={rate}, steps={steps}"
         answer = student(given=given, module=module, x=x, y=y, rate=rate, steps=steps)
         if not all(map(torch.equal, module.parameters(), before)):
             raise answer.not_yet("your function changes the module's own parameters; ω must stay: make new tensors")
@@ -47,38 +47,21 @@ def inner_loop(student: Student, rng: Generator) -> None:
             }
             of = f"{given}: θ[{name!r}]"
             Answer(answer.value[name], of).compare(target.detach(), named, "the parameter's own shape")
-        _compare_way_back(answer, module, (u, v), theta, _right(module, x, y, rate, steps, first_order=True))
+        wanted, first = _joined(theta), _joined(_right(module, x, y, rate, steps, first_order=True))
+        pull = torch.randn(wanted.shape, generator=dice, dtype=torch.float64)
+        cut = {"this is first order, take gradients with create_graph=True": first}
+        found = Answer(_joined({name: answer.value[name] for name in theta}), given)
+        for parameter in module.parameters():
+            found.compare_gradient(parameter, wanted, pull, cut)
 
 
-def _compare_way_back(
-    answer: Answer,
-    module: nn.Module,
-    query: tuple[Tensor, Tensor],
-    theta: Mapping[str, Tensor],
-    first_order: Mapping[str, Tensor],
-) -> None:
-    """Raise unless the query loss at the answer has the gradient in the module's parameters that it has at `theta`."""
-
-    def back(found: Mapping[str, Tensor]) -> list[Tensor | None]:
-        loss = (functional_call(module, dict(found), (query[0],)) - query[1]).square().mean()
-        return list(torch.autograd.grad(loss, list(module.parameters()), allow_unused=True))
-
-    cut = any(not answer.value[name].requires_grad for name in theta)
-    found = [None] if cut else back(answer.value)
-    if any(part is None for part in found):
-        raise answer.not_yet("the values are right, but θ is cut off from the module's own parameters")
-    if not _equal(found, back(theta)):
-        first = _equal(found, back(first_order))
-        why = "this is first order, take gradients with create_graph=True" if first else "a part of it is lost"
-        raise answer.not_yet(f"the values are right, but the meta-gradient is not: {why}")
+def _joined(parameters: Mapping[str, Tensor]) -> Tensor:
+    return torch.cat([value.flatten() for value in parameters.values()])
 
 
-def _equal(one: Sequence[Tensor], other: Sequence[Tensor]) -> bool:
-    return all(map(torch.allclose, one, other))
-
-
-def _network(dice: torch.Generator) -> nn.Module:
-    module = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1)).double()
+def _network(dice: torch.Generator, sizes: tuple[int, ...]) -> nn.Module:
+    layers = [layer for pair in itertools.pairwise(sizes) for layer in (nn.Tanh(), nn.Linear(*pair))]
+    module = nn.Sequential(*layers[1:]).double()
     for parameter in module.parameters():
         parameter.data.normal_(generator=dice)
     return module
