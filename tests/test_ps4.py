@@ -930,7 +930,6 @@ def or_nothing(table, support, language):
         (lambda t, s, c: t.merge(t.loc[s], on="pair"), "is a table"),
         (lambda *given: np.roll(parallel(*given), 1), "in another order"),
         (by_number, "is not the translation"),
-        (lambda t, s, c: parallel(t, t.loc[s].drop_duplicates("pair").index, c), "one for each support row"),
         (lambda t, s, c: [r if t["language"][s[i]] != c else s[0] for i, r in enumerate(parallel(t, s, c))], "is not"),
         (by_beginning, "is not the translation"),
         (both_sorted, "Not yet"),

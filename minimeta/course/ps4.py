@@ -105,12 +105,11 @@ def parallel(student: Student, rng: Generator) -> None:
         row_faults.translations(answer, table, support, language)
     english, language, other, _ = languages = _languages(rng)
     table = _table(rng, languages, (4, 5, 6))
-    pool = rng.permutation(rows_in(table, english))[:4].tolist()
-    again = [_translation(table, row, other) for row in pool[:2]]
-    for more in (again, [*again, _translation(table, pool[3], language)]):  # two share a pair; one is its own answer
-        support = rng.permutation(pool[:3] + more)
-        answer = student(table=table, support=support, language=language)
-        row_faults.translations(answer, table, support, language)
+    pool = rng.permutation(rows_in(table, english))[:5].tolist()
+    mixed = [_translation(table, pool[3], other), _translation(table, pool[4], language)]  # the last is its own answer
+    support = rng.permutation(pool[:3] + mixed)
+    answer = student(table=table, support=support, language=language)
+    row_faults.translations(answer, table, support, language)
 
 
 @graded("that is every leak, and nothing but leaks.")
