@@ -182,6 +182,41 @@ def smallest_class(table, language, shots, queries, rng):
     return tuple(np.concatenate([pool[part] for pool in pools]) for part in parts)
 
 
+def one_order(table, language, shots, queries, rng):
+    """Classes with as many rows share an order of their places."""
+    orders = {}
+
+    def draw(pool, n, rng):
+        if len(pool) not in orders:
+            orders[len(pool)] = rng.permutation(len(pool))
+        return pool[orders[len(pool)]][:n]
+
+    return classes(draw)(table, language, shots, queries, rng)
+
+
+def one_key(table, language, shots, queries, rng):
+    keys = rng.random(len(table))
+    return classes(lambda pool, n, rng: pool[np.argsort(keys[: len(pool)])][:n])(table, language, shots, queries, rng)
+
+
+def topped_up(pool, n, rng):
+    """A row that comes again is replaced by the first that has not come."""
+    drawn = []
+    for row in rng.choice(pool, n):
+        drawn.append(row if row not in drawn else next(one for one in pool if one not in drawn))
+    return drawn
+
+
+def next_free(pool, n, rng):
+    places = []
+    while len(places) < n:
+        place = rng.integers(len(pool))
+        while place in places:
+            place = (place + 1) % len(pool)
+        places.append(place)
+    return pool[places]
+
+
 def copies_rng(function):
     return lambda *given: function(*given[:-1], copy.deepcopy(given[-1]))
 
@@ -289,6 +324,12 @@ def divides(*given):
         (first_rows_ask, "chance"),
         (first_rows_support, "chance"),
         (smallest_class, "chance"),
+        (one_order, "chance"),
+        (one_key, "draw"),
+        (classes(topped_up), "chance gives about"),
+        (classes(next_free), "as likely to meet as any others"),
+        (classes(lambda pool, n, rng: rng.permutation(pool[:48])[:n]), "the query has 72 rows; expected 75"),
+        (lambda *given: x_maml(*given)[::-1], "is the pair the wrong way round?"),
         (copies_rng(x_maml), "copy"),
         (seeded_by_state(x_maml), "copy"),
         (few_seeds(x_maml), "possible episodes"),
@@ -657,6 +698,35 @@ def swaps_once(rows, passes, rng):
     return orders
 
 
+def never_same(rows, passes, rng):
+    """An order that equals the one before is drawn again."""
+    orders = [rng.permutation(rows)]
+    while len(orders) < passes:
+        order = rng.permutation(rows)
+        orders += [order] * int(len(rows) == 1 or (order != orders[-1]).any())
+    return orders
+
+
+def no_row_twice_running(rows, passes, rng):
+    orders = [rng.permutation(rows)]
+    while len(orders) < passes:
+        order = rng.permutation(rows)
+        orders += [order] * int(len(rows) == 1 or order[0] != orders[-1][-1])
+    return orders
+
+
+def short_first(rows, size, passes, rng):
+    for _ in range(passes):
+        yield from np.split(rng.permutation(rows), range(len(rows) % size or size, len(rows), size))
+
+
+def one_buffer(rows, size, passes, rng):
+    buffer = np.empty(size, int)
+    for batch in covering(rows, size, passes, rng):
+        buffer[: len(batch)] = batch
+        yield buffer[: len(batch)]
+
+
 def without_singles(rows, size, passes, rng):
     return [batch for batch in covering(rows, size, passes, rng) if len(batch) > 1 or size == 1]
 
@@ -705,6 +775,11 @@ def without_singles(rows, size, passes, rng):
         (ordered(lambda rows, n, rng: [np.append(rows[0], rng.permutation(rows[1:])) for _ in range(n)]), "order"),
         (ordered(lambda rows, n, rng: [[row for row in rng.permutation(rows) if row] for _ in range(n)]), "Not yet"),
         (within_batches, "order"),
+        (lambda *given: map(np.sort, covering(*given)), "any order is as likely as any other, in a batch too"),
+        (ordered(never_same), "draw each anew"),
+        (ordered(no_row_twice_running), "draw each anew"),
+        (short_first, "the short batch must be the last of its pass"),
+        (one_buffer, "one array that is filled again"),
         (batches_at_random, "shuffle the rows, not the batches"),
         (without_singles, "never come"),
         (copies_rng(covering), "copy"),
@@ -733,7 +808,6 @@ def test_covering_names_the_mistake(capsys, function, words):
         by_position,
         lambda *given: [batch.copy() for batch in in_place(*given)],
         lambda *given: tuple(map(tuple, covering(*given))),
-        lambda *given: map(np.sort, covering(*given)),
         lambda *given: [set(batch.tolist()) for batch in covering(*given)],
         lambda *given: deque(torch.tensor(batch) for batch in covering(*given)),
         lambda *given: [pd.Series(batch) for batch in covering(*given)],
@@ -856,6 +930,7 @@ def or_nothing(table, support, language):
         (lambda t, s, c: t.merge(t.loc[s], on="pair"), "is a table"),
         (lambda *given: np.roll(parallel(*given), 1), "in another order"),
         (by_number, "is not the translation"),
+        (lambda t, s, c: [r if t["language"][s[i]] != c else s[0] for i, r in enumerate(parallel(t, s, c))], "is not"),
         (by_beginning, "is not the translation"),
         (both_sorted, "Not yet"),
         (searched, "Not yet"),

@@ -6,12 +6,14 @@ runs: each has a probability below `RARE`, and a check asks for a few hundred.
 
 from __future__ import annotations
 
-from math import comb, lgamma, log
+from functools import reduce
+from itertools import combinations, product
+from math import comb, factorial, lgamma, log
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
-from scipy.stats import binom
+from scipy.stats import binom, hypergeom
 
 from .verdict import Answer
 
@@ -45,11 +47,12 @@ def episodes(answer: Answer, table: pd.DataFrame, codes: tuple[str, str], drawn:
     """Has every row its chance in these supports (draws, shots) and queries (draws, queries), and any two to meet?"""
     moves(answer, np.concatenate(drawn, axis=1))
     draws, language, split, label = len(drawn[0]), *(table[name].to_numpy() for name in ("language", "split", "label"))
-    all_possible = 1
+    all_possible, classes = 1, []
     for kind in np.unique(label):
         pools = [np.flatnonzero((language == code) & (split == "dev") & (label == kind)) for code in codes]
         came = [(rows[:, None, :] == pool[:, None]).any(2) for rows, pool in zip(drawn, pools, strict=True)]
         sizes = [int(part[0].sum()) for part in came]
+        classes.append(came)
         for name, part, pool, size in zip(("support", "query"), came, pools, sizes, strict=True):
             _even(answer, part, pool, size / len(pool), f"as {name}", "let chance choose among all dev rows")
             _various(answer, part, comb(len(pool), size), f"sets of {name} rows of class {kind}; let chance choose")
@@ -66,11 +69,57 @@ def episodes(answer: Answer, table: pd.DataFrame, codes: tuple[str, str], drawn:
             )
     whole = np.concatenate([np.sort(rows) for rows in drawn], axis=1)
     _various(answer, whole, all_possible, "episodes; draw every class with `rng` itself")
+    if len({part.shape for came in classes for part in came}) == 1:
+        _alike(answer, classes)
 
 
-def orders(answer: Answer, rows: np.ndarray, drawn: np.ndarray, size: int) -> None:
-    """Has every pass (n,) of the draws (draws, passes, n) a random order of its own, for batches of `size`?"""
-    _, passes, n = drawn.shape
+def _alike(answer: Answer, classes: list[list[np.ndarray]]) -> None:
+    """Classes with n rows each, by whether these came (draws, n) as support and query: has each place its chance?"""
+    for one, other in combinations(range(len(classes)), 2):
+        for mine, its in product(classes[one], classes[other]):
+            (draws, n), sizes = mine.shape, (int(mine[0].sum()), int(its[0].sum()))
+            agree = hypergeom.pmf(np.arange(min(sizes) + 1), n, *sizes)  # in one draw so many places are the same
+            seen = int((mine & its).sum())
+            if _rare(agree, draws, seen):
+                raise answer.not_yet(
+                    f"in {draws} draws the classes {one} and {other} had {seen} times a row at the same place (chance "
+                    f"gives about {draws * sizes[0] * sizes[1] / n:.0f}); draw each class anew, in an order of its own"
+                )
+    for name, parts in zip(("support", "query"), zip(*classes, strict=True), strict=True):
+        came = np.concatenate(parts)  # one class after the other
+        (draws, n), size = came.shape, int(came[0].sum())
+        if not 0 < size < n:
+            continue
+        places = np.array([f"{place + 1} of its class" for place in range(n)])
+        _even(answer, came, places, size / n, f"as {name}", "give every row of a class the same chance")
+        runs = range(
+            1, min(size, n - size) + 1
+        )  # the rows that came stand in so many runs, the last row before the first
+        chance = np.zeros(size)
+        chance[[size - r for r in runs]] = [
+            n / r * comb(size - 1, r - 1) * comb(n - size - 1, r - 1) / comb(n, size) for r in runs
+        ]
+        seen = int((came & np.roll(came, 1, axis=1)).sum())
+        if _rare(chance, draws, seen):
+            raise answer.not_yet(
+                f"in {draws} draws from a class {seen} pairs of neighbours (rows of the class that follow one another) "
+                f"came together as {name} (chance gives about {draws * size * (size - 1) / (n - 1):.0f}); any two rows "
+                "must be as likely to meet as any others"
+            )
+
+
+def _rare(chance: np.ndarray, draws: int, seen: int) -> bool:
+    """Is the sum of so many independent draws from 0, 1, 2, ..., with these chances, too far out?"""
+    total = reduce(np.convolve, [chance] * draws)
+    return min(total[seen:].sum(), total[: seen + 1].sum()) < RARE
+
+
+def orders(answer: Answer, rows: np.ndarray, drawn: np.ndarray, size: int, ordered: bool = True) -> None:
+    """Has every pass (n,) of the draws (draws, passes, n) a random order of its own, for batches of `size`?
+
+    If the batches are not `ordered` (sets are not), only their rows count.
+    """
+    draws, passes, n = drawn.shape
     place = (drawn[..., None, :] == rows[:, None]).argmax(-1) // size  # the batch of each row (draws, passes, n)
     given = np.arange(n) // size
     if (place != given).any():
@@ -102,6 +151,15 @@ def orders(answer: Answer, rows: np.ndarray, drawn: np.ndarray, size: int) -> No
             _various(answer, order, _splits(n, 1), what)
     few = "ways to go through the rows; draw with `rng` itself, not with few seeds"
     _various(answer, place, _splits(n, size) ** passes, few)
+    for number, batch in product(range(passes), range(n // size if size > 1 and ordered else 0)):
+        part = drawn[:, number, batch * size : (batch + 1) * size]
+        for what, value in (("sorted", part), ("as in `rows`", (part[..., None] == rows).argmax(-1))):
+            seen, share = int((np.diff(value, axis=1) > 0).all(1).sum()), 1 / factorial(size)
+            if binom.sf(seen - 1, draws, share) < RARE:
+                raise answer.not_yet(
+                    f"in {draws} draws the rows of batch {batch + 1} of pass {number + 1} were {what} {seen} times "
+                    f"(chance gives about {draws * share:.0f}); any order is as likely as any other, in a batch too"
+                )
 
 
 def _splits(n: int, size: int) -> int:

@@ -6,6 +6,7 @@ The tables are pandas' with the columns language, split, label and pair; a row's
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,6 +35,8 @@ def x_maml(student: Student, rng: Generator) -> None:
         (english, (4, 4, 4), 3, 9, 0),
         (others[1], (4, 4, 4), 9, 3, 0),
         (others[2], (12, 13, 14), 12, 24, 0),
+        (others[1], (15, 15, 15), 24, 21, DRAWS),
+        (others[0], (49, 50, 51), 72, 75, 0),  # more than mini-NLI has
     )
     for language, dev, shots, queries, draws in cases:
         inputs = {"table": _table(rng, languages, dev, ends=(language, language)), "language": language}
@@ -47,12 +50,13 @@ def xla_maml(student: Student, rng: Generator) -> None:
     english, one, other, last = languages
     cases = (
         (one, english, (5, 5, 6), 6, 6, DRAWS),
-        (other, last, (5, 5, 6), 6, 6, DRAWS),
+        (other, last, (5, 5, 5), 6, 6, DRAWS),
         (last, last, (5, 5, 6), 6, 6, DRAWS),  # X-MAML
         (english, other, (4, 4, 4), 9, 3, 0),
         (other, one, (4, 4, 4), 12, 12, 0),  # all that there are
         (one, english, (12, 13, 14), 12, 24, 0),
         (one, one, (12, 12, 12), 24, 12, 0),
+        (last, one, (49, 50, 51), 147, 147, 0),  # more than mini-NLI has
     )
     for language, source, dev, shots, queries, draws in cases:
         inputs = {"table": _table(rng, languages, dev, ends=(language, source)), "language": language, "source": source}
@@ -72,13 +76,16 @@ def covering(student: Student, rng: Generator) -> None:
             answer = student(rows=rows, size=size, passes=passes, rng=np.random.default_rng(state))
             streams.append(row_faults.stream(answer, rows, size, passes))
         chance.repeats(answer, streams, may_agree=n < 20 or passes < 5)
-    for n, size, passes, draws in ((4, 1, 3, 120), (6, 2, 2, 120)):
+    for n, size, passes, draws in ((4, 1, 3, 120), (6, 2, 2, 120), (3, 1, 2, 200)):
         rows, one = _some_rows(rng, n), np.random.default_rng(rng.integers(1 << 30))
         streams = []
+        ordered = True
         for _ in range(draws):
             answer = student(rows=rows, size=size, passes=passes, rng=one)
-            streams.append(row_faults.stream(answer, rows, size, passes))
-        chance.orders(answer, rows, np.reshape(streams, (draws, passes, n)), size)
+            batches = list(islice(answer.value, 99))
+            ordered &= not any(isinstance(batch, set | frozenset) for batch in batches)
+            streams.append(row_faults.stream(Answer(batches, answer.given), rows, size, passes))
+        chance.orders(answer, rows, np.reshape(streams, (draws, passes, n)), size, ordered)
 
 
 @graded("each query row is the translation of the support row at its place.")
@@ -93,7 +100,14 @@ def parallel(student: Student, rng: Generator) -> None:
         first = rng.permutation(pool) if count == 1 else [*pool[ends], *rng.permutation(pool[~ends])]
         support = rng.permutation(first[:count])
         answer = student(table=table, support=support, language=language)
-        row_faults.translations(answer, table, support, source, language)
+        row_faults.translations(answer, table, support, language)
+    english, language, other, _ = languages = _languages(rng)
+    table = _table(rng, languages, (4, 5, 6))
+    pool = rng.permutation(rows_in(table, english))[:5].tolist()
+    mixed = [_translation(table, pool[3], other), _translation(table, pool[4], language)]  # the last is its own answer
+    support = rng.permutation(pool[:3] + mixed)
+    answer = student(table=table, support=support, language=language)
+    row_faults.translations(answer, table, support, language)
 
 
 @graded("that is every leak, and nothing but leaks.")

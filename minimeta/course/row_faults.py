@@ -70,8 +70,14 @@ def episode(
     pair = tuple(_row_numbers(part, len(table)) for part in parts)
     language, split, label = (table[name].to_numpy() for name in ("language", "split", "label"))
     names = "support", "query"
+    have = len(pair[0]), len(pair[1])
     for name, rows, count in zip(names, pair, counts, strict=True):
         if len(rows) != count:
+            if have == counts[::-1]:
+                raise answer.not_yet(
+                    f"the support has {have[0]} rows; expected {count}, and the query has {have[1]}: "
+                    "is the pair the wrong way round?"
+                )
             if len(rows) == CLASSES * count:
                 raise answer.not_yet(f"the {name} has {len(rows)} rows: {count} is for all classes together")
             raise answer.not_yet(f"the {name} has {len(rows)} rows; expected {count}")
@@ -131,6 +137,8 @@ def stream(answer: Answer, rows: np.ndarray, size: int, passes: int) -> np.ndarr
         raise answer.not_yet("you give row after row; expected batches, arrays of up to `size` rows")
     if len(batches) > len(wanted) + 8:
         raise answer.not_yet(f"more than {len(wanted) + 8} batches came; {have}")
+    if n > size and len({_memory(batch) for batch in batches[:2]}) < len(batches[:2]):
+        raise answer.not_yet("your batches are all one array that is filled again; make a new one each time")
     batches = [_row_numbers(Answer(batch, answer.given, "the batch"), 1000) for batch in batches]
     joined, sizes = np.concatenate(batches) if batches else np.array([], int), [len(batch) for batch in batches]
     if not set(joined.tolist()) <= set(rows.tolist()):
@@ -145,6 +153,8 @@ def stream(answer: Answer, rows: np.ndarray, size: int, passes: int) -> np.ndarr
         raise answer.not_yet(f"the number of passes over the rows is {len(joined) // n}; expected {passes}")
     if len(batches) == passes and passes != len(wanted):
         raise answer.not_yet(f"there are {passes} batches; expected {passes} passes over all rows")
+    if sizes != wanted and sorted(sizes) == sorted(wanted):
+        raise answer.not_yet(f"your batches have {_listed(sizes)} rows; the short batch must be the last of its pass")
     if sizes != wanted and len(joined) == passes * n and sorted(sizes) == sorted(_sizes(passes * n, size)):
         raise answer.not_yet("a batch holds rows of two passes; begin each with a new batch, its last may be short")
     if sizes != wanted and sizes == [size] * len(wanted):
@@ -161,11 +171,16 @@ def stream(answer: Answer, rows: np.ndarray, size: int, passes: int) -> np.ndarr
     return joined
 
 
+def _memory(batch: Iterable) -> int:
+    """Where a batch begins; two batches of one pass begin at two places."""
+    return batch.__array_interface__["data"][0] if isinstance(batch, np.ndarray) and batch.size else id(batch)
+
+
 def _sizes(total: int, size: int) -> list[int]:
     return [min(size, total - start) for start in range(0, total, size)]
 
 
-def translations(answer: Answer, table: pd.DataFrame, support: np.ndarray, source: str, language: str) -> None:
+def translations(answer: Answer, table: pd.DataFrame, support: np.ndarray, language: str) -> None:
     """Are these the translations of the support, in its order?"""
     found = _row_numbers(answer, len(table))
     pair, codes = table["pair"].to_numpy(), table["language"].to_numpy()
@@ -195,7 +210,7 @@ def translations(answer: Answer, table: pd.DataFrame, support: np.ndarray, sourc
         if (table["label"].to_numpy()[found] == table["label"].to_numpy()[support]).all():
             words += " (the labels agree, but translations share `pair`)"
     shown = [
-        f"row {support[first]} ({source}, {pair[support[first]]})",
+        f"row {support[first]} ({codes[support[first]]}, {pair[support[first]]})",
         f"yours row {found[first]} ({codes[found[first]]}, {pair[found[first]]})" if len(found) else "yours none",
         f"target row {right[first]} ({language}, {pair[right[first]]})",
     ]
