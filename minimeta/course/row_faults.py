@@ -5,7 +5,7 @@ Each function takes what a student's function gave and raises `NotYet` at the fi
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from numbers import Integral
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ CLASSES = 3
 _SCORING = "test rows are for scoring alone"
 
 
-def rows_in(table: pd.DataFrame, language: str, split: str = "dev") -> np.ndarray:
+def rows_in(table: pd.DataFrame | Mapping[str, np.ndarray], language: str, split: str = "dev") -> np.ndarray:
     """The numbers of the rows in this language and split."""
     return np.flatnonzero((table["language"] == language) & (table["split"] == split))
 
@@ -54,36 +54,39 @@ def _row_numbers(answer: Answer, total: int) -> np.ndarray:
         if all(isinstance(row, str) for row in rows.tolist()):
             raise answer.not_yet(f"{name} has names ({rows[0]}); return the numbers of the rows")
         raise answer.not_yet(f"{name} has {short(rows.tolist()[0])}; row numbers are integers")
-    if rows.min() < 0 or rows.max() >= total:
+    if rows.min() < 0:
+        raise answer.not_yet(f"{name} has {rows.min()}; row numbers begin at 0")
+    if rows.max() >= total:
         raise answer.not_yet(
-            f"{name} has row {rows.max() if rows.max() >= total else rows.min()}, and the table has rows 0 to "
-            f"{total - 1}; do you draw from the table that your function is given?"
+            f"{name} has row {rows.max()}, and the table has rows 0 to {total - 1}; do you use the table that your "
+            "function is given?"
         )
     return rows.astype(int)
 
 
 def episode(
-    answer: Answer, table: pd.DataFrame, codes: tuple[str, str], counts: tuple[int, int]
+    answer: Answer, table: Mapping[str, np.ndarray], codes: tuple[str, str], counts: tuple[int, int]
 ) -> tuple[np.ndarray, ...]:
-    """The support (n,) and the query (n,) of one episode, if they are right."""
+    """The support (n,) and the query (n,) of one episode, if they are right; of the table its columns."""
     parts = answer.parts("the pair support, query", "the support", "the query")
-    pair = tuple(_row_numbers(part, len(table)) for part in parts)
-    language, split, label = (table[name].to_numpy() for name in ("language", "split", "label"))
+    language, split, label = (table[name] for name in ("language", "split", "label"))
+    pair = tuple(_row_numbers(part, len(label)) for part in parts)
     names = "support", "query"
+    pools = [rows_in(table, code) for code in codes]
     have = len(pair[0]), len(pair[1])
-    for name, rows, count in zip(names, pair, counts, strict=True):
+    if have == counts[::-1] != counts:
+        raise answer.not_yet(
+            f"the support has {have[0]} rows and the query {have[1]}; expected {counts[0]} and {counts[1]}: which of "
+            "`shots` and `queries` is the support's, and which part comes first?"
+        )
+    for name, rows, count, code, pool in zip(names, pair, counts, codes, pools, strict=True):
         if len(rows) != count:
-            if have == counts[::-1]:
-                raise answer.not_yet(
-                    f"the support has {have[0]} rows; expected {count}, and the query has {have[1]}: "
-                    "is the pair the wrong way round?"
-                )
-            if len(rows) == CLASSES * count:
-                raise answer.not_yet(f"the {name} has {len(rows)} rows: {count} is for all classes together")
-            raise answer.not_yet(f"the {name} has {len(rows)} rows; expected {count}")
+            hint = f": {count} is for all classes together" if len(rows) == CLASSES * count else ""
+            if len(rows) < count:
+                hint = f"; there are {len(pool)} dev rows in {code}, enough for it"
+            raise answer.not_yet(f"the {name} has {len(rows)} rows; expected {count}{hint}")
     found = tuple(sorted(set(language[rows].tolist())) for rows in pair)
     fair = all(set(split[rows]) == {"dev"} for rows in pair) and found == tuple([code] for code in codes)
-    pools = [rows_in(table, code) for code in codes]
     if not fair and all(len(pool) > rows.max() for pool, rows in zip(pools, pair, strict=True)):
         mapped = [np.bincount(label[pool[rows]], minlength=CLASSES) for pool, rows in zip(pools, pair, strict=True)]
         if all(len(set(counted.tolist())) == 1 for counted in mapped):
@@ -146,7 +149,7 @@ def stream(answer: Answer, rows: np.ndarray, size: int, passes: int) -> np.ndarr
             raise answer.not_yet(f"these are places in `rows`, from 0 to {n - 1}; give the rows at these places")
         raise answer.not_yet("your batches have rows that are not in `rows`")
     if n % size and sizes == [size] * (n // size) * passes:
-        raise answer.not_yet(f"the last {n % size} rows of each pass never come; its last batch may be shorter")
+        raise answer.not_yet(f"the last rows of each pass ({n % size}) never come; its last batch may be shorter")
     if not sizes:
         raise answer.not_yet(f"no batch came; {have}")
     if sizes != wanted and len(joined) % n == 0 and sizes == _sizes(n, size) * (len(joined) // n):
@@ -189,7 +192,8 @@ def translations(answer: Answer, table: pd.DataFrame, support: np.ndarray, langu
     right = np.array([row_of[name] for name in pair[support]])
     if np.array_equal(found, right):
         return
-    first = int((found != right).argmax()) if len(found) == len(right) else 0
+    short = min(len(found), len(right))
+    first = int(np.append(found[:short] != right[:short], True).argmax()) if short else 0
     if isinstance(answer.value, set | frozenset):
         words = "a set has no order; return a list or an array, with row i of the query for row i of the support"
     elif np.array_equal(found, support):
@@ -197,24 +201,27 @@ def translations(answer: Answer, table: pd.DataFrame, support: np.ndarray, langu
     elif len(found) > len(right) and {*right.tolist()} <= {*found.tolist()}:
         words = f"there are {len(found)} rows for {len(right)} support rows; take those in `language` alone"
     elif len(found) != len(right):
-        words = f"there are {len(found)} rows; expected {len(right)}, one for each support row"
+        twice = " (two of them share a pair)" if len(set(pair[support].tolist())) < len(right) else ""
+        words = f"there are {len(found)} rows; expected {len(right)}, one for each support row{twice}"
     elif np.array_equal(np.sort(found), np.sort(right)):
         order = "in the table's order" if np.array_equal(found, np.sort(right)) else "in another order"
         words = f"these are the right rows {order}; row i of the query must translate row i of the support"
     elif any(found.max() < len(part) and np.array_equal(part[found], right) for part in (own, dev)):
         words = f"your numbers count within the rows in {language}; return numbers of the whole table"
     elif (codes[found] != language).any():
-        words = f"row {found[(codes[found] != language).argmax()]} of your query is not in {language}"
+        words = f"your query has row {found[(codes[found] != language).argmax()]}, which is not in {language}"
     else:
-        words = f"query row {found[first]} is not the translation of support row {support[first]}: other pairs"
+        words = (
+            f"query row {found[first]} is not the translation of support row {support[first]}: they have other pairs"
+        )
         if (table["label"].to_numpy()[found] == table["label"].to_numpy()[support]).all():
             words += " (the labels agree, but translations share `pair`)"
-    shown = [
-        f"row {support[first]} ({codes[support[first]]}, {pair[support[first]]})",
-        f"yours row {found[first]} ({codes[found[first]]}, {pair[found[first]]})" if len(found) else "yours none",
-        f"target row {right[first]} ({language}, {pair[right[first]]})",
-    ]
-    raise answer.not_yet(words, *shown)
+
+    def told(row: int) -> str:
+        return f"row {row} ({codes[row]}, {pair[row]})"
+
+    yours = told(found[first]) if first < len(found) else "none"
+    raise answer.not_yet(words, told(support[first]), f"yours {yours}", f"target {told(right[first])}")
 
 
 def leaks(
@@ -244,7 +251,7 @@ def leaks(
         if language[row] == target:
             return "allowed: few-shot XLA-MAML takes its support from the target's dev rows"
         if split[row] == "train":
-            return "allowed: only test rows are kept for scoring"
+            return "allowed: a train row is no leak, unless it is the target's"
         if table["pair"][row] in {*table["pair"][query]} & {*table["pair"][support]}:
             return "allowed: a translation is another row"
         return "allowed: it is not a target row, not a test row, and not in both parts"
