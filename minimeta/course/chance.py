@@ -70,14 +70,11 @@ def episodes(answer: Answer, table: Mapping[str, np.ndarray], codes: tuple[str, 
     for name, parts in found.items():
         _alike(answer, [came for came, _ in parts], name)
     if codes[0] != codes[1]:
-        pairs = [table["pair"][part] for part in drawn]
-        seen = sum(len(np.intersect1d(*both)) for both in zip(*pairs, strict=True))
-        chance = [
-            hypergeom(came.shape[1], came[0].sum(), asked[0].sum())
-            for (came, _), (asked, _) in zip(found["support"], found["query"], strict=True)
-        ]
-        what = "query rows were translations of support rows"
-        _expected(answer, seen, chance * len(whole), f"{what} in {len(whole)} draws", "draw the two independently")
+        seen = sum(len(np.intersect1d(*both)) for both in zip(*(table["pair"][part] for part in drawn), strict=True))
+        parts = zip(*([came for came, _ in part] for part in found.values()), strict=True)
+        chance = [hypergeom(came.shape[1], came[0].sum(), asked[0].sum()) for came, asked in parts] * len(whole)
+        what = f"query rows were translations of support rows in {len(whole)} draws"
+        _expected(answer, seen, chance, what, "draw the two independently")
     for one, other in combinations([*found["support"], *found["query"]], 2):
         _independent(answer, one, other)
 
@@ -94,6 +91,10 @@ def _even(answer: Answer, came: np.ndarray, rows: np.ndarray, name: str) -> None
         raise answer.not_yet(f"in {draws} draws row {rows[row]} {often} as {name} ({about}); {advice}")
 
 
+def _different(found: np.ndarray) -> int:
+    return len({one.tobytes() for one in found})
+
+
 def _various(answer: Answer, found: np.ndarray, possible: int, what: str) -> None:
     """Are there enough different ones among `found` (draws, ...), when all that are possible are equally likely?"""
     draws, seen = len(found), _different(found)
@@ -102,15 +103,11 @@ def _various(answer: Answer, found: np.ndarray, possible: int, what: str) -> Non
         raise answer.not_yet(f"{draws} draws gave only {seen} of {possible} possible {what}")
 
 
-def _different(found: np.ndarray) -> int:
-    return len({one.tobytes() for one in found})
-
-
 def _unlikely(far: np.ndarray, free: int) -> bool:
     """Are these counts, as distances from the mean in standard deviations, too far out for chance?
 
-    They have `free` degrees of freedom, and no direction is more likely than another. The distribution of the squares
-    is only nearly that of chi square, so we ask for a thousandth of what is rare.
+    They have `free` degrees of freedom, all directions alike. The sum of their squares has a chi square distribution
+    only nearly, so we ask for a thousandth of what is rare.
     """
     return bool(chi2.sf((far**2).mean() * free, free) < RARE / 1000)
 
@@ -118,10 +115,8 @@ def _unlikely(far: np.ndarray, free: int) -> bool:
 def _independent(answer: Answer, one: list, other: list) -> None:
     """Of two parts, by what came (draws, n) and (draws, m) and the names of the columns: does one tell the other?"""
     (mine, my_names), (its, its_names) = one, other
-    draws, (share, its_share) = len(mine), (part[0].mean() for part in (mine, its))
+    draws, share, its_share = len(mine), mine[0].mean(), its[0].mean()
     spread = np.sqrt(draws * share * (1 - share) * its_share * (1 - its_share))
-    if spread == 0:
-        return
     far = (mine - share).T @ (its - its_share) / spread
     if _unlikely(far, (len(my_names) - 1) * (len(its_names) - 1)):
         i, j = np.unravel_index(np.abs(far).argmax(), far.shape)
@@ -134,26 +129,19 @@ def _independent(answer: Answer, one: list, other: list) -> None:
 
 def _alike(answer: Answer, parts: list[np.ndarray], name: str) -> None:
     """Has each place in its class the same chance to come (draws, n), and each two neighbours to come together?"""
-    common = min(part.shape[1] for part in parts)
-    shares = [part[0].mean() for part in parts]
-    spread = sum(len(part) * share * (1 - share) for part, share in zip(parts, shares, strict=True))
-    if spread == 0:
-        return
-    counts = sum(part[:, :common].sum(0) for part in parts)
-    far = (counts - sum(len(part) * share for part, share in zip(parts, shares, strict=True))) / np.sqrt(spread)
-    where = f"in {len(parts[0])} draws from {len(parts)} classes"
-    if _unlikely(far, common - 1):
+    came = np.concatenate([part[:, : min(part.shape[1] for part in parts)] for part in parts])
+    mean, share, where = came.sum(0).mean(), came.mean(), f"in {len(parts[0])} draws from {len(parts)} classes"
+    far = (came.sum(0) - mean) / np.sqrt(mean * (1 - share))
+    if _unlikely(far, len(far) - 1):
         place = int(np.abs(far).argmax())
         raise answer.not_yet(
-            f"{where} row {place + 1} of its class came {counts[place]} times as {name} (chance gives about "
-            f"{counts.mean():.0f}); give every row of a class the same chance"
+            f"{where} row {place + 1} of its class came {came[:, place].sum()} times as {name} (chance gives about "
+            f"{mean:.0f}); give every row of a class the same chance"
         )
-    # The rows that came, the first after the last, stand in so many runs; all but the first of each are neighbours.
+    # The rows that came stand in so many runs, where the first row follows the last: the fewer, the more neighbours.
     sizes = [(part.shape[1], int(part[0].sum())) for part in parts]
     runs = [hypergeom(n - 1, size, n - size) for n, size in sizes] * len(parts[0])
-    seen = sum(size for _, size in sizes) * len(parts[0]) - sum(
-        int((part & np.roll(part, 1, 1)).sum()) for part in parts
-    )
+    seen = sum(int((part & ~np.roll(part, 1, axis=1)).sum()) for part in parts)
     what = f"runs of neighbours (rows of a class that follow one another) came as {name} {where}"
     _expected(answer, seen, runs, what, "any two rows must be as likely to meet as any others")
 

@@ -71,9 +71,8 @@ def episode(
     parts = answer.parts("the pair support, query", "the support", "the query")
     language, split, label = (table[name] for name in ("language", "split", "label"))
     pair = tuple(_row_numbers(part, len(label)) for part in parts)
-    names = "support", "query"
+    names, have = ("support", "query"), (len(pair[0]), len(pair[1]))
     pools = [rows_in(table, code) for code in codes]
-    have = len(pair[0]), len(pair[1])
     if have == counts[::-1] != counts:
         raise answer.not_yet(
             f"the support has {have[0]} rows and the query {have[1]}; expected {counts[0]} and {counts[1]}: which of "
@@ -81,9 +80,8 @@ def episode(
         )
     for name, rows, count, code, pool in zip(names, pair, counts, codes, pools, strict=True):
         if len(rows) != count:
-            hint = f": {count} is for all classes together" if len(rows) == CLASSES * count else ""
-            if len(rows) < count:
-                hint = f"; there are {len(pool)} dev rows in {code}, enough for it"
+            tripled, enough = f": {count} is for all classes together", f"; there are {len(pool)} dev rows in {code}"
+            hint = enough if len(rows) < count else tripled if len(rows) == CLASSES * count else ""
             raise answer.not_yet(f"the {name} has {len(rows)} rows; expected {count}{hint}")
     found = tuple(sorted(set(language[rows].tolist())) for rows in pair)
     fair = all(set(split[rows]) == {"dev"} for rows in pair) and found == tuple([code] for code in codes)
@@ -140,7 +138,8 @@ def stream(answer: Answer, rows: np.ndarray, size: int, passes: int) -> np.ndarr
         raise answer.not_yet("you give row after row; expected batches, arrays of up to `size` rows")
     if len(batches) > len(wanted) + 8:
         raise answer.not_yet(f"more than {len(wanted) + 8} batches came; {have}")
-    if n > size and len({_memory(batch) for batch in batches[:2]}) < len(batches[:2]):
+    memory = [part.ctypes.data if isinstance(part, np.ndarray) and part.size else id(part) for part in batches[:2]]
+    if n > size and len(set(memory)) < len(memory):
         raise answer.not_yet("your batches are all one array that is filled again; make a new one each time")
     batches = [_row_numbers(Answer(batch, answer.given, "the batch"), 1000) for batch in batches]
     joined, sizes = np.concatenate(batches) if batches else np.array([], int), [len(batch) for batch in batches]
@@ -174,11 +173,6 @@ def stream(answer: Answer, rows: np.ndarray, size: int, passes: int) -> np.ndarr
     return joined
 
 
-def _memory(batch: Iterable) -> int:
-    """Where a batch begins; two batches of one pass begin at two places."""
-    return batch.__array_interface__["data"][0] if isinstance(batch, np.ndarray) and batch.size else id(batch)
-
-
 def _sizes(total: int, size: int) -> list[int]:
     return [min(size, total - start) for start in range(0, total, size)]
 
@@ -192,8 +186,8 @@ def translations(answer: Answer, table: pd.DataFrame, support: np.ndarray, langu
     right = np.array([row_of[name] for name in pair[support]])
     if np.array_equal(found, right):
         return
-    short = min(len(found), len(right))
-    first = int(np.append(found[:short] != right[:short], True).argmax()) if short else 0
+    agree = [*(mine == its for mine, its in zip(found, right, strict=False)), False]
+    first = min(agree.index(False), len(right) - 1)
     if isinstance(answer.value, set | frozenset):
         words = "a set has no order; return a list or an array, with row i of the query for row i of the support"
     elif np.array_equal(found, support):
@@ -211,9 +205,7 @@ def translations(answer: Answer, table: pd.DataFrame, support: np.ndarray, langu
     elif (codes[found] != language).any():
         words = f"your query has row {found[(codes[found] != language).argmax()]}, which is not in {language}"
     else:
-        words = (
-            f"query row {found[first]} is not the translation of support row {support[first]}: they have other pairs"
-        )
+        words = f"row {found[first]} is not the translation of row {support[first]}: they have other pairs"
         if (table["label"].to_numpy()[found] == table["label"].to_numpy()[support]).all():
             words += " (the labels agree, but translations share `pair`)"
 
