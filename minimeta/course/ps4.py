@@ -119,7 +119,7 @@ def leaks(student: Student, rng: Generator) -> None:
     kinds = [
         (split, which, where, few_shot)
         for split in ("dev", "test", "train")
-        for which in range(3)
+        for which in range(4)
         for where in ("support", "query", "both")
         for few_shot in (False, True)
     ]
