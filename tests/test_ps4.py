@@ -988,7 +988,10 @@ def without_singles(rows, size, passes, rng):
         (ordered(few_swaps), "as likely as any other"),
         (shifted_by_a_batch, "draw a new order for each"),
         (ordered(seed_of_a_pass), "Not yet"),
-        (ordered(lambda rows, n, rng: [rng.choice(rows, len(rows), False, shuffle=False) for _ in range(n)]), "given"),
+        (
+            ordered(lambda rows, n, rng: [rng.choice(rows, len(rows), False, shuffle=False) for _ in range(n)]),
+            "not use",
+        ),
         (
             ordered(lambda rows, n, rng: [rows[np.argsort(rng.integers(0, 9, len(rows)))] for _ in range(n)]),
             "as likely as any other",
