@@ -74,7 +74,7 @@ def covering(student: Student, rng: Generator) -> None:
             answer = student(rows=rows, size=size, passes=passes, rng=np.random.default_rng(state))
             streams.append(row_faults.stream(answer, rows, size, passes))
         chance.repeats(answer, streams, may_agree=n < 20 or passes < 5)
-    for n, size, passes, draws in ((6, 2, 2, 60), (3, 1, 60, 8), (8, 8, 180, 8)):
+    for n, size, passes, draws in ((6, 2, 2, 60), (3, 1, 60, 8), (8, 8, 180, 20)):
         rows, one = _some_rows(rng, n), np.random.default_rng(rng.integers(1 << 30))
         streams = []
         for _ in range(draws):
@@ -130,6 +130,8 @@ def leaks(student: Student, rng: Generator) -> None:
         row = 0 if (split, where) == ("dev", "query") and languages[which] == target else row
         query = rng.choice(rows_in(table, auxiliary), 2, replace=False).tolist()
         support = [_translation(table, query[0], english), *rng.choice(rows_in(table, english, "train"), 2).tolist()]
+        if (split, where, few_shot) == ("dev", "support", True) and languages[which] == target:
+            row = _translation(table, query[0], target)  # a translation is asked, and that is allowed
         query = [one for one in query if one != row]
         support = [one for one in support if one != row]
         support, query = support + [row] * (where != "query"), query + [row] * (where != "support")
@@ -178,12 +180,12 @@ def _languages(rng: Generator) -> list[str]:
 def _table(rng: Generator, languages: list[str], dev: tuple[int, int, int], ends: tuple[str, ...] = ()) -> pd.DataFrame:
     """A random parallel corpus in these languages, its rows in random order.
 
-    `dev` has the numbers of dev rows in the three classes, which come in random order; of each class there are two test
-    rows and two train rows. The first row and the last are dev rows in the languages `ends`.
+    `dev` has the numbers of dev rows in the three classes, the first or the last for class 0; of each class there are
+    two test rows and two train rows. The first row and the last are dev rows in the languages `ends`.
     """
     import pandas as pd
 
-    labels = {"dev": np.repeat(range(CLASSES), rng.permutation(dev))}
+    labels = {"dev": np.repeat(range(CLASSES), dev[:: rng.choice((1, -1))])}
     labels["test"] = labels["train"] = np.repeat(range(CLASSES), 2)
     rows = [
         (language, split, int(label), f"{split}/{number + 1}")
