@@ -6,17 +6,15 @@ runs: each has a probability below `RARE`, and a check asks for a few hundred.
 
 from __future__ import annotations
 
-from math import comb, lgamma, log
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from itertools import combinations
+from math import comb, factorial
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
-from scipy.stats import binom
+from scipy.stats import binom, chi2, hypergeom
 
+from .row_faults import CLASSES, rows_in
 from .verdict import Answer
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 RARE = 1e-10
 
@@ -41,89 +39,170 @@ def moves(answer: Answer, drawn: np.ndarray) -> None:
         )
 
 
-def episodes(answer: Answer, table: pd.DataFrame, codes: tuple[str, str], drawn: list[np.ndarray]) -> None:
-    """Has every row its chance in these supports (draws, shots) and queries (draws, queries), and any two to meet?"""
+def episodes(answer: Answer, table: Mapping[str, np.ndarray], codes: tuple[str, str], drawn: list[np.ndarray]) -> None:
+    """Has every row its chance in these supports (draws, shots) and queries (draws, queries), and any two to meet?
+
+    In each class the support is a random part of its pool; the query is one of the rows that are then left, whichever
+    these are. So we ask of six parts whether each place has the same chance, and any two of them are independent.
+    """
     moves(answer, np.concatenate(drawn, axis=1))
-    draws, language, split, label = len(drawn[0]), *(table[name].to_numpy() for name in ("language", "split", "label"))
-    all_possible = 1
-    for kind in np.unique(label):
-        pools = [np.flatnonzero((language == code) & (split == "dev") & (label == kind)) for code in codes]
-        came = [(rows[:, None, :] == pool[:, None]).any(2) for rows, pool in zip(drawn, pools, strict=True)]
-        sizes = [int(part[0].sum()) for part in came]
-        for name, part, pool, size in zip(("support", "query"), came, pools, sizes, strict=True):
-            _even(answer, part, pool, size / len(pool), f"as {name}", "let chance choose among all dev rows")
-            _various(answer, part, comb(len(pool), size), f"sets of {name} rows of class {kind}; let chance choose")
-        rest = len(pools[1]) - sizes[0] * (codes[0] == codes[1])
-        possible = comb(len(pools[0]), sizes[0]) * comb(rest, sizes[1])
-        tied = f"pairs of support and query in class {kind}; draw the two independently"
-        _various(answer, np.concatenate(came, axis=1), possible, tied)
-        all_possible *= possible
-        together = came[0].astype(int).T @ came[1]  # how often two rows came
-        if codes[0] != codes[1] and together[linear_sum_assignment(together)].sum() == 0:
-            raise answer.not_yet(
-                f"in {draws} draws the query in class {kind} kept out of the support's way (without its translations, "
-                "say); draw the two independently"
-            )
+    possible, found = 1, {"support": [], "query": []}
+    for kind in range(CLASSES):
+        pools = [rows[table["label"][rows] == kind] for rows in (rows_in(table, code) for code in codes)]
+        came = [np.array([np.isin(pool, rows) for rows in part]) for pool, part in zip(pools, drawn, strict=True)]
+        for name, part, pool in zip(found, came, pools, strict=True):
+            _even(answer, part, pool, name)
+        names = [[f"row {row} ({table['language'][row]}, {table['pair'][row]})" for row in pool] for pool in pools]
+        if codes[0] == codes[1]:
+            came[1] = came[1][~came[0]].reshape(len(came[1]), -1)
+            names[1] = [f"number {place + 1} of the rows left for the query" for place in range(came[1].shape[1])]
+        for name, *part in zip(found, came, names, strict=True):
+            found[name].append(part)
+            possible *= comb(part[0].shape[1], part[0][0].sum())
     whole = np.concatenate([np.sort(rows) for rows in drawn], axis=1)
-    _various(answer, whole, all_possible, "episodes; draw every class with `rng` itself")
+    kinds = [(whole, possible, "episodes; draw every class with `rng` itself")]
+    for name, parts in found.items():
+        for kind, (came, _) in enumerate(parts):
+            ways = comb(came.shape[1], came[0].sum())
+            kinds.append((came, ways, f"sets of {name} rows of class {kind}; let chance choose"))
+    for one in sorted(kinds, key=lambda one: _different(one[0])):  # where there are fewest is the fault
+        _various(answer, *one)
+    for name, parts in found.items():
+        _alike(answer, [came for came, _ in parts], name)
+    if codes[0] != codes[1]:
+        seen = sum(len(np.intersect1d(*both)) for both in zip(*(table["pair"][part] for part in drawn), strict=True))
+        parts = zip(*([came for came, _ in part] for part in found.values()), strict=True)
+        chance = [hypergeom(came.shape[1], came[0].sum(), asked[0].sum()) for came, asked in parts] * len(whole)
+        what = f"query rows were translations of support rows in {len(whole)} draws"
+        _expected(answer, seen, chance, what, "draw the two independently")
+    for one, other in combinations([*found["support"], *found["query"]], 2):
+        _independent(answer, one, other)
+
+
+def _even(answer: Answer, came: np.ndarray, rows: np.ndarray, name: str) -> None:
+    """Did each of the rows (n,) come about as often as the others, by `came` (draws, n), true or false?"""
+    draws, counts, share = len(came), came.sum(0), came[0].mean()
+    tails = np.minimum(binom.cdf(counts, draws, share), binom.sf(counts - 1, draws, share))
+    row = int(tails.argmin())
+    if tails[row] < RARE:
+        often = {0: "never came", draws: "always came"}.get(int(counts[row]), f"came {counts[row]} times")
+        about = f"chance gives about {draws * share:.0f} times"
+        advice = "let chance choose among all dev rows"
+        raise answer.not_yet(f"in {draws} draws row {rows[row]} {often} as {name} ({about}); {advice}")
+
+
+def _different(found: np.ndarray) -> int:
+    return len({one.tobytes() for one in found})
+
+
+def _various(answer: Answer, found: np.ndarray, possible: int, what: str) -> None:
+    """Are there enough different ones among `found` (draws, ...), when all that are possible are equally likely?"""
+    draws, seen = len(found), _different(found)
+    # If there are never more than `seen`, each draw is one that came before with at most the probability seen/possible.
+    if seen < min(draws, possible) and binom.sf(draws - seen - 1, draws, seen / possible) < RARE:
+        raise answer.not_yet(f"{draws} draws gave only {seen} of {possible} possible {what}")
+
+
+def _unlikely(far: np.ndarray, free: int) -> bool:
+    """Are these counts, as distances from the mean in standard deviations, too far out for chance?
+
+    They have `free` degrees of freedom, all directions alike. The sum of their squares has a chi square distribution
+    only nearly, so we ask for a thousandth of what is rare.
+    """
+    return bool(chi2.sf((far**2).mean() * free, free) < RARE / 1000)
+
+
+def _independent(answer: Answer, one: list, other: list) -> None:
+    """Of two parts, by what came (draws, n) and (draws, m) and the names of the columns: does one tell the other?"""
+    (mine, my_names), (its, its_names) = one, other
+    draws, share, its_share = len(mine), mine[0].mean(), its[0].mean()
+    spread = np.sqrt(draws * share * (1 - share) * its_share * (1 - its_share))
+    far = (mine - share).T @ (its - its_share) / spread
+    if _unlikely(far, (len(my_names) - 1) * (len(its_names) - 1)):
+        i, j = np.unravel_index(np.abs(far).argmax(), far.shape)
+        raise answer.not_yet(
+            f"in {draws} draws {my_names[i]} and {its_names[j]} came together {int((mine[:, i] & its[:, j]).sum())} "
+            f"times (chance gives about {draws * share * its_share:.0f}); draw support and query, and each class, "
+            "independently of the others"
+        )
+
+
+def _alike(answer: Answer, parts: list[np.ndarray], name: str) -> None:
+    """Has each place in its class the same chance to come (draws, n), and each two neighbours to come together?"""
+    came = np.concatenate([part[:, : min(part.shape[1] for part in parts)] for part in parts])
+    mean, share, where = came.sum(0).mean(), came.mean(), f"in {len(parts[0])} draws from {len(parts)} classes"
+    far = (came.sum(0) - mean) / np.sqrt(mean * (1 - share))
+    if _unlikely(far, len(far) - 1):
+        place = int(np.abs(far).argmax())
+        raise answer.not_yet(
+            f"{where} row {place + 1} of its class came {came[:, place].sum()} times as {name} (chance gives about "
+            f"{mean:.0f}); give every row of a class the same chance"
+        )
+    # The rows that came stand in so many runs, where the first row follows the last: the fewer, the more neighbours.
+    sizes = [(part.shape[1], int(part[0].sum())) for part in parts]
+    runs = [hypergeom(n - 1, size, n - size) for n, size in sizes] * len(parts[0])
+    seen = sum(int((part & ~np.roll(part, 1, axis=1)).sum()) for part in parts)
+    what = f"runs of neighbours (rows of a class that follow one another) came as {name} {where}"
+    _expected(answer, seen, runs, what, "any two rows must be as likely to meet as any others")
+
+
+def _expected(answer: Answer, seen: int, chance: list, what: str, advice: str) -> None:
+    """Is this about the sum of independent draws from these distributions?"""
+    mean, variance = (sum(moments) for moments in zip(*(one.stats("mv") for one in chance), strict=True))
+    if variance and _unlikely((seen - mean) / np.sqrt(np.array([variance])), 1):
+        raise answer.not_yet(f"{seen} {what} (chance gives about {mean:.0f}); {advice}")
 
 
 def orders(answer: Answer, rows: np.ndarray, drawn: np.ndarray, size: int) -> None:
-    """Has every pass (n,) of the draws (draws, passes, n) a random order of its own, for batches of `size`?"""
-    _, passes, n = drawn.shape
-    place = (drawn[..., None, :] == rows[:, None]).argmax(-1) // size  # the batch of each row (draws, passes, n)
-    given = np.arange(n) // size
-    if (place != given).any():
+    """Has every pass (n,) of the draws (draws, passes, n) a random order of its own, for batches of `size`?
+
+    Of many draws each pass is looked at for itself, of few draws with many passes all are.
+    """
+    draws, passes, n = drawn.shape
+    place = (drawn[..., None, :] == rows[:, None]).argmax(-1)  # of each row (draws, passes, n)
+    batch, given = place // size, np.arange(n) // size
+    if (batch != given).any():
         moves(answer, drawn)
-    for number in range(passes):
-        if (place[:, number] == given).all():
+    parts = {f"pass {number + 1}": place[:, number] for number in range(passes)}
+    if draws < passes:
+        parts = {"its pass": place.reshape(-1, n)}
+    for name, part in parts.items():
+        if (part // size == given).all() and size < n:
             raise answer.not_yet(
-                f"in pass {number + 1} the rows come in the order in which they are given; take a random order from "
-                "`rng` for each pass"
+                f"in {name} the rows come in the order in which they are given; take a random order from `rng` for "
+                "each pass"
             )
     if (place == place[:, :1]).all():
         raise answer.not_yet(
             "every pass has the same order; draw a new one for each (if you do: an array that is shuffled in "
             "place takes its slices along, so use rng.permutation)"
         )
-    met = place[..., None] == place[..., None, :]
-    if size > 1 and (met == met[:, :1]).all():
-        raise answer.not_yet("the same rows meet in a batch in every pass; shuffle the rows, not the batches")
-    for number in range(passes):
-        for batch in range(n // size):
-            where = f"in batch {batch + 1} of pass {number + 1}"
-            _even(answer, place[:, number] == batch, rows, size / n, where, "take a random order for each pass")
-        what = f"orders in pass {number + 1}; take a random order for each pass"
-        _various(answer, place[:, number], _splits(n, size), what)
-    for number in range(1, passes):
-        for earlier in range(number if size == 1 else 0):
-            order = np.take_along_axis(place[:, number], place[:, earlier].argsort(-1), -1)
-            what = f"ways from the order of pass {earlier + 1} to that of pass {number + 1}; draw each anew"
-            _various(answer, order, _splits(n, 1), what)
+    met = batch[..., None] == batch[..., None, :]
+    if 1 < size < n and (met == met[:, :1]).all():
+        raise answer.not_yet(
+            "the same rows meet in a batch in every pass; draw a new order for each: shuffle the rows, not the batches"
+        )
+    for name, part in parts.items():
+        _any_order(answer, part, "row {} of `rows`", name)
+    before = place[:, :-1].argsort(-1)
+    after = np.take_along_axis(place[:, 1:], before, -1).reshape(-1, n)
+    _any_order(answer, after, "the row that was number {} of a pass", "the next pass")
     few = "ways to go through the rows; draw with `rng` itself, not with few seeds"
-    _various(answer, place, _splits(n, size) ** passes, few)
+    _various(answer, place, factorial(n) ** passes, few)
 
 
-def _splits(n: int, size: int) -> int:
-    """In so many ways n rows make batches."""
-    return 1 if n <= size else comb(n, size) * _splits(n - size, size)
-
-
-def _even(answer: Answer, came: np.ndarray, rows: np.ndarray, share: float, where: str, advice: str) -> None:
-    """Did each of the rows (n,) come in about this share of the draws, by `came` (draws, n), true or false?"""
-    draws, counts = len(came), came.sum(0)
-    tails = np.minimum(binom.cdf(counts, draws, share), binom.sf(counts - 1, draws, share))
-    row = int(tails.argmin())
-    if share < 1 and tails[row] < RARE:
-        often = {0: "never came", draws: "always came"}.get(int(counts[row]), f"came {counts[row]} times")
-        about = f"chance gives about {draws * share:.0f} times"
-        raise answer.not_yet(f"in {draws} draws row {rows[row]} {often} {where} ({about}); {advice}")
-
-
-def _various(answer: Answer, found: np.ndarray, possible: int, what: str) -> None:
-    """Are there enough different ones among `found` (draws, ...), when all that are possible are equally likely?"""
-    draws, seen = len(found), len({one.tobytes() for one in found})
-    # A right answer's draws lie in some set of so many possible ones with at most this probability.
-    sets = lgamma(possible + 1) - lgamma(seen + 1) - lgamma(possible - seen + 1)  # the logarithm of their number
-    if seen < possible and sets + draws * log(seen / possible) < log(RARE):
-        raise answer.not_yet(f"{draws} draws gave only {seen} of {possible} possible {what}")
+def _any_order(answer: Answer, place: np.ndarray, what: str, where: str) -> None:
+    """Are all orders of n things equally likely? Of each thing there is the place (draws, n) where it came."""
+    draws, n = place.shape
+    steps = (place[:, 1:] - place[:, :1]) % n - 1  # so far after the first thing came the others: again any order
+    for order, first, came in ((place, 1, "came as number {} of"), (steps, 2, "came {} places after the first in")):
+        counts = np.array([(order == number).sum(0) for number in range(order.shape[1])]).T
+        share = 1 / len(counts)
+        far = (counts - draws * share) / np.sqrt(draws * share * (1 - share))
+        if _unlikely(far, (len(counts) - 1) ** 2):
+            i, j = np.unravel_index(np.abs(far).argmax(), far.shape)
+            raise answer.not_yet(
+                f"in {draws} passes {what.format(i + first)} {came.format(j + 1)} {where} {counts[i, j]} times (chance "
+                f"gives about {draws * share:.0f}); any order, in a batch too, must be as likely as any other: draw "
+                "each anew"
+            )

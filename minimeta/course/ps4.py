@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-DRAWS = 60
-"""So many episodes, drawn one after the other with one generator, show whether each row has its chance."""
+_NO_SET = "your function returned None; does it end with `return`? An episode without a leak gives the empty set, set()"
 
 
 @graded("support and query in one language, dev rows, balanced, each by chance, and no row twice.")
@@ -29,11 +28,11 @@ def x_maml(student: Student, rng: Generator) -> None:
     languages = _languages(rng)
     english, *others = languages
     cases = (
-        (others[2], (4, 4, 4), 3, 3, 0),
-        (others[0], (5, 5, 6), 6, 6, DRAWS),
+        (others[2], (4, 4, 4), 3, 6, 0),
+        (others[1], (18, 18, 19), 24, 21, 60),
         (english, (4, 4, 4), 3, 9, 0),
         (others[1], (4, 4, 4), 9, 3, 0),
-        (others[2], (12, 13, 14), 12, 24, 0),
+        (others[0], (49, 50, 51), 72, 75, 0),  # more than mini-NLI has
     )
     for language, dev, shots, queries, draws in cases:
         inputs = {"table": _table(rng, languages, dev, ends=(language, language)), "language": language}
@@ -46,13 +45,16 @@ def xla_maml(student: Student, rng: Generator) -> None:
     languages = _languages(rng)
     english, one, other, last = languages
     cases = (
-        (one, english, (5, 5, 6), 6, 6, DRAWS),
-        (other, last, (5, 5, 6), 6, 6, DRAWS),
-        (last, last, (5, 5, 6), 6, 6, DRAWS),  # X-MAML
+        (one, english, (4, 4, 4), 3, 6, 0),
+        (other, last, (4, 4, 4), 6, 3, 0),
+        (last, last, (4, 4, 4), 3, 6, 0),  # X-MAML
+        (one, english, (18, 18, 19), 27, 27, 40),
+        (other, last, (18, 18, 19), 27, 27, 40),
+        (last, last, (18, 18, 19), 24, 21, 40),
         (english, other, (4, 4, 4), 9, 3, 0),
         (other, one, (4, 4, 4), 12, 12, 0),  # all that there are
-        (one, english, (12, 13, 14), 12, 24, 0),
-        (one, one, (12, 12, 12), 24, 12, 0),
+        (one, one, (4, 4, 4), 3, 9, 0),
+        (last, one, (49, 50, 51), 147, 147, 0),  # more than mini-NLI has
     )
     for language, source, dev, shots, queries, draws in cases:
         inputs = {"table": _table(rng, languages, dev, ends=(language, source)), "language": language, "source": source}
@@ -72,12 +74,13 @@ def covering(student: Student, rng: Generator) -> None:
             answer = student(rows=rows, size=size, passes=passes, rng=np.random.default_rng(state))
             streams.append(row_faults.stream(answer, rows, size, passes))
         chance.repeats(answer, streams, may_agree=n < 20 or passes < 5)
-    for n, size, passes, draws in ((4, 1, 3, 120), (6, 2, 2, 120)):
+    for n, size, passes, draws in ((6, 2, 2, 60), (3, 1, 60, 8), (8, 8, 180, 20)):
         rows, one = _some_rows(rng, n), np.random.default_rng(rng.integers(1 << 30))
         streams = []
         for _ in range(draws):
             answer = student(rows=rows, size=size, passes=passes, rng=one)
-            streams.append(row_faults.stream(answer, rows, size, passes))
+            batches = [_in_some_order(batch, rng) for batch in answer.value]
+            streams.append(row_faults.stream(Answer(batches, answer.given), rows, size, passes))
         chance.orders(answer, rows, np.reshape(streams, (draws, passes, n)), size)
 
 
@@ -93,7 +96,14 @@ def parallel(student: Student, rng: Generator) -> None:
         first = rng.permutation(pool) if count == 1 else [*pool[ends], *rng.permutation(pool[~ends])]
         support = rng.permutation(first[:count])
         answer = student(table=table, support=support, language=language)
-        row_faults.translations(answer, table, support, source, language)
+        row_faults.translations(answer, table, support, language)
+    english, language, other, _ = languages = _languages(rng)
+    table = _table(rng, languages, (4, 5, 6))
+    pool = rng.permutation(rows_in(table, english))[:5].tolist()
+    mixed = [_translation(table, pool[3], other), _translation(table, pool[4], language)]  # the last is its own answer
+    support = rng.permutation([*pool[:3], _translation(table, pool[0], other), *mixed])  # two share a pair
+    answer = student(table=table, support=support, language=language)
+    row_faults.translations(answer, table, support, language)
 
 
 @graded("that is every leak, and nothing but leaks.")
@@ -102,13 +112,14 @@ def leaks(student: Student, rng: Generator) -> None:
 
     def judge(table: pd.DataFrame, support: list[int], query: list[int], target: str, few_shot: bool) -> None:
         parts = [rng.permutation(np.unique(rows)) for rows in (support, query)]
-        answer = student(table=table, support=parts[0], query=parts[1], target=target, few_shot=few_shot)
+        inputs = {"table": table, "support": parts[0], "query": parts[1], "target": target, "few_shot": few_shot}
+        answer = student(known={type(None): _NO_SET}, **inputs)
         row_faults.leaks(answer, table, *parts, target, few_shot)
 
     kinds = [
         (split, which, where, few_shot)
         for split in ("dev", "test", "train")
-        for which in range(3)
+        for which in range(4)
         for where in ("support", "query", "both")
         for few_shot in (False, True)
     ]
@@ -119,6 +130,8 @@ def leaks(student: Student, rng: Generator) -> None:
         row = 0 if (split, where) == ("dev", "query") and languages[which] == target else row
         query = rng.choice(rows_in(table, auxiliary), 2, replace=False).tolist()
         support = [_translation(table, query[0], english), *rng.choice(rows_in(table, english, "train"), 2).tolist()]
+        if (split, where, few_shot) == ("dev", "support", True) and languages[which] == target:
+            row = _translation(table, query[0], target)  # a translation is asked, and that is allowed
         query = [one for one in query if one != row]
         support = [one for one in support if one != row]
         support, query = support + [row] * (where != "query"), query + [row] * (where != "support")
@@ -133,7 +146,7 @@ def leaks(student: Student, rng: Generator) -> None:
 
 def _episodes(student: Student, rng: Generator, draws: int, **inputs: Any) -> None:
     """Judge an episode for each of a few generators, and then so many of one generator, one by one and together."""
-    table, language = inputs["table"], inputs["language"]
+    table, language = {name: column.to_numpy() for name, column in inputs["table"].items()}, inputs["language"]
     codes, counts = (inputs.get("source", language), language), (inputs["shots"], inputs["queries"])
 
     def episode(one: Generator) -> tuple[Answer, tuple[np.ndarray, ...]]:
@@ -149,6 +162,11 @@ def _episodes(student: Student, rng: Generator, draws: int, **inputs: Any) -> No
         chance.episodes(found[0][0], table, codes, [np.array([pair[part] for _, pair in found]) for part in (0, 1)])
 
 
+def _in_some_order(batch: Any, rng: Generator) -> Any:
+    """The batch as it is, but for a set: that has no order, so we give it one."""
+    return rng.permutation(list(batch)) if isinstance(batch, set | frozenset) else batch
+
+
 def _some_rows(rng: Generator, n: int) -> np.ndarray:
     """Different row numbers (n,) below 1,000 in random order, among them 0 when there are several."""
     return rng.permutation(np.append(rng.choice(np.arange(1, 1000), n - 1, replace=False), 0 if n > 1 else 7))
@@ -162,12 +180,12 @@ def _languages(rng: Generator) -> list[str]:
 def _table(rng: Generator, languages: list[str], dev: tuple[int, int, int], ends: tuple[str, ...] = ()) -> pd.DataFrame:
     """A random parallel corpus in these languages, its rows in random order.
 
-    `dev` has the numbers of dev rows in the three classes, which come in random order; of each class there are two test
-    rows and two train rows. The first row and the last are dev rows in the languages `ends`.
+    `dev` has the numbers of dev rows in the three classes, the first or the last for class 0; of each class there are
+    two test rows and two train rows. The first row and the last are dev rows in the languages `ends`.
     """
     import pandas as pd
 
-    labels = {"dev": np.repeat(range(CLASSES), rng.permutation(dev))}
+    labels = {"dev": np.repeat(range(CLASSES), dev[:: rng.choice((1, -1))])}
     labels["test"] = labels["train"] = np.repeat(range(CLASSES), 2)
     rows = [
         (language, split, int(label), f"{split}/{number + 1}")

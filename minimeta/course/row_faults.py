@@ -5,7 +5,7 @@ Each function takes what a student's function gave and raises `NotYet` at the fi
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from numbers import Integral
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ CLASSES = 3
 _SCORING = "test rows are for scoring alone"
 
 
-def rows_in(table: pd.DataFrame, language: str, split: str = "dev") -> np.ndarray:
+def rows_in(table: pd.DataFrame | Mapping[str, np.ndarray], language: str, split: str = "dev") -> np.ndarray:
     """The numbers of the rows in this language and split."""
     return np.flatnonzero((table["language"] == language) & (table["split"] == split))
 
@@ -54,30 +54,37 @@ def _row_numbers(answer: Answer, total: int) -> np.ndarray:
         if all(isinstance(row, str) for row in rows.tolist()):
             raise answer.not_yet(f"{name} has names ({rows[0]}); return the numbers of the rows")
         raise answer.not_yet(f"{name} has {short(rows.tolist()[0])}; row numbers are integers")
-    if rows.min() < 0 or rows.max() >= total:
+    if rows.min() < 0:
+        raise answer.not_yet(f"{name} has {rows.min()}; row numbers begin at 0")
+    if rows.max() >= total:
         raise answer.not_yet(
-            f"{name} has row {rows.max() if rows.max() >= total else rows.min()}, and the table has rows 0 to "
-            f"{total - 1}; do you draw from the table that your function is given?"
+            f"{name} has row {rows.max()}, and the table has rows 0 to {total - 1}; do you use the table that your "
+            "function is given?"
         )
     return rows.astype(int)
 
 
 def episode(
-    answer: Answer, table: pd.DataFrame, codes: tuple[str, str], counts: tuple[int, int]
+    answer: Answer, table: Mapping[str, np.ndarray], codes: tuple[str, str], counts: tuple[int, int]
 ) -> tuple[np.ndarray, ...]:
-    """The support (n,) and the query (n,) of one episode, if they are right."""
+    """The support (n,) and the query (n,) of one episode, if they are right; of the table its columns."""
     parts = answer.parts("the pair support, query", "the support", "the query")
-    pair = tuple(_row_numbers(part, len(table)) for part in parts)
-    language, split, label = (table[name].to_numpy() for name in ("language", "split", "label"))
-    names = "support", "query"
-    for name, rows, count in zip(names, pair, counts, strict=True):
+    language, split, label = (table[name] for name in ("language", "split", "label"))
+    pair = tuple(_row_numbers(part, len(label)) for part in parts)
+    names, have = ("support", "query"), (len(pair[0]), len(pair[1]))
+    pools = [rows_in(table, code) for code in codes]
+    if have == counts[::-1] != counts:
+        raise answer.not_yet(
+            f"the support has {have[0]} rows and the query {have[1]}; expected {counts[0]} and {counts[1]}: which of "
+            "`shots` and `queries` is the support's, and which part comes first?"
+        )
+    for name, rows, count, code, pool in zip(names, pair, counts, codes, pools, strict=True):
         if len(rows) != count:
-            if len(rows) == CLASSES * count:
-                raise answer.not_yet(f"the {name} has {len(rows)} rows: {count} is for all classes together")
-            raise answer.not_yet(f"the {name} has {len(rows)} rows; expected {count}")
+            tripled, enough = f": {count} is for all classes together", f"; there are {len(pool)} dev rows in {code}"
+            hint = enough if len(rows) < count else tripled if len(rows) == CLASSES * count else ""
+            raise answer.not_yet(f"the {name} has {len(rows)} rows; expected {count}{hint}")
     found = tuple(sorted(set(language[rows].tolist())) for rows in pair)
     fair = all(set(split[rows]) == {"dev"} for rows in pair) and found == tuple([code] for code in codes)
-    pools = [rows_in(table, code) for code in codes]
     if not fair and all(len(pool) > rows.max() for pool, rows in zip(pools, pair, strict=True)):
         mapped = [np.bincount(label[pool[rows]], minlength=CLASSES) for pool, rows in zip(pools, pair, strict=True)]
         if all(len(set(counted.tolist())) == 1 for counted in mapped):
@@ -131,6 +138,9 @@ def stream(answer: Answer, rows: np.ndarray, size: int, passes: int) -> np.ndarr
         raise answer.not_yet("you give row after row; expected batches, arrays of up to `size` rows")
     if len(batches) > len(wanted) + 8:
         raise answer.not_yet(f"more than {len(wanted) + 8} batches came; {have}")
+    memory = [part.ctypes.data if isinstance(part, np.ndarray) and part.size else id(part) for part in batches[:2]]
+    if n > size and len(set(memory)) < len(memory):
+        raise answer.not_yet("your batches are all one array that is filled again; make a new one each time")
     batches = [_row_numbers(Answer(batch, answer.given, "the batch"), 1000) for batch in batches]
     joined, sizes = np.concatenate(batches) if batches else np.array([], int), [len(batch) for batch in batches]
     if not set(joined.tolist()) <= set(rows.tolist()):
@@ -138,13 +148,15 @@ def stream(answer: Answer, rows: np.ndarray, size: int, passes: int) -> np.ndarr
             raise answer.not_yet(f"these are places in `rows`, from 0 to {n - 1}; give the rows at these places")
         raise answer.not_yet("your batches have rows that are not in `rows`")
     if n % size and sizes == [size] * (n // size) * passes:
-        raise answer.not_yet(f"the last {n % size} rows of each pass never come; its last batch may be shorter")
+        raise answer.not_yet(f"the last rows of each pass ({n % size}) never come; its last batch may be shorter")
     if not sizes:
         raise answer.not_yet(f"no batch came; {have}")
     if sizes != wanted and len(joined) % n == 0 and sizes == _sizes(n, size) * (len(joined) // n):
         raise answer.not_yet(f"the number of passes over the rows is {len(joined) // n}; expected {passes}")
     if len(batches) == passes and passes != len(wanted):
         raise answer.not_yet(f"there are {passes} batches; expected {passes} passes over all rows")
+    if sizes != wanted and sorted(sizes) == sorted(wanted):
+        raise answer.not_yet(f"your batches have {_listed(sizes)} rows; the short batch must be the last of its pass")
     if sizes != wanted and len(joined) == passes * n and sorted(sizes) == sorted(_sizes(passes * n, size)):
         raise answer.not_yet("a batch holds rows of two passes; begin each with a new batch, its last may be short")
     if sizes != wanted and sizes == [size] * len(wanted):
@@ -165,7 +177,7 @@ def _sizes(total: int, size: int) -> list[int]:
     return [min(size, total - start) for start in range(0, total, size)]
 
 
-def translations(answer: Answer, table: pd.DataFrame, support: np.ndarray, source: str, language: str) -> None:
+def translations(answer: Answer, table: pd.DataFrame, support: np.ndarray, language: str) -> None:
     """Are these the translations of the support, in its order?"""
     found = _row_numbers(answer, len(table))
     pair, codes = table["pair"].to_numpy(), table["language"].to_numpy()
@@ -174,7 +186,8 @@ def translations(answer: Answer, table: pd.DataFrame, support: np.ndarray, sourc
     right = np.array([row_of[name] for name in pair[support]])
     if np.array_equal(found, right):
         return
-    first = int((found != right).argmax()) if len(found) == len(right) else 0
+    agree = [*(mine == its for mine, its in zip(found, right, strict=False)), False]
+    first = min(agree.index(False), len(right) - 1)
     if isinstance(answer.value, set | frozenset):
         words = "a set has no order; return a list or an array, with row i of the query for row i of the support"
     elif np.array_equal(found, support):
@@ -182,24 +195,25 @@ def translations(answer: Answer, table: pd.DataFrame, support: np.ndarray, sourc
     elif len(found) > len(right) and {*right.tolist()} <= {*found.tolist()}:
         words = f"there are {len(found)} rows for {len(right)} support rows; take those in `language` alone"
     elif len(found) != len(right):
-        words = f"there are {len(found)} rows; expected {len(right)}, one for each support row"
+        twice = " (two of them share a pair)" if len(set(pair[support].tolist())) < len(right) else ""
+        words = f"there are {len(found)} rows; expected {len(right)}, one for each support row{twice}"
     elif np.array_equal(np.sort(found), np.sort(right)):
         order = "in the table's order" if np.array_equal(found, np.sort(right)) else "in another order"
         words = f"these are the right rows {order}; row i of the query must translate row i of the support"
     elif any(found.max() < len(part) and np.array_equal(part[found], right) for part in (own, dev)):
         words = f"your numbers count within the rows in {language}; return numbers of the whole table"
     elif (codes[found] != language).any():
-        words = f"row {found[(codes[found] != language).argmax()]} of your query is not in {language}"
+        words = f"your query has row {found[(codes[found] != language).argmax()]}, which is not in {language}"
     else:
-        words = f"query row {found[first]} is not the translation of support row {support[first]}: other pairs"
+        words = f"row {found[first]} is not the translation of row {support[first]}: they have other pairs"
         if (table["label"].to_numpy()[found] == table["label"].to_numpy()[support]).all():
             words += " (the labels agree, but translations share `pair`)"
-    shown = [
-        f"row {support[first]} ({source}, {pair[support[first]]})",
-        f"yours row {found[first]} ({codes[found[first]]}, {pair[found[first]]})" if len(found) else "yours none",
-        f"target row {right[first]} ({language}, {pair[right[first]]})",
-    ]
-    raise answer.not_yet(words, *shown)
+
+    def told(row: int) -> str:
+        return f"row {row} ({codes[row]}, {pair[row]})"
+
+    yours = told(found[first]) if first < len(found) else "none"
+    raise answer.not_yet(words, told(support[first]), f"yours {yours}", f"target {told(right[first])}")
 
 
 def leaks(
@@ -229,7 +243,7 @@ def leaks(
         if language[row] == target:
             return "allowed: few-shot XLA-MAML takes its support from the target's dev rows"
         if split[row] == "train":
-            return "allowed: only test rows are kept for scoring"
+            return "allowed: a train row is no leak, unless it is the target's"
         if table["pair"][row] in {*table["pair"][query]} & {*table["pair"][support]}:
             return "allowed: a translation is another row"
         return "allowed: it is not a target row, not a test row, and not in both parts"

@@ -112,12 +112,12 @@ class Student:
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
 
-    def __call__(self, *, given: str = "", known: Mapping[type[Exception], str] | None = None, **inputs: Any) -> Answer:
+    def __call__(self, *, given: str = "", known: Mapping[type, str] | None = None, **inputs: Any) -> Answer:
         """What the function returns for these inputs, given by position; they must stay as they are but for rounding.
 
         So must the random generators and torch's settings, which all code shares, and the gradient in a tensor's
         `grad`. A sentence on the answer shows the inputs by their names, or `given` in their place; `known` has words
-        for exceptions that say more than their name.
+        for exceptions that say more than their name, or for None.
         """
         before = {name: copied(value) for name, value in inputs.items()}
         leaves = {name: value for name, value in inputs.items() if getattr(value, "is_leaf", False)}
@@ -134,7 +134,8 @@ class Student:
             stopped = f"your function stopped with {type(error).__name__}: {_first_line(error)}"
             raise NotYet(words or stopped, self._line(error), shown) from None
         if answer is None:
-            raise NotYet("your function returned None; does it end with `return`?")
+            none = "your function returned None; does it end with `return`?"
+            raise NotYet((known or {}).get(type(None), none))
         if not same(inputs, before):
             raise NotYet(
                 "your function changes its inputs; work on a copy: x = x - y makes something new, "
