@@ -6,9 +6,10 @@ and keeps what the widget then shows; on a page, a control chooses among what wa
 
 from __future__ import annotations
 
+import functools
 import gzip
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,8 +21,9 @@ from ..files import to_write, whole_file
 from .pages import pack, write_page
 from .style import Plot
 
-Values = Sequence[Any] | int | None
-"""The values of a control to record: these, or so many presses of a button, or all that it has (None)."""
+Values = Sequence[Any] | Callable[[Any], Sequence[Any]] | int | None
+"""The values of a control to record: these, or what a function says of the widget as it is, or so many presses of a
+button, or all that the control has (None)."""
 
 _KEPT = (
     "value", "index", "_options_labels", "min", "max", "step", "base", "disabled", "description", "icon", "tooltip",
@@ -75,8 +77,12 @@ class _Dial:
             return iter([self.now])
         if isinstance(self.control, ipywidgets.Button):
             return iter(range(self.pressed, self.values))
-        values = _all(self.control) if self.values is None else _as_kept(self.control, self.values)
-        return iter([self.now, *(value for value in values if value != self.now)])
+        if self.values is None:
+            values = _all(self.control)
+        else:
+            values = _as_kept(self.control, self.values() if callable(self.values) else self.values)
+        gone = isinstance(self.control, Plot) and self.now is not None and self.now not in values
+        return iter([self.now] * (not gone) + [value for value in values if value != self.now])
 
     def turn(self, value: Any) -> None:
         """Set the control to this value, as a reader would."""
@@ -109,7 +115,10 @@ def record(widget: Explorer) -> dict[str, Any]:
         raise InputError(f"Only the explorers of minimeta.show can be recorded; this is a {type(widget).__name__}.")
     widget.prepare()
     numbers = {id(each): i for i, each in enumerate(_below(widget))}
-    dials = [_Dial(name, getattr(widget, name), values) for name, values in widget.recorded.items()]
+    dials = [
+        _Dial(name, getattr(widget, name), functools.partial(values, widget) if callable(values) else values)
+        for name, values in widget.recorded.items()
+    ]
     dials.sort(key=lambda dial: not isinstance(dial.control, ipywidgets.Button))  # a press cannot be taken back
     start, pool, states = [dial.now for dial in dials], {}, {}
 

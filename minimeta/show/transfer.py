@@ -151,7 +151,7 @@ class TransferMap(Explorer):
     auxiliary and target with that test.
     """
 
-    recorded: ClassVar = {"compared": None, "plot": range(200)}
+    recorded: ClassVar = {"compared": None, "plot": lambda widget: range(widget.data.size)}
 
     def __init__(self, results: Results, kind: str = "zero-shot", metric: str | None = None) -> None:
         self.results, self.kind, self.chosen = results, kind, None
