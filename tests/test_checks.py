@@ -91,7 +91,7 @@ def mutates(theta, gradients, labels, rate):
         (lambda t, g, c, r: t - r * same(c) @ g / len(g), "size of the cluster"),
         (lambda t, g, c, r: right_pool(t, g, c, r)[:0], "your answer has shape (0, "),
         (mutates, "changes its inputs"),
-        (lambda t, g, c, r: [[1, 2], [3]], "expected numbers of shape (1, "),
+        (lambda t, g, c, r: [[1, 2], [3]], "expected numbers of shape ("),
         (lambda t, g, c, r: t, "do not move at all"),
         (lambda t, g, c, r: t + 1 + g, "it is not eq. 5"),
     ],
