@@ -69,8 +69,8 @@ def pooled_step(student: Student, rng: Generator) -> None:
 
     def draw() -> dict[str, Any]:
         m, p = rng.integers(1, 8, 2)
-        labels = rng.integers(0, rng.integers(1, 5), m).tolist()
-        theta = rng.standard_normal((4, p))[labels]
+        labels = rng.choice([0, 3, 1, 5][: rng.integers(1, 5)], m).tolist()
+        theta = rng.standard_normal((6, p))[labels]
         rate = round(float(rng.uniform(0.05, 0.95)), 2)
         return {"theta": theta, "gradients": rng.standard_normal((m, p)), "labels": labels, "rate": rate}
 
