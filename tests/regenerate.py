@@ -32,7 +32,7 @@ RECORD = """
 from pathlib import Path
 from minimeta.show.recording import Explorer, save
 for number, shown in list(Out.items()):
-    if isinstance(shown, Explorer):
+    if isinstance(shown, Explorer) and shown.recorded:
         save(shown, Path({folder!r}, f"{{number}}.json.gz"))
 """
 

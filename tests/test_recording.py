@@ -147,6 +147,7 @@ def test_every_explorer_of_a_notebook_is_recorded_and_has_a_picture(path):
         for cell in book.cells
         for output in cell.get("outputs", ())
         if output.output_type == "execute_result" and WIDGET in output.get("data", {})
+        if not output.data["text/plain"].startswith("StudyMonitor(")  # it watches what goes on
     }
     kept = {found.name for found in (path.parent / "recordings").glob(f"{path.stem}-*")}
     assert kept == {recording_of(path, nbformat.NotebookNode(id=name)).name for name in with_widget}
