@@ -39,7 +39,8 @@ class Explorer(ipywidgets.VBox):
     `recorded` says which controls live on without a kernel, by the name of the attribute, and with which values beside
     the present one; a control is turned only while it is enabled. A plot among them hears clicks on these positions.
     `moves` says what a button does to one of these controls, ("step", 1) say, and `clicks` which of them takes the
-    place of a click on a plot. Everything else shows that it needs a kernel. Where nothing is recorded, a page shows no widget.
+    place of a click on a plot. Everything else shows that it needs a kernel; a widget of which nothing is recorded is
+    not on a page.
     """
 
     recorded: ClassVar[Mapping[str, Values]] = {}
