@@ -302,15 +302,19 @@ def test_the_map_holds_the_gains_of_the_study(results):
 def test_the_colours_are_centred_at_zero_and_the_numbers_stand_in_the_cells(results):
     data = transfer_data(results, "xla-maml", "joint")
     figure = transfer_map(data, "gain", ("hi", "fr"))
-    heat = figure.data[0]
+    heat, places = figure.data[0], np.arange(data.size).reshape(data.shape)
+    places, data = places[:-1, 1:], data.iloc[:-1, 1:]  # the map leaves out what is empty: the pair, target English
     assert heat.zmax == -heat.zmin == np.nanmax(np.abs(data.to_numpy())) and heat.colorscale == AROUND_ZERO
     for i, row in enumerate(data.to_numpy()):
         for j, value in enumerate(row):
             assert heat.text[i][j] == ("" if np.isnan(value) else f"{value:+.1f}")
-            assert heat.customdata[i][j] == i * data.shape[1] + j
+            assert heat.customdata[i][j] == places[i, j]
     (frame,) = figure.layout.shapes
     assert (frame.x0, frame.y0) == (list(data.columns).index("fr") - 0.5, list(data.index).index("hi") - 0.5)
-    assert "Bulgarian + German" in figure.layout.yaxis.ticktext or "German + Bulgarian" in figure.layout.yaxis.ticktext
+    assert list(figure.layout.yaxis.ticktext) == ["English", "German", "Hindi"]
+    assert not transfer_map(data.assign(fr=np.nan), "gain", ("hi", "fr")).layout.shapes
+    pair = transfer_map(transfer_data(results, "xla-maml-pair", "joint"), "gain")
+    assert {"Bulgarian + German", "German + Bulgarian"} & set(pair.layout.yaxis.ticktext)
     with pytest.raises(InputError, match="no number"):
         transfer_map(data * np.nan, "gain")
 

@@ -187,6 +187,16 @@ def test_another_data_set_brings_its_own_ends_and_colours():
     assert len(nodes_drawn(widget.figure)) == len(widget.state(8)[1])
 
 
+def test_many_labels_stand_below_the_title():
+    """Three rows of labels more need room of their own, above the tree, which stays as high as it is."""
+    _, vectors, names = replay((12, 2))
+    few, many = ({n: n[:size] for n in names} for size in (1, 3))
+    one, twelve = (OTDReplay({"x": (vectors, names)}, {"x": labels}).figure.layout for labels in (few, many))
+    assert one.margin.t == 90 and twelve.margin.t >= 110
+    assert twelve.height - twelve.margin.t == one.height - one.margin.t
+    assert (1 - twelve.title.y) * twelve.height == pytest.approx(40) and twelve.title.yref == "container"
+
+
 def test_a_plot_sends_the_figure_and_plotly_once_it_is_asked(monkeypatch):
     widget, _, _ = replay()
     widget.step.value = 5

@@ -312,7 +312,7 @@ def crossing(targets: np.ndarray, episode: Episode, rates: Sequence[float], titl
             "inner step: −α g of the support": (zero, found.theta, COLOURS[1], "solid"),
             "−g of the query at θ": (found.theta, found.theta - found.query / 4, COLOURS[0], "solid"),
             "outer step": (zero, -found.outer / 4, COLOURS[2], "solid"),
-            "without an inner step (α = 0)": (zero, -found.plain / 4, COLOURS[6], "dash"),
+            "without an inner step": (zero, -found.plain / 4, COLOURS[6], "dash"),
         }
         frames.append([arrow(name, *look) for name, look in arrows.items()])
     figure.add_traces(frames[len(rates) // 2])

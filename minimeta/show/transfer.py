@@ -104,12 +104,16 @@ def paper_rows() -> dict[str, list[float]]:
 def transfer_map(data: pd.DataFrame, title: str, chosen: tuple[str, str] | None = None) -> go.Figure:
     """Gains (auxiliaries x targets, points) as a heat map: orange above 0, blue below, white at 0, empty where NaN.
 
-    `chosen` is an auxiliary and a target to put a frame around. `customdata` of a cell is its row by row.
+    Rows and columns without any number are left out. `chosen` is an auxiliary and a target to put a frame around.
+    `customdata` of a cell is its place in `data`, counted row by row.
     """
+    if not np.isfinite(data.to_numpy(float)).any():
+        raise InputError("There is nothing to draw: the table of gains has no number in it.")
+    kept = data.notna().to_numpy()
+    places_in_data = np.arange(data.size).reshape(data.shape)[np.ix_(kept.any(1), kept.any(0))]
+    data = data.dropna(how="all").dropna(axis=1, how="all")
     values = data.to_numpy(float)
     n, m = values.shape
-    if not n or not m or not np.isfinite(values).any():
-        raise InputError("There is nothing to draw: the table of gains has no number in it.")
     most = max(float(np.nanmax(np.abs(values))), 0.1)
     names, targets = [_names(row.split("+")) for row in data.index], list(map(language_name, data.columns))
     notes = [
@@ -122,10 +126,10 @@ def transfer_map(data: pd.DataFrame, title: str, chosen: tuple[str, str] | None 
         x=list(range(m)), y=list(range(n)), z=values, zmin=-most, zmax=most,
         colorscale=AROUND_ZERO,
         text=[[number(value, "+.1f", "") for value in row] for row in values], texttemplate="%{text}",
-        customdata=np.arange(n * m).reshape(n, m).tolist(), hovertext=notes, hoverinfo="text", xgap=1, ygap=1,
+        customdata=places_in_data.tolist(), hovertext=notes, hoverinfo="text", xgap=1, ygap=1,
         colorbar={"title": {"text": "points"}, "tickformat": "+.1f", "thickness": 15},
     )  # fmt: skip
-    if chosen:
+    if chosen and chosen[0] in data.index and chosen[1] in data.columns:
         y, x = list(data.index).index(chosen[0]), list(data.columns).index(chosen[1])
         line = {"color": INK, "width": 3}
         figure.add_shape(type="rect", x0=x - 0.5, x1=x + 0.5, y0=y - 0.5, y1=y + 0.5, line=line)

@@ -7,6 +7,7 @@ click leads back to it. Names are data, not markup: a leaf `<b>x</b>` is shown a
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -183,9 +184,16 @@ def growing(
             trace |= {"mode": "markers+text", "text": texts, "textposition": "middle right", "cliponaxis": False}
         figure.add_trace(trace | {"ids": ["", *(str(ids[i]) for i in spots)], "textfont": {"size": _font(row)}})
     pad, letters = 0.04 * (1 - stage.low), min(14, max(map(len, stage.order)))
+    width, left, right = 470, 15, 25 + (row >= _ROW) * 0.6 * _font(row) * letters
+    column = 45 + 7 * max(len(plain(label)) for label in looks)  # an entry of the legend, in pixels
+    in_a_row = max(1, (width - left) // column)
+    above = max(90, 50 + 20 * math.ceil(len(looks) / in_a_row))  # the title, and the legend's rows under it
+    height = figure.layout.height + above - 90
     figure.update_layout(
-        width=470,
-        margin={"l": 15, "r": 25 + (row >= _ROW) * 0.6 * _font(row) * letters, "t": 90},
+        width=width,
+        height=height,
+        margin={"l": left, "r": right, "t": above},
+        title={"yref": "container", "y": 1 - 40 / height, "yanchor": "middle"},
         legend=LEGEND_ABOVE | {"itemwidth": 30},
         xaxis={"range": [stage.low - pad, 1 + pad], "showgrid": False, "zeroline": False},
         yaxis={"visible": False, "range": [0.3 - count, 0.7]},
