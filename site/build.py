@@ -45,6 +45,7 @@ def main(folder: Path) -> int:
     notebooks = sorted((ROOT / "notebooks").glob("*.ipynb"))
     modules = sorted(path for path in (ROOT / "minimeta").rglob("*.py") if "_data" not in path.parts)
     known = {path: path for path in (*texts, *notebooks)} | {path: api_page(path) for path in modules}
+    known[ROOT / "site" / "index.md"] = ROOT / "index.md"
 
     for path in texts:
         write(source / path.relative_to(ROOT), relinked(path.read_text("utf-8"), path, known, source))

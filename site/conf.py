@@ -43,8 +43,15 @@ def math(self: Any, node: nodes.math | nodes.math_block) -> None:
 
 
 def plain(app: Any, what: str, name: str, described: Any, options: Any, lines: list[str]) -> None:
-    """Docstrings are not reStructuredText: a star or a bar in them is just that."""
+    """Docstrings are not reStructuredText: a star or a bar in them is just that, and what is set in is code."""
+    code = False
     for i, line in enumerate(lines):
+        if line and not code and line.startswith("    ") and i > 1 and lines[i - 2].endswith(":"):
+            lines[i - 2] += ":"
+            code = True
+        code = code and (not line or line.startswith("    "))
+        if code:
+            continue
         parts = line.split("`")
         parts[::2] = [part.replace("*", r"\*").replace("|", r"\|").replace("_ ", r"\_ ") for part in parts[::2]]
         lines[i] = "`".join(parts)
@@ -57,8 +64,17 @@ def scripts(app: Any, page: str, template: str, context: dict[str, Any], doctree
         app.add_js_file("minimeta.js")
 
 
+def ours(app: Any) -> list:
+    """The index of sources lists Python's builtins too, which have no page."""
+    modules = app.env._viewcode_modules
+    for name in [name for name, source in modules.items() if not source]:
+        del modules[name]
+    return []
+
+
 def setup(app: Any) -> None:
     """What Sphinx calls."""
     app.add_html_math_renderer("mathml", (math, None), (math, None))
     app.connect("autodoc-process-docstring", plain)
     app.connect("html-page-context", scripts)
+    app.connect("html-collect-pages", ours, priority=100)  # before viewcode's own
