@@ -86,6 +86,7 @@ def test_a_bundle_is_a_cluster():
 def test_the_film_moves_what_changes():
     found = learned.remembered(learned.in_the_middle(), curves(), TREE, Memory(), 2)
     figure = learned.film(TREE, {"1": found[0], "2": found[1]}, "What is known", "episodes: ")
+    assert figure.layout.annotations[0].text == "mean cosines, less the mean gradient"
     assert [frame.name for frame in figure.frames] == ["1", "2"]
     last = figure.frames[1]
     assert np.allclose(last.data[0].z, found[1].cosines, atol=1e-3)

@@ -245,6 +245,7 @@ def _lines(tree: TaskTree, tasks: Sequence[str], labels: np.ndarray) -> list[go.
 def film(tree: TaskTree, found: Mapping[str, Grown], title: str, prefix: str, most: float = 0.5) -> go.Figure:
     """`picture` with a slider through what was found, and a button that plays it; it opens at the first."""
     figure = picture(tree, next(iter(found.values())), title, "grown from them", most)
+    figure.layout.annotations[0].text = "mean cosines, less the mean gradient"
     moving = [0, *range(1 + len(tree.leaves), 1 + 2 * len(tree.leaves))]
     for name, each in found.items():
         drawn = picture(tree, each, "").data

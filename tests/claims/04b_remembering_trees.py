@@ -4,6 +4,8 @@ import numpy as np
 first, *_, fortieth = (learned.purities(tree, known[n - 1].tree) for n in (1, 2, 5, 10, 20, 40))
 assert first["pairs"] < 0.6 and fortieth == {"halves": 1, "pairs": 1}
 shown = np.mean([known[n - 1].cosines[i, i + 1] for n in (20, 40) for i in range(0, 8, 2)])
+rest = [known[n - 1].cosines[i, j] for n in (20, 40) for a in (0, 4) for i in (a, a + 1) for j in (a + 2, a + 3)]
+assert abs(np.mean(rest)) < 0.05
 assert abs(shown - 0.2) < 0.05 and (known[4].cosines[:4, 4:] < 0).mean() > 0.8
 runs = [learned.remembered(learner, curves(5, seed), tree, Memory(), episodes=20, xi=0.3) for seed in range(8)]
 mean = {
@@ -37,6 +39,7 @@ assert new1[60] < 0.7 and new1[60] < new1[75] < new1[90] and new1[90] > 0.8
 # %% after 04b-18
 mean = {times: sum(v) / 8 for times, v in ratio["Learned, memory"].items()}
 assert mean[0] > 1.4 and mean[0] > mean[1] > mean[2] > 1 and mean[5] < 1.25 and mean[20] < 1.12
+assert abs(mean[2] - 1.17) < 0.05
 assert sum(a < b for a, b in zip(ratio["Learned, memory"][0], ratio["MAML"][0], strict=True)) >= 7
 assert sum(a < b for a, b in zip(ratio["Learned, memory"][0], ratio["Random tree"][0], strict=True)) >= 4
 assert sum(ratio["MAML"][0]) / 8 > 2 and sum(ratio["Random tree"][0]) / 8 > 1.6
