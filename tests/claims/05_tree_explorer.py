@@ -16,6 +16,7 @@ assert 20 <= (explorer._own < pooled).sum() <= 34
 
 parts_first = sorted(len(child.leaves) for child in explorer.tree.children)
 assert parts_first == [1, 7, 28]
+assert sum(labels["loss"][task] == "low" for task in first) == 6 == list(labels["loss"].values()).count("low") / 2
 
 # %% after cell-15
 for kind in ("language", "loss"):

@@ -46,6 +46,9 @@ assert min(each("Joint", "Baseline")) > 4 and max(each("Fixed TreeMAML", "Everyo
 assert min(each("Fixed TreeMAML", "Random tree")) < 0 < max(each("Fixed TreeMAML", "Random tree"))
 assert min(each("Fixed TreeMAML", "MAML")) < 0 < max(each("Fixed TreeMAML", "MAML"))
 
+order = sorted(METHODS, key=lambda name: -np.mean(by_seed[name]))
+assert order == ["Everyone", "Joint", "Random tree", "Fixed TreeMAML", "MAML"]
+
 # %% after lt18
 one, three = live.values()
 assert one["Fixed TreeMAML − MAML"][2] < 0.5 and three["Fixed TreeMAML − MAML"][1] < -2
@@ -57,6 +60,7 @@ assert clear == {"Joint − Baseline", "Fixed TreeMAML − Everyone"}
 # %% after lt29
 assert all(value > before for values in by_count.values() for value in values)
 assert max(by_count[2]) - min(by_count[2]) > 5 > 3 > max(by_count[8]) - min(by_count[8])
+assert [round(float(np.mean(values))) for values in by_count.values()] == [77, 79, 80]
 
 # %% after which-tree-results
 strangers, anyone = over["− Random tree"], over["− Everyone"]

@@ -46,6 +46,7 @@ assert went_on == never_stopped
 results = comparisons.load(work / "mine")
 assert table["rows"].eq(2880).all() and table["seeds"].eq(2).all()
 assert comparisons.scores(results)["accuracy"].between(50, 95).all() and (table["low"] < table["high"]).all()
+assert table["low"].iloc[-1] < 0 < table["high"].iloc[-1]  # X-MAML − Joint
 
 # %% after fs-33
 first, second = by_seed["seed 0"], by_seed["seed 1"]
