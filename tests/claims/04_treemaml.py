@@ -23,18 +23,24 @@ assert (far_away["Random tree"] < far_away["Learned TreeMAML"]).sum() >= 18
 # %% after 04-43
 explorer, means = learned.LearnedExplorer(), {}
 for explorer.shots.value in (5, 20, 40):
-    explorer.drawn, explorer.found[explorer.shots.value] = -1, []
-    for _ in range(40):
+    for _ in range(20):
         explorer.draw_again()
     found = explorer.found[explorer.shots.value]
     means[explorer.shots.value] = {name: sum(each[name] for each in found) / len(found) for name in found[0]}
 times = {shots: mean["error, Learned TreeMAML"] / mean["error, Fixed TreeMAML"] for shots, mean in means.items()}
 assert times[5] > 1.4 and times[20] < 1.15 and times[40] < 1.05
-whole = {shots: sum(each["purity, pairs"] == 1 for each in explorer.found[shots]) for shots in means}
-assert whole == {5: 3, 20: 15, 40: 19}
-assert abs(times[40] - 0.91) < 0.01
 assert means[5]["purity, pairs"] < 0.62 and means[5]["purity, pairs"] < means[20]["purity, pairs"] - 0.15
 assert 0.75 < means[40]["purity, pairs"] < 0.95
+
+for shots, whole in ((5, 3), (20, 15), (40, 19)):  # of 40 draws
+    rate, xi = learned.settings(shots)["Learned TreeMAML"]
+    drawn = [learned.grown(learner, curves(shots, 0)(i), tree, learned_tree(xi), rate=rate).tree for i in range(40)]
+    assert sum(learned.purities(tree, each)["pairs"] == 1 for each in drawn) == whole
+forty, chosen = [curves(40, 0)(i) for i in range(40)], learned.settings(40)
+ways = {"MAML": alone(), "Fixed TreeMAML": fixed_tree(tree), "Learned TreeMAML": learned_tree(xi)}
+costs = {name: learned.error(learner, forty, way, chosen[name][0]) for name, way in ways.items()}
+assert abs(costs["Learned TreeMAML"] / costs["Fixed TreeMAML"] - 0.91) < 0.01
+assert abs(costs["MAML"] / costs["Fixed TreeMAML"] - 1.09) < 0.01
 
 # %% after 04-46
 at = {name: {shots: mean for shots, (_, mean, _) in points.items()} for name, points in means.items()}
