@@ -74,15 +74,19 @@ const playWidget = (place, recording) => {
     const labelled = (number, element) => {
         const name = make("span", {class: "minimeta-name"}), said = make("output");
         const whole = make("label", {class: "minimeta-control"}, name, element, said);
-        return [whole, name, said];
+        const call = () => {  // the words in a menu are no part of its name
+            name.textContent = value(now, number, "description");
+            element.setAttribute("aria-label", name.textContent);
+        };
+        return [whole, call, said];
     };
 
     const kinds = {
         menu(number) {
-            const menu = make("select"), dial = dialOf(number), [whole, name] = labelled(number, menu);
+            const menu = make("select"), dial = dialOf(number), [whole, call] = labelled(number, menu);
             menu.addEventListener("change", () => choose(dial, +menu.value));
             const update = () => {
-                name.textContent = value(now, number, "description");
+                call();
                 const there = dial < 0 ? null : choices(dial), index = value(now, number, "index");
                 menu.replaceChildren(...value(now, number, "_options_labels").map((words, i) => {
                     const option = make("option", {value: i}, words);
@@ -95,7 +99,7 @@ const playWidget = (place, recording) => {
             return [whole, update];
         },
         buttons(number) {
-            const group = make("div", {role: "group"}), dial = dialOf(number), [whole, name] = labelled(number, group);
+            const group = make("div", {role: "group"}), dial = dialOf(number), [whole, call] = labelled(number, group);
             const made = value(0, number, "_options_labels").map((words, i) => {
                 const button = make("button", {type: "button"}, words);
                 button.addEventListener("click", () => choose(dial, i));
@@ -103,7 +107,7 @@ const playWidget = (place, recording) => {
             });
             group.append(...made);
             const update = () => {
-                name.textContent = value(now, number, "description");
+                call();
                 made.forEach((button, i) => {
                     button.setAttribute("aria-pressed", i === value(now, number, "index"));
                     title(button, dial < 0, value(now, number, "disabled"));
@@ -113,12 +117,12 @@ const playWidget = (place, recording) => {
         },
         slider(number) {
             const slider = make("input", {type: "range", min: 0, step: 1}), dial = dialOf(number);
-            const [whole, name, said] = labelled(number, slider);
+            const [whole, call, said] = labelled(number, slider);
             slider.addEventListener("input", () => { untouched = false; choose(dial, choices(dial)[+slider.value]); });
             const update = () => {
                 const one = value(now, number, keyOf(number).split(".")[1]), labels = value(now, number, "_options_labels");
                 const there = dial < 0 ? [one] : choices(dial);
-                name.textContent = value(now, number, "description");
+                call();
                 slider.max = Math.max(there.length - 1, 0);
                 slider.value = there.indexOf(one);
                 said.textContent = labels ? labels[one] : `${+Number(one).toPrecision(4)}`;
@@ -128,10 +132,10 @@ const playWidget = (place, recording) => {
             return [whole, update];
         },
         tick(number) {
-            const box = make("input", {type: "checkbox"}), dial = dialOf(number), [whole, name] = labelled(number, box);
+            const box = make("input", {type: "checkbox"}), dial = dialOf(number), [whole, call] = labelled(number, box);
             box.addEventListener("change", () => choose(dial, box.checked));
             const update = () => {
-                name.textContent = value(now, number, "description");
+                call();
                 box.checked = value(now, number, "value");
                 title(box, dial < 0, value(now, number, "disabled"));
             };
