@@ -147,10 +147,10 @@ def test_urdu_runs_from_right_to_left_and_nothing_is_cut(notebook):
 
 def test_a_click_shows_the_runs_of_a_cell(notebook):
     part = transfer(notebook)
-    until(lambda: "Hindi → French" in said(part), lambda: click(notebook, picture(part), 2, 1))
+    until(lambda: "Hindi → French" in said(part), lambda: click(notebook, picture(part), 2, 0))
     assert "95 % interval" in said(part) and "seed 1" in said(part)
-    until(lambda: "No transfer" in said(part), lambda: click(notebook, picture(part), 2, 4))  # an empty cell
-    until(lambda: "Hindi → French" in said(part), lambda: click(notebook, picture(part), 2, 1))
+    until(lambda: "No transfer" in said(part), lambda: click(notebook, picture(part), 2, 3))  # an empty cell
+    until(lambda: "Hindi → French" in said(part), lambda: click(notebook, picture(part), 2, 0))
     choose(part, "shown", "XLA-MAML − X-MAML", "XLA-MAML − X-MAML: ")
     wait(lambda: title(part).startswith("XLA-MAML − X-MAML"))
 
