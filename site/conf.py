@@ -18,7 +18,7 @@ nb_code_prompt_show = "… show {type}"
 nb_code_prompt_hide = "hide {type}"
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 4
-suppress_warnings = ["mystnb.unknown_mime_type", "myst.header", "ref.python"]
+suppress_warnings = ["mystnb.unknown_mime_type", "myst.header", "ref.python", "misc.highlighting_failure"]
 
 # Docstrings are plain English with `code` in backticks.
 default_role = "code"
