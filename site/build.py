@@ -61,7 +61,7 @@ def main(folder: Path) -> int:
         book.cells.insert(1, nbformat.v4.new_markdown_cell(open_in(path), id="open-in"))
         write(source / path.relative_to(ROOT), nbformat.writes(book))
     for path in modules:
-        write(source / api_page(path).relative_to(ROOT), f"# {name_of(path)}\n\n{automodule(name_of(path))}")
+        write(source / api_page(path).relative_to(ROOT), f"# {title_of(path)}\n\n{automodule(name_of(path))}")
     write(source / "api" / "index.md", api_index(modules))
     write(source / "papers.md", papers())
     shutil.copy(ROOT / "site" / "conf.py", source)
@@ -157,6 +157,11 @@ def name_of(path: Path) -> str:
     """A module's name."""
     parts = path.relative_to(ROOT).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def title_of(path: Path) -> str:
+    """A module's name as a heading: underscores are no marks of emphasis."""
+    return name_of(path).replace("_", r"\_")
 
 
 def api_page(path: Path) -> Path:

@@ -112,6 +112,7 @@ def test_a_page_works_alone_and_its_figures_are_alive(page, site, stem):  # noqa
         places.nth(i).scroll_into_view_if_needed()
         places.nth(i).locator(".js-plotly-plot .main-svg").first.wait_for(timeout=60_000)
     assert places.count() > 2
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1300
     assert not said, said
     assert all(url.startswith(("file:", "data:", "blob:")) for url in asked), asked
     page.set_viewport_size({"width": 400, "height": 800})
