@@ -24,7 +24,7 @@ from plotly.offline import get_plotlyjs
 from sphinx.cmd.build import main as sphinx
 
 from minimeta.show import pages
-from minimeta.show.recording import load
+from minimeta.show.recording import load, recording_of
 
 ROOT = Path(__file__).resolve().parent.parent
 FIGURE, WIDGET = "application/vnd.plotly.v1+json", "application/vnd.jupyter.widget-view+json"
@@ -90,7 +90,7 @@ def shown(output: nbformat.NotebookNode, notebook: Path, cell: nbformat.Notebook
         title = data[FIGURE]["layout"].get("title", {}).get("text", "")
         made = pages.place({"figure": data[FIGURE]}, f"Figure: {html.unescape(title)}")
     elif WIDGET in data:
-        recording = notebook.parent / "recordings" / f"{notebook.stem}-{cell.id}.json.gz"
+        recording = recording_of(notebook, cell.id)
         if not recording.exists():
             return None
         made = pages.place({"widget": load(recording)}, "Recorded widget")

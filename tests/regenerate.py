@@ -22,7 +22,7 @@ from browser import browser
 from nbconvert.preprocessors import ExecutePreprocessor
 from PIL import Image
 
-from minimeta.show.recording import first_figure, load
+from minimeta.show.recording import first_figure, load, recording_of
 
 FIGURE = "application/vnd.plotly.v1+json"
 
@@ -54,11 +54,6 @@ def main(paths: list[str]) -> None:
         print(path)
 
 
-def recording_of(notebook: Path, cell: nbformat.NotebookNode) -> Path:
-    """Where what a cell's widget shows is kept."""
-    return notebook.parent / "recordings" / f"{notebook.stem}-{cell.id}.json.gz"
-
-
 def keep_recordings(book: nbformat.NotebookNode, folder: Path, notebook: Path) -> None:
     """Move the recordings, which are named by their cell's number, to their place, instead of older ones."""
     (notebook.parent / "recordings").mkdir(exist_ok=True)
@@ -67,7 +62,7 @@ def keep_recordings(book: nbformat.NotebookNode, folder: Path, notebook: Path) -
     for cell in book.cells:
         made = folder / f"{cell.get('execution_count')}.json.gz"
         if made.exists():
-            shutil.copy(made, recording_of(notebook, cell))
+            shutil.copy(made, recording_of(notebook, cell.id))
 
 
 def add_pictures(book: nbformat.NotebookNode, notebook: Path) -> None:
@@ -78,8 +73,8 @@ def add_pictures(book: nbformat.NotebookNode, notebook: Path) -> None:
             data = output.get("data", {})
             if FIGURE in data:
                 figures.append((output, data[FIGURE]))
-            elif WIDGET in data and recording_of(notebook, cell).exists():
-                figures.append((output, first_figure(load(recording_of(notebook, cell)))))
+            elif WIDGET in data and recording_of(notebook, cell.id).exists():
+                figures.append((output, first_figure(load(recording_of(notebook, cell.id)))))
     if not figures:
         return
     script = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"

@@ -14,7 +14,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from regenerate import WIDGET, recording_of
+from regenerate import WIDGET
 from test_lab import page, wait  # noqa: F401
 from test_treewidgets import explorer as tree_explorer
 from test_treewidgets import replay
@@ -24,7 +24,7 @@ from minimeta.grouping import alone, fixed_tree
 from minimeta.show.company import CompanyExplorer
 from minimeta.show.learned import LearnedExplorer
 from minimeta.show.plane import TREE, PlaneExplorer
-from minimeta.show.recording import Explorer, first_figure, load, record, save
+from minimeta.show.recording import Explorer, first_figure, load, record, recording_of, save
 from minimeta.show.style import Plot, blank
 from minimeta.text.languages import FAMILIES, PHYLOGENY
 
@@ -150,9 +150,9 @@ def test_every_explorer_of_a_notebook_is_recorded_and_has_a_picture(path):
         if not output.data["text/plain"].startswith("StudyMonitor(")  # it watches what goes on
     }
     kept = {found.name for found in (path.parent / "recordings").glob(f"{path.stem}-*")}
-    assert kept == {recording_of(path, nbformat.NotebookNode(id=name)).name for name in with_widget}
+    assert kept == {recording_of(path, name).name for name in with_widget}
     for name, output in with_widget.items():
-        recording = load(recording_of(path, nbformat.NotebookNode(id=name)))
+        recording = load(recording_of(path, name))
         assert first_figure(recording)["data"], name
         assert "image/png" in output.data, name
 

@@ -241,6 +241,11 @@ def _plays_by_itself(widget: Explorer) -> bool:
     return playing
 
 
+def recording_of(notebook: Path, cell: str) -> Path:
+    """Where a notebook's recording is kept, by the id of its cell."""
+    return notebook.parent / "recordings" / f"{notebook.stem}-{cell}.json.gz"
+
+
 def save(widget: Explorer, path: str | Path) -> None:
     """Write a recording to a file, whole or not at all; the same recording gives the same bytes."""
     with whole_file(to_write(path)) as unfinished:
