@@ -201,6 +201,7 @@ def test_the_plane_changes_with_its_buttons(page, tmp_path):  # noqa: F811
     page.get_by_role("button", name="new points").click()
     wait(lambda: words(page) == plain(live.words.value))
     assert page.get_by_role("button", name="Fixed TreeMAML").get_attribute("aria-pressed") == "true"
+    assert page.get_by_text("what is greyed out and dragging need the notebook").is_visible()
     home = page.get_by_role("button", name="ω to the middle")
     assert home.is_disabled() and "kernel" in home.get_attribute("title")
 

@@ -228,12 +228,11 @@ const playWidget = (place, recording) => {
     };
     place.append(build(recording.tree));
     for (const {update} of Object.values(controls)) update();
-    const dead = place.querySelector(`[title="${KERNEL}"]`);
-    if (dead) {
-        const dragged = pool.some(part => part?.shapes?.some?.(shape => shape.editable));
-        const what = dragged ? "what is greyed out, and dragging, needs" : "what is greyed out needs";
-        place.append(make("p", {class: "minimeta-note"}, `Recorded: ${what} the notebook.`));
-    }
+    const needs = [];
+    if (place.querySelector(`[title="${KERNEL}"]`)) needs.push("what is greyed out");
+    if (pool.some(part => part?.shapes?.some?.(shape => shape.editable))) needs.push("dragging");
+    const words = `Recorded: ${needs.join(" and ")} ${needs.length > 1 ? "need" : "needs"} the notebook.`;
+    if (needs.length) place.append(make("p", {class: "minimeta-note"}, words));
 };
 
 const unpack = async text => {
