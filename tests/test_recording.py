@@ -10,6 +10,7 @@ from pathlib import Path
 
 import ipywidgets
 import nbformat
+import plotly.graph_objects as go
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -25,7 +26,7 @@ from minimeta.show.company import CompanyExplorer
 from minimeta.show.learned import LearnedExplorer
 from minimeta.show.plane import TREE, PlaneExplorer
 from minimeta.show.recording import Explorer, first_figure, load, record, recording_of, save
-from minimeta.show.style import Plot, blank
+from minimeta.show.style import Plot, blank, through_frames
 from minimeta.text.languages import FAMILIES, PHYLOGENY
 
 BOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
@@ -187,6 +188,15 @@ def test_a_figure_is_a_page(page, tmp_path):  # noqa: F811
     open_page(page, figure, tmp_path)
     assert page.title() == "A & <b>"
     assert page.locator(".scatterlayer .trace").count() == 1
+
+
+def test_a_figure_plays_its_frames_on_a_page(page, tmp_path):  # noqa: F811
+    figure = blank("Frames", "x", "y").add_scatter(x=[1, 2], y=[1, 1])
+    figure.frames = [go.Frame(data=[go.Scatter(y=[height, height])], traces=[0], name=str(height)) for height in (1, 5)]
+    through_frames(figure, "height: ", 0, hold=50, glide=0, play=True)
+    open_page(page, figure, tmp_path)
+    page.locator(".updatemenu-button").first.click()
+    wait(lambda: page.evaluate("() => document.querySelector('.js-plotly-plot').data[0].y[0]") == 5)
 
 
 def test_the_plane_changes_with_its_buttons(page, tmp_path):  # noqa: F811

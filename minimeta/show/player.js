@@ -34,7 +34,7 @@ const drawFigure = (place, figure) => plot(place, wire(JSON.stringify(figure), (
 const playWidget = (place, recording) => {
     const {pool, dials, states, first} = recording;
     const shown = states.map(([at, changes]) => ({at, values: {...first, ...changes}}));
-    const controls = {};  // by number: {update, own}
+    const controls = {};  // by number: {update}
     let now = 0, untouched = true;
 
     const value = (state, number, key) => pool[shown[state].values[`${number}.${key}`]];

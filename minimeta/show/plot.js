@@ -12,10 +12,11 @@ async function render({model, el}) {
     const plotly = await load(wire), plot = el.appendChild(document.createElement("div"));
     plot.style.color = "var(--jp-ui-font-color1, inherit)";
     const draw = () => {
-        const {data, layout} = JSON.parse(wire.get("value"));
+        const {data, layout, frames} = JSON.parse(wire.get("value"));
         layout.font = {...layout.font, color: getComputedStyle(plot).color};
         const shapePosition = !!layout.shapes?.some(shape => shape.editable);
-        return plotly.react(plot, data, layout, {displaylogo: false, edits: {shapePosition}});
+        const config = {displaylogo: false, edits: {shapePosition}};
+        return plotly.react(plot, {data, layout, config, ...frames && {frames}});
     };
     await draw();
     wire.on("change:value", draw);
