@@ -11,6 +11,7 @@ from itertools import combinations
 from math import comb, factorial
 
 import numpy as np
+from numpy.random import Generator
 from scipy.stats import binom, chi2, hypergeom
 
 from .row_faults import CLASSES, rows_in
@@ -153,20 +154,18 @@ def _expected(answer: Answer, seen: int, chance: list, what: str, advice: str) -
         raise answer.not_yet(f"{seen} {what} (chance gives about {mean:.0f}); {advice}")
 
 
-def orders(answer: Answer, rows: np.ndarray, drawn: np.ndarray, size: int) -> None:
+def orders(answer: Answer, rows: np.ndarray, drawn: np.ndarray, size: int, rng: Generator) -> None:
     """Has every pass (n,) of the draws (draws, passes, n) a random order of its own, for batches of `size`?
 
-    Of many draws each pass is looked at for itself, of few draws with many passes all are.
+    Of many draws each pass is looked at for itself, of few draws with many passes all are. How the rows of a batch
+    stand is free (it may be a set, or sorted), so they are shuffled with `rng` before orders are counted.
     """
-    draws, passes, n = drawn.shape
-    place = (drawn[..., None, :] == rows[:, None]).argmax(-1)  # of each row (draws, passes, n)
+    passes, n = drawn.shape[1:]
+    place = _places(drawn, rows)
     batch, given = place // size, np.arange(n) // size
     if (batch != given).any():
         moves(answer, drawn)
-    parts = {f"pass {number + 1}": place[:, number] for number in range(passes)}
-    if draws < passes:
-        parts = {"its pass": place.reshape(-1, n)}
-    for name, part in parts.items():
+    for name, part in _by_pass(place).items():
         if (part // size == given).all() and size < n:
             raise answer.not_yet(
                 f"in {name} the rows come in the order in which they are given; take a random order from `rng` for "
@@ -182,13 +181,28 @@ def orders(answer: Answer, rows: np.ndarray, drawn: np.ndarray, size: int) -> No
         raise answer.not_yet(
             "the same rows meet in a batch in every pass; draw a new order for each: shuffle the rows, not the batches"
         )
-    for name, part in parts.items():
+    blocks = np.split(drawn, range(size, n, size), axis=-1)
+    free = _places(np.concatenate([rng.permuted(block, axis=-1) for block in blocks], axis=-1), rows)
+    for name, part in _by_pass(free).items():
         _any_order(answer, part, "row {} of `rows`", name)
-    before = place[:, :-1].argsort(-1)
-    after = np.take_along_axis(place[:, 1:], before, -1).reshape(-1, n)
+    before = free[:, :-1].argsort(-1)
+    after = np.take_along_axis(free[:, 1:], before, -1).reshape(-1, n)
     _any_order(answer, after, "the row that was number {} of a pass", "the next pass")
     few = "ways to go through the rows; draw with `rng` itself, not with few seeds"
     _various(answer, place, factorial(n) ** passes, few)
+
+
+def _places(drawn: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """The place of each row in its pass, both (draws, passes, n)."""
+    return (drawn[..., None, :] == rows[:, None]).argmax(-1)
+
+
+def _by_pass(place: np.ndarray) -> dict[str, np.ndarray]:
+    """The places (draws, passes, n) of each pass apart, or, if draws are few, of all passes together."""
+    draws, passes, n = place.shape
+    if draws < passes:
+        return {"its pass": place.reshape(-1, n)}
+    return {f"pass {number + 1}": place[:, number] for number in range(passes)}
 
 
 def _any_order(answer: Answer, place: np.ndarray, what: str, where: str) -> None:
@@ -203,6 +217,5 @@ def _any_order(answer: Answer, place: np.ndarray, what: str, where: str) -> None
             i, j = np.unravel_index(np.abs(far).argmax(), far.shape)
             raise answer.not_yet(
                 f"in {draws} passes {what.format(i + first)} {came.format(j + 1)} {where} {counts[i, j]} times (chance "
-                f"gives about {draws * share:.0f}); any order, in a batch too, must be as likely as any other: draw "
-                "each anew"
+                f"gives about {draws * share:.0f}); any order must be as likely as any other: draw each anew"
             )

@@ -32,7 +32,7 @@ from .values import beside, close, copied, extent, numbers, plain, same, shared_
 if TYPE_CHECKING:
     from torch import Tensor
 
-LONGEST = 200
+LONGEST = 2000
 """So many items are read from an answer that is made while it is read."""
 
 ROUNDED = "you round your answer; return all its digits"

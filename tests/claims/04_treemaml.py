@@ -19,6 +19,10 @@ assert (few["Learned TreeMAML"] > few["Fixed TreeMAML"]).sum() >= 15
 assert abs(many["Learned TreeMAML"].mean() - many["MAML"].mean()) < 0.03
 assert (many["Fixed TreeMAML"] > many["Learned TreeMAML"]).sum() >= 18
 assert (far_away["Random tree"] < far_away["Learned TreeMAML"]).sum() >= 18
+targets, episodes = branching_points(TREE, 5, seed=13)
+runs = [plane.ways(targets, episodes(i), groupings["Learned TreeMAML"], 4, 0.2, (3, -3)) for i in range(20)]
+clusters = torch.tensor([[len(set(step)) for step in run.labels[1:3].tolist()] for run in runs]).float().mean(0)
+assert 3 < clusters[0] < 5 and 6 < clusters[1] < 7.5  # "four clusters at the first and seven at the second"
 
 # %% after 04-43
 explorer, means = learned.LearnedExplorer(), {}
