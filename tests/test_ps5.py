@@ -614,6 +614,13 @@ def standard_error(ours, control, seed, times):
     return d.mean(), d.mean() - half, d.mean() + half
 
 
+def as_often_as_it_likes(ours, control, seed):
+    """The Poisson bootstrap, for data that pass by: here the number of seeds is known."""
+    means = (ours - control).mean(1)
+    counts = np.random.default_rng(seed).poisson(1, (10_000, len(means)))
+    return means.mean(), *np.percentile(counts @ means / len(means), [2.5, 97.5])
+
+
 def reflected(ours, control, seed):
     mean, low, high = paired(ours, control, seed)
     return mean, 2 * mean - high, 2 * mean - low
@@ -778,6 +785,7 @@ def with_mean(make):
         (drawn(by_numpys_old, 1000), "resample 10,000 times"),
         (drawn(by_torchs_own, 1000), "resample 10,000 times"),
         (with_mean(lambda d, s: interval(d.mean(1), s, size=len(d) - 1)), "one seed less"),
+        (as_often_as_it_likes, "their number varies"),
         (with_mean(lambda d, s: interval(d.mean(1), s, size=len(d) + 1)), "one seed more"),
         (with_mean(lambda d, s: interval(d.mean(1), s, size=d.shape[1])), "as many seeds as there are episodes"),
         (drawn(lambda n, shape, s: np.random.default_rng(s).integers(0, n - 1, shape)), "last seed is never drawn"),

@@ -394,6 +394,9 @@ def _mistaken_ends(case: _Case) -> dict[str, np.ndarray]:
         "you resample episodes; draw seeds, each with all its episodes": _ends(d.mean(0), n),
         "the first seed is never drawn: integers(0, n) counts from 0": _ends(seeds[1:], n, size=n),
         "the last seed is never drawn: integers(0, n) leaves n out by itself": _ends(seeds[:-1], n, size=n),
+        "each seed comes as often as it likes, so their number varies; draw as many seeds as there are each time": (
+            rng.poisson(1, (times, n)) @ seeds / n
+        ),
         "you draw one seed less than there are; draw as many": _ends(seeds, n, size=n - 1),
         "you draw one seed more than there are; draw as many": _ends(seeds, n, size=n + 1),
         "you draw as many seeds as there are episodes; draw as many as there are seeds": _ends(seeds, n, size=count),
