@@ -11,6 +11,7 @@ import base64
 import io
 import json
 import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -23,9 +24,10 @@ from nbconvert.preprocessors import ExecutePreprocessor
 from PIL import Image
 
 from minimeta.show.recording import first_figure, load, recording_of
+from minimeta.text.languages import XNLI, language
 
 FIGURE = "application/vnd.plotly.v1+json"
-
+LETTERS = {language(code).name: language(code).own_name[0] for code in XNLI}
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 RECORD = """
@@ -38,6 +40,11 @@ for number, shown in list(Out.items()):
 
 
 def main(paths: list[str]) -> None:
+    if lacking := [name for name, letter in LETTERS.items() if not has_font(letter)]:
+        raise SystemExit(
+            f"No font here has the letters of {', '.join(lacking)}, so pictures would show boxes in their place. "
+            "Install some (on Debian fonts-lohit-deva, fonts-tlwg-loma-otf and fonts-wqy-microhei)."
+        )
     for path in map(Path, paths):
         book = nbformat.read(path, as_version=4)
         runner = ExecutePreprocessor(timeout=900, store_widget_state=False)
@@ -52,6 +59,14 @@ def main(paths: list[str]) -> None:
         book.metadata.pop("widgets", None)
         nbformat.write(book, path)
         print(path)
+
+
+def has_font(letter: str) -> bool:
+    """Whether a font has it; without fontconfig (on macOS, say) we take it that one has."""
+    if not shutil.which("fc-list"):
+        return True
+    found = subprocess.run(["fc-list", f":charset={ord(letter):x}"], capture_output=True, text=True, check=True)
+    return bool(found.stdout)
 
 
 def keep_recordings(book: nbformat.NotebookNode, folder: Path, notebook: Path) -> None:

@@ -29,6 +29,7 @@ from .recording import Explorer
 from .style import (
     COLOURS,
     DASHES,
+    INK,
     WIDE,
     Plot,
     beside,
@@ -90,7 +91,7 @@ def language_roles(pairs: Sequence[tuple[str, str]], target: str) -> go.Figure:
     inner = data.inner[1:]
     figure.add_scatter(
         x=data.x[inner], y=data.y[inner], text=[data.names[i] + "\u00a0\u00a0" for i in inner], mode="text",
-        textposition="top left", textfont={"size": 10, "color": "#444444"}, hoverinfo="skip",
+        textposition="top left", textfont={"size": 10, "color": INK}, hoverinfo="skip",
         showlegend=False, cliponaxis=False,
     )  # fmt: skip
     figure.update_layout(width=490, margin={"l": 10, "b": 70}, xaxis={"visible": False, "range": [-0.1, 3.12]})

@@ -92,7 +92,7 @@ class StepExplorer(Explorer):
         wide = 0.02 * np.ptp(self.grid)
         corners = {"x0": omega - wide, "x1": omega + wide, "y0": -0.12, "y1": 0.12}
         figure.add_shape(type="circle", **corners, fillcolor=INK, line_width=0, editable=True)
-        figure.add_annotation(x=omega, y=0, text="<b>ω</b>", showarrow=False, yshift=18, font_size=17)
+        figure.add_annotation(x=omega, y=0, text="<b>ω</b>", showarrow=False, xshift=18, font_size=17)
         figure.update_yaxes(range=[-0.3, 4.2])
         figure.update_xaxes(range=[self.grid[0], self.grid[-1]])
         self.figure = self.plot.show(figure)

@@ -1,4 +1,6 @@
 # %% after 05-31
+from dataclasses import replace
+
 english = np.array([task.startswith("en/") for task in episode.tasks])
 assert lengths[english].max() < 0.15 and (lengths > 2).mean() > 0.5
 assert 0.5 < np.linalg.norm(gradients.mean(0)) / lengths.mean() < 0.7
@@ -17,6 +19,21 @@ assert 20 <= (explorer._own < pooled).sum() <= 34
 parts_first = sorted(len(child.leaves) for child in explorer.tree.children)
 assert parts_first == [1, 7, 28]
 assert sum(labels["loss"][task] == "low" for task in first) == 6 == list(labels["loss"].values()).count("low") / 2
+
+
+def row_lengths(task):
+    """How long the gradient of each support row of a task is, alone."""
+    i, found = episode.tasks.index(task), []
+    for row in range(24):
+        one = {name: values[i : i + 1, row : row + 1] for name, values in episode.support[0].items()}
+        alone_in_it = replace(episode, tasks=(task,), support=(one,), query=one)
+        found.append(np.linalg.norm(similarity.gradients(learner, alone_in_it)))
+    return sorted(found)
+
+
+for task, longest in (("el/telephone", 171), ("el/fiction", 148)):
+    *others, last = row_lengths(task)
+    assert 0.7 < last / longest < 1.3 and others[-1] < 40 and np.median(others) < 1
 
 # %% after cell-15
 for kind in ("language", "loss"):
