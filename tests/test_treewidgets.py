@@ -300,7 +300,7 @@ def test_the_explorer_shows_the_trees_of_the_gradients():
     drawn = widget.tree_of("random tree")
     assert sorted(drawn.leaves) == sorted(TREE.leaves) and drawn.leaves != widget.tree.leaves
     assert drawn == widget.tree_of("random tree") != explorer(seed=1).tree_of("random tree")
-    subtitle = widget.second.layout.title.subtitle.text
+    subtitle = widget.second.layout.title.text
     assert f"distance {widget.tree.robinson_foulds(drawn):.2f}" in subtitle and "(random tree)" in subtitle
 
 
@@ -419,7 +419,7 @@ def test_colours_and_the_heat_map_follow_the_menus():
     np.testing.assert_allclose(bars.x, np.linalg.norm(widget.gradients, axis=1)[at])
     assert list(bars.text) == [f"{length:.2f}" for length in bars.x] and list(bars.y) == list(range(8))
     widget.below.value = "two trees"
-    assert "Robinson–Foulds" in widget.second.layout.title.subtitle.text
+    assert "Robinson–Foulds" in widget.second.layout.title.text
 
 
 def test_a_slow_pooled_step_waits_for_its_button(monkeypatch):

@@ -235,7 +235,7 @@ def side_by_side(
 ) -> go.Figure:
     """Two trees over the same leaves, a line from each leaf to itself; both are turned so that few lines cross.
 
-    The subtitle says their Robinson-Foulds distance and, given `labels`, the dendrogram purity of each.
+    Below the title stands their Robinson-Foulds distance and, given `labels`, the dendrogram purity of each.
     Raises InputError if the trees have other leaves or a leaf has no label.
     """
     said = f"Robinson–Foulds distance {left.robinson_foulds(right):.2f}"
@@ -281,7 +281,12 @@ def side_by_side(
     figure.update_layout(
         width=900,
         margin={"t": 130, "b": 20},
-        title={"subtitle": {"text": said}, "yref": "container", "y": 1 - 25 / figure.layout.height},
+        # Two lines, and no `subtitle`: where a figure is drawn unseen (a folded output), plotly lays that on the title.
+        title={
+            "text": f'{title}<br><span style="font-size: 12px">{said}</span>',
+            "yref": "container",
+            "y": 1 - 25 / figure.layout.height,
+        },
         legend_itemwidth=30,
         xaxis=axes[0] | {"domain": [0, 0.29]},
         xaxis2={"domain": [0.29, 0.71], "range": [0, 1], "visible": False},
