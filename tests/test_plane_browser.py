@@ -1,4 +1,4 @@
-"""Explorers of notebooks 01 to 04 in JupyterLab, in a real browser: buttons, keys, and ω dragged by the mouse."""
+"""Explorers of notebooks 01 to 04 and 07 in JupyterLab, in a real browser: buttons, keys, and ω dragged by the mouse."""
 
 import sys
 from pathlib import Path
@@ -25,6 +25,9 @@ StepExplorer(Learner(nn.Linear(1, 1, bias=False), squared_error), Episode(("A", 
     """
 from minimeta.show.learned import LearnedExplorer
 LearnedExplorer()""",
+    """
+from minimeta.show.company import CompanyExplorer
+CompanyExplorer()""",
 )
 
 
@@ -108,3 +111,16 @@ def test_a_key_gives_more_shots_and_a_button_another_draw(explorer):
     wait(lambda: "mean of 2 draws" in learned.text_content() and "5 shots, draw 2" in learned.text_content())
     learned.locator(".noUi-handle").press("ArrowRight")
     wait(lambda: "10 shots, draw 2" in learned.text_content() and "mean of 1 draw" in learned.text_content())
+
+
+def test_a_click_follows_another_language_and_a_key_goes_down_the_tree(explorer):
+    company = part(explorer.page, "takes its inner steps")
+    wait(lambda: "German takes its inner steps" in company.text_content() and "▸ step 1" in company.text_content())
+    hindi = company.locator(".js-plotly-plot text", has_text="Hindi (hi)").first
+    hindi.scroll_into_view_if_needed()
+    box = hindi.bounding_box()
+    explorer.page.mouse.click(box["x"] - 10, box["y"] + box["height"] / 2)  # its point, left of its name
+    wait(lambda: "Hindi takes its inner steps" in company.text_content())
+    for step, others in ((2, "8"), (3, "1"), (4, "0")):
+        company.locator(".noUi-handle").press("ArrowRight")
+        wait(lambda words=f"▸ step {step}{others}": words in company.text_content())
