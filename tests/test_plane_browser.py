@@ -1,4 +1,4 @@
-"""Explorers of notebooks 01 to 04 and 07 in JupyterLab, in a real browser: buttons, keys, and ω dragged by the mouse."""
+"""Explorers of notebooks 01 to 04 and 07 in JupyterLab: buttons, keys, clicks, and ω dragged by the mouse."""
 
 import sys
 from pathlib import Path
