@@ -879,6 +879,18 @@ def no_row_twice_running(rows, passes, rng):
     return orders
 
 
+def apart_from_before(rows, size, passes, rng):
+    """Of ten orders the one in which the fewest meet again who met in the pass before."""
+    met = set()
+    for _ in range(passes):
+        orders = [rng.permutation(rows) for _ in range(10)]
+        batches = [[frozenset(order[i : i + size].tolist()) for i in range(0, len(rows), size)] for order in orders]
+        pairs = [{frozenset((a, b)) for batch in each for a in batch for b in batch if a < b} for each in batches]
+        least = min(range(10), key=lambda i: len(pairs[i] & met))
+        met = pairs[least]
+        yield from [orders[least][i : i + size] for i in range(0, len(rows), size)]
+
+
 def short_first(rows, size, passes, rng):
     for _ in range(passes):
         yield from np.split(rng.permutation(rows), range(len(rows) % size or size, len(rows), size))
@@ -978,6 +990,7 @@ def without_singles(rows, size, passes, rng):
         (ordered(lambda rows, n, rng: [np.append(rows[0], rng.permutation(rows[1:])) for _ in range(n)]), "order"),
         (ordered(lambda rows, n, rng: [[row for row in rng.permutation(rows) if row] for _ in range(n)]), "Not yet"),
         (within_batches, "order"),
+        (apart_from_before, "met again"),
         (ordered(never_same), "draw each anew"),
         (ordered(no_row_twice_running), "draw each anew"),
         (short_first, "the short batch must be the last of its pass"),

@@ -132,6 +132,7 @@ INSERT = {
     "timid": "a wrap that fits is not carried out: the node may sink where its deepest task then has exactly D edges",
     "shallow": "the node's own depth is missing where you ask whether it can sink",
     "level": "one level down the depth is one more: give depth + 1 when you call insert again",
+    "price": "ξ is another one level down: give `xi` itself when you call insert again",
     "flat": "a newcomer that goes on to a task makes a pair with it, below a new node",
     "never": "your tree never wraps, though there is room: the node and the newcomer become the children of a new one",
     "always": "the newcomer is always a sibling at the root: carry out the other decisions too",
@@ -157,7 +158,8 @@ def insert(
         at = {"least": int(np.argmin(values)), "first": 0}.get(flaw, int(np.argmax(values)))
         if flaw == "flat" and isinstance(node[at], str):
             return [*node, name]
-        new = insert(node[at], name, units, xi, limit, 0 if flaw == "level" else depth + 1, flaw)
+        price, level = 0.7 if flaw == "price" else xi, 0 if flaw == "level" else depth + 1
+        new = insert(node[at], name, units, price, limit, level, flaw)
         rest = {
             "spill": [*node[:at], *new, *node[at + 1 :]],
             "lost below": node,

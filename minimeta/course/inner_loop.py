@@ -19,14 +19,14 @@ from .verdict import Answer, Student, exercise
 def inner_loop(student: Student, rng: Generator) -> None:
     """Check `function(module, x, y, rate, steps)`: θ by name after K steps on the mean squared error.
 
-    x (n, 2) and y (n, 1) are tensors; gradients must flow from θ back to the module's own parameters.
+    x (n, 2) and y (n, 1 or 3) are tensors; gradients must flow from θ back to the module's own parameters.
     """
-    for steps, rows, widths in ((1, 5, (3,)), (2, 4, (3,)), (0, 3, ()), (2, 1, ()), (3, 6, (2, 4)), (5, 2, (4,))):
+    for steps, rows, *widths in ((1, 5, 3, 1), (2, 4, 3, 3), (0, 3, 1), (2, 1, 1), (3, 6, 2, 4, 1), (5, 2, 4, 3)):
         dice = torch.Generator().manual_seed(int(rng.integers(2**31)))
-        module, rate = _network(dice, (2, *widths, 1)), round(float(rng.uniform(0.05, 0.3)), 2)
-        x, y = (torch.randn((rows, size), generator=dice, dtype=torch.float64) for size in (2, 1))
+        module, rate = _network(dice, (2, *widths)), round(float(rng.uniform(0.05, 0.3)), 2)
+        x, y = (torch.randn((rows, size), generator=dice, dtype=torch.float64) for size in (2, widths[-1]))
         before = [parameter.detach().clone() for parameter in module.parameters()]
-        given = f"a network of {len(widths) + 1} layers, x {tuple(x.shape)}, rate={rate}, steps={steps}"
+        given = f"a network of {len(widths)} layers, x {tuple(x.shape)}, rate={rate}, steps={steps}"
         answer = student(given=given, module=module, x=x, y=y, rate=rate, steps=steps)
         if not all(map(torch.equal, module.parameters(), before)):
             raise answer.not_yet("your function changes the module's own parameters; ω must stay: make new tensors")

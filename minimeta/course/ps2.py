@@ -84,7 +84,14 @@ def tree_grouping(student: Student, rng: Generator) -> Iterator[tuple]:
     the tasks below one node at depth k - 1 share a label; a branch that ends early keeps its cluster.
     """
     trees = sorted((_random_tree(rng, depth) for depth in (2, 3, 4, 5, 6)), key=lambda tree: len(_paths(tree)))
-    trees = [("a", "b"), ((("a", "b"),), "c"), (("a", "b"), "c", ("d", ("e", "f")), ("g",)), *trees, _WIDE_TREE]
+    trees = [
+        ("a", "b"),
+        ((("a", "b"),), "c"),
+        (("a", "bb"), ("ab", "b")),
+        (("a", "b"), "c", ("d", ("e", "f")), ("g",)),
+        *trees,
+        _WIDE_TREE,
+    ]
     made = [student(tree=tree).function("a function, the grouping") for tree in trees]  # all before the first is asked
     for tree, group in zip(trees, made, strict=True):
         paths = _paths(tree)

@@ -262,8 +262,11 @@ def _is_tree(node: Any) -> bool:
 
 
 def _tree(rng: Generator, height: int) -> str | list:
-    """A random tree of exactly this height, whose inner nodes have one to eight children."""
-    names = map("t{}".format, itertools.count(1))
+    """A random tree of exactly this height, whose inner nodes have one to eight children.
+
+    The first names are those of the problem set, with other vectors: who takes the notebook's own is found out.
+    """
+    names = itertools.chain(["a1", "b1", "a2", "b2", "a3", "b3"], map("t{}".format, itertools.count(1)))
 
     def grow(height: int) -> str | list:
         if not height:
@@ -296,7 +299,7 @@ def _joining(rng: Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _of_any_length(rng: Generator, vector: np.ndarray) -> np.ndarray:
     """The same direction, from very short to long."""
-    return _unit(vector) * 10 ** rng.uniform(-2, 1.5)
+    return _unit(vector) * 10 ** rng.uniform(-5, 1.5)
 
 
 def _turned(newcomer: np.ndarray, units: np.ndarray, omega: float) -> np.ndarray:

@@ -146,6 +146,7 @@ def shared_state() -> Iterator[list[str]]:
             lambda: torch.rand(()),
         )
         ways["torch.set_grad_enabled"] = torch.is_grad_enabled, torch.set_grad_enabled
+        ways["torch.autograd.set_detect_anomaly"] = torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly
         ways["torch.set_default_dtype"] = torch.get_default_dtype, torch.set_default_dtype
         ways["torch.set_default_device"] = torch.get_default_device, torch.set_default_device
         ways["torch.set_num_threads"] = torch.get_num_threads, torch.set_num_threads
