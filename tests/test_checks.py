@@ -302,10 +302,10 @@ def by_label(labels):
         (lambda labels: TaskTree("", by_label(labels).children[::-1]), "Right"),
         (lambda labels: None, "returned None"),
         (lambda labels: {"x": list(labels)}, "expected a TaskTree"),
-        (lambda labels: TaskTree.nest("", set(labels.values())), "expected one for each of task 0"),
-        (lambda labels: TaskTree.nest("", list(labels)), "at step 2, task 0 and task 1 are apart"),
+        (lambda labels: TaskTree.nest("", set(labels.values())), "expected one for each of t0"),
+        (lambda labels: TaskTree.nest("", list(labels)), "at step 2, t0 and t1 are apart"),
         (lambda labels: TaskTree.nest("", {"all": list(labels)}), "share a cluster, and they should not"),
-        (lambda labels: TaskTree("", (by_label(labels),)), "at step 3, task 0 and task 1 share"),
+        (lambda labels: TaskTree("", (by_label(labels),)), "at step 3, t0 and t1 share"),
     ],
 )
 def test_tree_by_label_names_the_mistake(capsys, function, words):

@@ -119,6 +119,9 @@ def height(node: str | list, flaw: str = "") -> int:
     return 1 + {"first": below[0], "last": below[-1], "least": min(below)}.get(flaw, max(below))
 
 
+USUAL = 0.7
+"""The ξ of the problem set's own examples."""
+
 INSERT = {
     "least": "your walk goes to the least similar child (that is the paper's argmin); take the most similar",
     "sum": "the most similar child has the largest mean similarity, not the largest sum: big clusters win yours",
@@ -158,7 +161,7 @@ def insert(
         at = {"least": int(np.argmin(values)), "first": 0}.get(flaw, int(np.argmax(values)))
         if flaw == "flat" and isinstance(node[at], str):
             return [*node, name]
-        price, level = 0.7 if flaw == "price" else xi, 0 if flaw == "level" else depth + 1
+        price, level = USUAL if flaw == "price" else xi, 0 if flaw == "level" else depth + 1
         new = insert(node[at], name, units, price, limit, level, flaw)
         rest = {
             "spill": [*node[:at], *new, *node[at + 1 :]],

@@ -72,7 +72,9 @@ def pooled_step(student: Student, rng: Generator) -> None:
         labels = rng.choice([0, 3, 1, 5][: rng.integers(1, 5)], m).tolist()
         theta = rng.standard_normal((6, p))[labels]
         rate = round(float(rng.uniform(0.05, 0.95)), 2)
-        return {"theta": theta, "gradients": rng.standard_normal((m, p)), "labels": labels, "rate": rate}
+        gradients = rng.standard_normal((m, p))
+        gradients[-1] = gradients[0] if rng.random() < 0.5 else gradients[-1]  # two tasks may want the same
+        return {"theta": theta, "gradients": gradients, "labels": labels, "rate": rate}
 
     cases = []
     for inputs in small_first(draw, 20):

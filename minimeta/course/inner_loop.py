@@ -35,12 +35,13 @@ def inner_loop(student: Student, rng: Generator) -> None:
         theta = _right(module, x, y, rate, steps)
         if not isinstance(answer.value, Mapping) or set(answer.value) != set(theta):
             raise answer.expected(f"a dictionary with the names {', '.join(theta)}")
-        once = _right(module, x, y, rate, 1)
+        once, more = (_right(module, x, y, rate, k) for k in (1, steps + 1))
         for (name, target), omega in zip(theta.items(), before, strict=True):
             move = once[name].detach() - omega
             named = {
                 "your steps go uphill": omega - move,
-                "one step too many: with steps=0, θ is ω": omega + move * (steps == 0),
+                "one step too many: with steps=0, θ is ω": more[name].detach(),
+                "θ is still ω: nothing has moved": omega,
                 "every step takes its gradient at ω; take it anew at the θ of the step before": omega + steps * move,
                 "only one step was taken": omega + move,
                 "the loss is the mean of the squared errors, not their sum": omega + len(y) * move,
@@ -49,7 +50,7 @@ def inner_loop(student: Student, rng: Generator) -> None:
             Answer(answer.value[name], of).compare(target.detach(), named, "the parameter's own shape")
         wanted, first = _joined(theta), _joined(_right(module, x, y, rate, steps, first_order=True))
         pull = torch.randn(wanted.shape, generator=dice, dtype=torch.float64)
-        cut = {"this is first order, take gradients with create_graph=True": first}
+        cut = {"this is first order: take gradients with create_graph=True, and detach nothing": first}
         found = Answer(_joined({name: answer.value[name] for name in theta}), given)
         for parameter in module.parameters():
             found.compare_gradient(parameter, wanted, pull, cut)

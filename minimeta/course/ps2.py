@@ -44,7 +44,10 @@ def pooled_step(student: Student, rng: Generator) -> Iterator[tuple]:
         p, rate = int(rng.integers(1 if len(labels) > 4 else 2, 6)), float(rng.uniform(0.1, 1.9))
         theta = rng.standard_normal((max(parents) + 1, p))
         theta = np.round(3 * theta).astype(int) if i % 2 else theta
-        inputs = {"theta": theta, "gradients": rng.standard_normal((len(labels), p))}
+        gradients = rng.standard_normal((len(labels), p))
+        if i % 3 == 2 and len(labels) > 4:  # two tasks may want the same
+            gradients[-1] = gradients[0]
+        inputs = {"theta": theta, "gradients": gradients}
         lists = {"parents": _List(parents), "labels": _List(labels)}
         yield student(**inputs, **lists, rate=rate, known=_SLIP), *_stepped(*inputs.values(), parents, labels, rate)
 
@@ -57,6 +60,7 @@ def refines(student: Student, rng: Generator) -> Iterator[tuple]:
     """Check `function(labels, parents)`: were all tasks with the same label together at the step before?"""
     cases = [([7], [2]), ([1, 11], [12, 2]), ([0, 0, 0], [1, 0, 2]), ([0, 0, 0], [0, 1, 0]), ([4, 1, 4], [4, 1, 4])]
     cases += [([1, 2], [2, 0]), ([2, 0], [1, 2]), ([1, 2], [20, 10]), ([1, 2], [110, 10])]  # 2 * 1 + 2 = 2 * 2 + 0
+    cases += [([0, 0], [-1, 2]), ([3, 3], [-2, -2]), ([-3, -3], [0, 1])]
     cases += [([0, 1, 1, 2], [0, 0, 0, 0]), ([4, 4, 1, 1], [1, 1, 4, 4]), ([0, 1, 0, 1], [0, 0, 1, 1])]
     for count in sorted([*range(2, 10)] * 5):
         parents = _split(rng, _split(rng, [0] * count))
@@ -88,6 +92,7 @@ def tree_grouping(student: Student, rng: Generator) -> Iterator[tuple]:
         ("a", "b"),
         ((("a", "b"),), "c"),
         (("a", "bb"), ("ab", "b")),
+        (("a", "b"), "ab", "a b", "a/b", "0", "1/0"),
         (("a", "b"), "c", ("d", ("e", "f")), ("g",)),
         *trees,
         _WIDE_TREE,
@@ -191,7 +196,7 @@ class _List(list):
 
 # --- Clusters ---
 
-_NAMES = [0, 1, 2, 3, 10, 11, 12, 13, 20, 21, 100, 101, 102, 110, 111, 112, 1000, 1001]
+_NAMES = [-2, -1, 0, 1, 2, 3, 10, 11, 12, 13, 20, 21, 100, 101, 102, 110, 111, 112, 1000, 1001]
 """A cluster may be called anything; equal numbers drawn from here are not one object."""
 
 

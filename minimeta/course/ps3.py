@@ -107,15 +107,17 @@ def decide(student: Student, rng: Generator) -> Iterator[tuple]:
         xi = 10 ** rng.uniform(-1.5, 0.3)
         units = _unit(rng.standard_normal(d) + 10 ** rng.uniform(-1.5, 0.3) * rng.standard_normal((n, d)))
         newcomer = _unit(rng.uniform(-1, 1.5) * units.mean(0) + rng.uniform(0, 1) * rng.standard_normal(d))
-        kind, off = rng.integers(6), rng.choice([-1, 1]) * 10 ** rng.uniform(-4, -1.5)
+        kind, off = rng.integers(7), rng.choice([-1, 1]) * 10 ** rng.uniform(-4, -1.5)
         if kind == 0:  # every similarity is 0, 1 or -1, so that ω stays exactly as it is
             a, b, c, newcomer = rng.permutation(np.eye(4)) * rng.choice([-1, 1])
             units = np.array([[a, b], [a, b, c], [a, a, b, -b]][rng.integers(3)])
         elif n > 1:
             before, joined, bound = algorithm2.numbers(units, newcomer, xi)
-            if kind > 1:  # ω comes to stand a little above or below one of the two, where small mistakes show
+            if kind == 6:  # the twin of one of them, who may be far from the others
+                newcomer = units[rng.integers(n)]
+            elif kind > 1:  # ω comes to stand a little above or below one of the two, where small mistakes show
                 newcomer = _turned(newcomer, units, (before if kind == 2 else bound) + off)
-                joined = algorithm2.numbers(units, newcomer, xi)[1]
+            joined = algorithm2.numbers(units, newcomer, xi)[1]
             if min(abs(joined - before), abs(joined - bound)) < 5e-5:
                 return []
         return [{"units": units, "newcomer": newcomer, "xi": xi, "depth": depth, "limit": limit}]
@@ -170,30 +172,39 @@ def insert(student: Student, rng: Generator) -> Iterator[tuple]:
     units: for each task in the tree and the newcomer its vector (d,) of length 1. A wrap that breaks D is a sibling.
     """
 
-    def draw() -> list[dict]:
-        d, units = int(rng.integers(2, 7)), {}
+    def made(deep: bool) -> dict:
+        """A case; a `deep` one has tight clusters, and a newcomer at one of them whose place depends on ξ."""
+        d, units, narrower = int(rng.integers(2, 7)), {}, 0.3 if deep else 1
 
-        def place(node: str | list, middle: np.ndarray) -> None:
-            middle = middle + rng.uniform(0.1, 1.2) * rng.standard_normal(d)
+        def place(node: str | list, middle: np.ndarray, wide: float = 1) -> None:
+            middle = middle + wide * rng.uniform(0.1, 1.2) * rng.standard_normal(d)
             if isinstance(node, str):
                 units[node] = _unit(middle)
             for child in node if isinstance(node, list) else ():
-                place(child, middle)
+                place(child, middle, wide * narrower)
 
-        node, depth = _tree(rng, int(rng.integers(1, 5))), int(rng.choice([0, 0, 1, 3]))
+        node, depth = _tree(rng, 2 if deep else int(rng.integers(1, 5))), int(rng.choice([0, 0, 1, 3]))
         place([node, "u1", "u2"], rng.standard_normal(d))  # two tasks are not in the tree
-        name, xi, near = "x", 10 ** rng.uniform(-1.5, 0.2), units[rng.choice(tasks_below(node))]
+        at = node[rng.integers(len(node))] if deep or rng.random() < 0.5 else node
+        xi = 10 ** rng.uniform(*((-1, -0.4) if deep else (-1.5, 0.2)))
+        name, near = "x", units[rng.choice(tasks_below(at if deep else node))]
         units[name] = _unit(near + rng.uniform(0, 0.8) * rng.standard_normal(d))
-        at = node[rng.integers(len(node))] if rng.random() < 0.5 else node
         below = np.array([units[task] for task in tasks_below(at)])
-        if len(below) > 2 and rng.random() < 0.4:  # it may or may not be wrapped, which depends on ξ
-            bound = algorithm2.numbers(below, units[name], xi)[2]
-            units[name] = _turned(units[name], below, bound + rng.choice([-1, 1]) * 10 ** rng.uniform(-3, -1))
+        if len(below) > 2 and (deep or rng.random() < 0.4):  # it may or may not be wrapped, which depends on ξ
+            bound, usual = (algorithm2.numbers(below, units[name], price)[2] for price in (xi, algorithm2.USUAL))
+            beside = bound + rng.choice([-1, 1]) * 10 ** rng.uniform(-3, -1)
+            units[name] = _turned(units[name], below, (bound + usual) / 2 if deep else beside)
         units = {task: units[task] for task in rng.permutation(list(units)).tolist()}
         limit = max(1, depth + algorithm2.height(node) + int(rng.choice([0, 0, 1, 2])))
         case = {"node": node, "name": name, "units": units, "xi": xi, "limit": limit}
-        case |= {"depth": depth} if depth else {}
-        return [case] if len(units) < 30 and _is_clear(rng, case) else []
+        return case | ({"depth": depth} if depth else {})
+
+    def draw() -> list[dict]:
+        deep = rng.random() < 0.05
+        case = made(deep)
+        while deep and algorithm2.insert(**case) == algorithm2.insert(**case, flaw="price"):
+            case = made(deep)
+        return [case] if len(case["units"]) < 30 and _is_clear(rng, case) else []
 
     def tell(node: str | list, name: str, units: dict, xi: float, limit: int, depth: int = 0) -> str:
         return f"node = {node!r}, newcomer {name!r}, ξ = {xi:.3f}, D = {limit}, depth = {depth}"

@@ -44,6 +44,8 @@ def few_shot_sampler(student: Student, rng: Generator) -> None:
             compare_all([found], [(target, auxiliary)], named, otherwise=other)
             if [len(row) for row in rows] != [8, 8]:
                 raise found.not_yet(f"there are {len(rows[0])} support and {len(rows[1])} query rows; expected 8 and 8")
+            if any(len(set(row)) < len(row) for row in rows):
+                raise found.not_yet("a row comes twice in the support or in the query; draw without replacement")
             if rows in drawn:
                 raise answer.not_yet("your sampler gives the same rows at two steps; let it draw anew for each `step`")
             drawn.append(rows)
@@ -55,20 +57,24 @@ def rows_used(student: Student, rng: Generator) -> None:
     corpus = mini_nli(("en", "hi"), ["dev"])
     corpus = corpus.select([i for i, genre in enumerate(corpus["genre"]) if genre == "fiction"])
     cases = []
-    for covering, steps in ((False, 1), (True, 2), *((bool(i % 2), int(rng.integers(3, 31))) for i in range(4))):
-        draw = sampler(corpus, "hi", support="en", shots=8, queries=8, covering=covering)
+    several = [(bool(i % 2), int(rng.integers(3, 31))) for i in range(4)]
+    for covering, steps in ((False, 1), (True, 2), *several, (False, 5)):
+        query, support = ("hi", "en") if len(cases) < 6 else (["hi", "en"], ["en", "hi"])  # the last has two tasks
+        draw = sampler(corpus, query, support=support, shots=8, queries=8, covering=covering)
         episodes = [draw(i) for i in range(steps + 1)]
         queries = [episode.query["row"].flatten().tolist() for episode in episodes]
         support = {row for episode in episodes[:-1] for row in episode.support[0]["row"].flatten().tolist()}
+        first = {row for episode in episodes[:-1] for row in episode.query["row"][0].tolist()}
         drawn = list(chain(*queries[:-1]))
         named = {
             "rows that come again are counted again; count different ones": len(drawn),
             "the support rows are in your count; take the query's": len({*drawn, *support}),
             "these are the support rows; take the query's": len(support),
-            "that is one episode; there are as many as there are steps": 8,
+            "that is one episode; there are as many as there are steps": len(queries[0]),
+            "an episode may have several tasks: count the rows of all": len(first),
             "outer steps are numbered from 0: the first episode is draw(0)": len({*chain(*queries[1:])}),
         }
-        given = f"{steps} episodes of 8 query rows out of 144, {'covering' if covering else 'at random'}"
+        given = f"{steps} episodes of {len(queries[0])} query rows, {'covering' if covering else 'at random'}"
         cases.append((student(draw=draw, steps=steps, given=given), len(set(drawn)), named))
     compare_each(cases)
 
@@ -128,7 +134,7 @@ def tree_by_label(student: Student, rng: Generator) -> None:
     words = rng.permutation(["xa", "xb", "ya", "yb", "x", "a", "b", "xab"]).tolist()
     for count, kinds in ((1, 1), (2, 1), (2, 2), (3, 2), (4, 8), (5, 3), (8, 3), (8, 1), (12, 8)):
         places = rng.permutation(count)
-        labels = {f"task {i}": words[int(rng.integers(kinds))] for i in places}
+        labels = {f"t{i}": words[int(rng.integers(kinds))] for i in places}
         answer = student(labels=labels)
         tree, tasks = answer.value, list(labels)
         if not isinstance(tree, TaskTree):
