@@ -49,6 +49,11 @@ losses_of = {len(child.leaves): {labels["loss"][task] for task in child.leaves} 
 assert losses_of[3] == {"low"} and "low" not in losses_of[11]
 
 # %% after cell-23
+own_of = {code: [i for i, task in enumerate(episode.tasks) if task.startswith(code)] for code in codes}
+by_language = np.mean([np.linalg.norm(gradients[own].mean(0)) for own in own_of.values()])
+lots = np.random.default_rng(0).permuted(np.tile(np.arange(36), (20, 1)), axis=1).reshape(20, 12, 3)
+by_lot = np.linalg.norm(gradients[lots].mean(2), axis=-1).mean(1)
+assert 2.1 < by_language < 2.4 and 1.85 < by_lot.min() < by_lot.max() < by_language - 0.05
 means = {
     shots: {name: {rate: np.mean(found) for rate, found in rates.items()} for name, rates in each.items()}
     for shots, each in losses.items()
