@@ -52,7 +52,8 @@ for name in ("X-MAML", "XLA-MAML"):  # both lose in every seed, and neither alwa
     assert min(lost) > -1 and max(lost) > 10, lost
     assert name != "X-MAML" or sum(loss > 5 for loss in lost) >= 2
 ends = [trials.right(learner, "en").mean() for learner in learners["XLA-MAML, α = 0.2"]]
-assert min(ends) < 0.7 and max(ends) > 0.95
+assert min(ends) < 0.7 and sorted(ends)[1] > 0.95
+assert min(trials.right(learner, "en").mean() for learner in learners["XLA-MAML"]) > 0.92
 
 # %% after 4690425b
 found = comparisons.differences(moved).query("kind == 'zero-shot'")
