@@ -891,6 +891,17 @@ def apart_from_before(rows, size, passes, rng):
         yield from [orders[least][i : i + size] for i in range(0, len(rows), size)]
 
 
+def left_over_first(rows, size, passes, rng):
+    """The rows of the short batch come again in the first batch of the next pass."""
+    short, before = len(rows) % size, None
+    for _ in range(passes):
+        order = rng.permutation(rows)
+        if short and before is not None:
+            order = np.concatenate([before[-short:], rng.permutation(before[:-short])])
+        before = order
+        yield from [order[i : i + size] for i in range(0, len(rows), size)]
+
+
 def short_first(rows, size, passes, rng):
     for _ in range(passes):
         yield from np.split(rng.permutation(rows), range(len(rows) % size or size, len(rows), size))
@@ -990,7 +1001,8 @@ def without_singles(rows, size, passes, rng):
         (ordered(lambda rows, n, rng: [np.append(rows[0], rng.permutation(rows[1:])) for _ in range(n)]), "order"),
         (ordered(lambda rows, n, rng: [[row for row in rng.permutation(rows) if row] for _ in range(n)]), "Not yet"),
         (within_batches, "order"),
-        (apart_from_before, "met again"),
+        (apart_from_before, "as likely as any other"),
+        (left_over_first, "as likely as any other"),
         (ordered(never_same), "draw each anew"),
         (ordered(no_row_twice_running), "draw each anew"),
         (short_first, "the short batch must be the last of its pass"),

@@ -188,29 +188,8 @@ def orders(answer: Answer, rows: np.ndarray, drawn: np.ndarray, size: int, rng: 
     before = free[:, :-1].argsort(-1)
     after = np.take_along_axis(free[:, 1:], before, -1).reshape(-1, n)
     _any_order(answer, after, "the row that was number {} of a pass", "the next pass")
-    _meetings(answer, batch, size, rng)
     few = "ways to go through the rows; draw with `rng` itself, not with few seeds"
     _various(answer, place, factorial(n) ** passes, few)
-
-
-def _meetings(answer: Answer, batch: np.ndarray, size: int, rng: Generator) -> None:
-    """Do those who met in a batch meet again in the next pass as often as by chance? `batch` is (draws, passes, n)."""
-    passes, n = batch.shape[1:]
-    if passes < 2 or not 1 < size < n:
-        return
-
-    def again(batch: np.ndarray) -> np.ndarray:
-        """How many pairs met in both of two passes, for each two that follow one another, (draws, passes - 1)."""
-        met = batch[..., None] == batch[..., None, :]
-        return ((met[:, 1:] & met[:, :-1]).sum((-1, -2)) - n) / 2
-
-    by_chance = again(rng.permuted(np.broadcast_to(np.arange(n) // size, (5000, 2, n)), axis=-1))
-    found, mean = again(batch), by_chance.mean()
-    if _unlikely(np.array([found.mean() - mean]) * found.size**0.5 / by_chance.std(), 1):
-        raise answer.not_yet(
-            f"in {found.size} passes those who met in a batch met again in the next {found.sum():.0f} times (chance "
-            f"gives about {mean * found.size:.0f}); a new pass does not look at the one before"
-        )
 
 
 def _places(drawn: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -74,7 +74,7 @@ def covering(student: Student, rng: Generator) -> None:
             answer = student(rows=rows, size=size, passes=passes, rng=np.random.default_rng(state))
             streams.append(row_faults.stream(answer, rows, size, passes))
         chance.repeats(answer, streams, may_agree=n < 20 or passes < 5)
-    for n, size, passes, draws in ((6, 2, 2, 60), (3, 1, 60, 20), (6, 2, 60, 12), (8, 1, 180, 20)):
+    for n, size, passes, draws in ((6, 2, 2, 60), (7, 3, 60, 12), (3, 1, 60, 20), (8, 1, 180, 20)):
         rows, one = _some_rows(rng, n), np.random.default_rng(rng.integers(1 << 30))
         streams = []
         for _ in range(draws):
