@@ -333,7 +333,8 @@ def test_the_same_tree_with_turned_children_crosses_no_line():
     figure = side_by_side(GROWN, turned(GROWN), {leaf: "x" for leaf in GROWN.leaves}, names=("one", "two"))
     joined = np.array(figure.data[-1].y, float).reshape(-1, 3)[:, :2]
     assert (joined[:, 0] == joined[:, 1]).all()
-    assert "Robinson–Foulds distance 0.00; purity 1.00 (one), 1.00 (two)<" in figure.layout.title.text
+    said = "Robinson–Foulds distance 0.00; purity 1.00 (one), 1.00 (two)"
+    assert figure.layout.title.text == f'Two trees over the same tasks<br><span style="font-size: 12px">{said}</span>'
 
 
 def test_similarities_are_cosines():

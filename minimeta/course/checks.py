@@ -73,7 +73,8 @@ def pooled_step(student: Student, rng: Generator) -> None:
         theta = rng.standard_normal((6, p))[labels]
         rate = round(float(rng.uniform(0.05, 0.95)), 2)
         gradients = rng.standard_normal((m, p))
-        gradients[-1] = gradients[0] if rng.random() < 0.5 else gradients[-1]  # two tasks may want the same
+        if rng.random() < 0.5:  # two tasks may want the same
+            gradients[-1] = gradients[0]
         return {"theta": theta, "gradients": gradients, "labels": labels, "rate": rate}
 
     cases = []

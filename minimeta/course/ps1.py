@@ -152,7 +152,7 @@ def gradient(rng: Generator) -> Iterator[tuple]:
 def finite_difference(rng: Generator) -> Iterator[tuple]:
     """Check `function(f, w, h)`: central differences (d,) of f at w, moving one entry at a time by h."""
     for (d, *_), size, _, pace in _draws(rng):
-        while (target := _found(_central, inputs := _cubic(rng, d, size**3, pace / 2))) is None:
+        while (target := _found(_central, inputs := _cubic(rng, d, size, pace / 2))) is None:
             pass
         f, w, h = inputs.values()
         moves, before = h * np.eye(d), h * np.tri(d, k=-1)  # row i of `before`: the entries before i, moved by h

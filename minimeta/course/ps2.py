@@ -91,7 +91,7 @@ def tree_grouping(student: Student, rng: Generator) -> Iterator[tuple]:
     trees = [
         ("a", "b"),
         ((("a", "b"),), "c"),
-        (("a", "bb"), ("ab", "b")),
+        (("a", "bb"), ("ab", "b")),  # names that are alike once they are joined, here and in the next
         (("a", "b"), "ab", "a b", "a/b", "0", "1/0"),
         (("a", "b"), "c", ("d", ("e", "f")), ("g",)),
         *trees,
