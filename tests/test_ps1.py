@@ -550,6 +550,7 @@ WRONG = {
     "meta_gradient_steps": {
         **META_WRONG,
         "three steps at most": lambda w, s, q, r, k: exact(w, s, q, r, min(k, 3)),
+        "ten steps at most": lambda w, s, q, r, k: exact(w, s, q, r, min(k, 10)),
         "three factors at most": lambda w, s, q, r, k: matrix_power(factor(s, r), min(k, 3)) @ last(w, s, q, r, k),
         "one step at least": lambda w, s, q, r, k: exact(w, s, q, r, max(k, 1)),
         "w for no steps": lambda w, s, q, r, k: exact(w, s, q, r, k) if k else w,
