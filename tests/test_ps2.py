@@ -848,6 +848,10 @@ def from_zero(grouping, tasks, steps):
             "all tasks are together",
         ),
         (counted(lambda n, m: "maml" if m in n else "same" if n[-1] == 1 else "between"), "alone from step 1"),
+        (
+            counted(lambda n, m: "maml" if n[0] >= min(m, 4) else "same" if n[-1] == 1 else "between"),
+            "together at step 1",
+        ),
         (counted(lambda n, m: "maml" if n[0] > 2 else "same" if n[-1] == 1 else "between"), "all tasks are alone"),
         (lambda g, t, s: "maml" if len({*walk(g, t, s)[0][:2]}) == 2 else reads(0, -1)(g, t, s), "together at step 1"),
         (lambda g, t, s: limit(*walk(g, t, 1) * 2) if s == 1 else reads(1, -1)(g, t, s), "together at step 1"),

@@ -87,6 +87,12 @@ MUTANTS = [
     ("similarities", " / sizes", " / sizes.sum()", "its own cluster"),
     ("similarities", " / sizes", " / (sizes + 1)", "not in there yet"),
     ("similarities", " / sizes", " / sizes**2", "size twice"),
+    (
+        "similarities",
+        "totals @",
+        "(totals.T if len(totals) == len(vector) else totals) @",
+        "check the similarities again",
+    ),
     ("similarities", " / sizes", " / sizes.max()", "check the similarities again"),
     ("similarities", "np.linalg.norm(vector)", "abs(vector).sum()", "another number of times elsewhere"),
     ("similarities", " / sizes", " / sizes * 1.0005", "check the similarities again"),

@@ -15,7 +15,6 @@ from minimeta.course.verdict import (
     Answer,
     NotYet,
     Student,
-    compare_all,
     compare_each,
     exercise,
     graded,
@@ -190,7 +189,8 @@ def test_a_known_mistake_gives_every_answer_of_the_student():
     assert said(["a", "b", "a"], {}, ["", "", "it is last"]).startswith("it is last.")
     assert said(["a", "b", "a"], {}, ["", "", "it is last"], "off").startswith("off.")
     compare_each([(Answer([2, 1]), [1, 2], {})], read=lambda answer: tuple(sorted(answer.value)))
-    assert fault(compare_all, [Answer("a")], ["b"], {"it is a": ["a"]}, "off").startswith("it is a.")
+    cases = [(Answer("a"), "b", {"it is a": "a"})]
+    assert fault(compare_each, cases, "", "off", lambda answer: answer.value).startswith("it is a.")
 
 
 def test_of_a_wrong_answer_is_told_before_a_later_case_that_stops():

@@ -160,8 +160,10 @@ def limit_of(student: Student, rng: Generator) -> Iterator[tuple]:
     "maml": each task ends where it would end alone; "same": all tasks end with the same parameters.
     """
     always = ""
-    for kinds, texts in itertools.product(_PLANS, (False, True)):
-        plan = [[0] * int(rng.integers(2, 4 + len(kinds)))]
+    cases = [(kinds, texts, 2, 3 + len(kinds)) for kinds in _PLANS for texts in (False, True)]
+    cases += [(("one leaves",), False, 6, 9), (("a pair", "as before"), False, 6, 9)]  # many clusters, and many tasks
+    for kinds, texts, fewest, most in cases:
+        plan = [[0] * int(rng.integers(fewest, most + 1))]
         for kind in kinds:
             plan.append(_NEXT[kind](rng, plan[-1]))
         plan = [[f"c{label}" for label in labels] for labels in plan] if texts else plan

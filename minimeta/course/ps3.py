@@ -69,8 +69,9 @@ def similarities(student: Student, rng: Generator) -> Iterator[tuple]:
 
     vector (d,) of any length; totals (k, d), the sum of the unit vectors of each cluster; sizes (k,), its tasks.
     """
-    for k in (2, *sorted([1, *rng.integers(1, 7, 24).tolist()])):
-        d, sizes = int(rng.integers(2, 7)), rng.permutation(12)[:k] + 1
+    for i, k in enumerate([2, *sorted([1, *rng.integers(1, 7, 24).tolist()])]):
+        d = k if k > 1 and i % 3 == 2 else int(rng.integers(2, 7))  # now and then totals are square
+        sizes = rng.permutation(12)[:k] + 1
         sizes[rng.integers(k)] = sizes[0]  # now and then two are equal
         clusters = [_unit(rng.standard_normal(d) + rng.standard_normal((size, d))) for size in sizes]
         totals, vector = np.array([rows.sum(0) for rows in clusters]), _of_any_length(rng, rng.standard_normal(d))

@@ -16,7 +16,7 @@ from ..text.corpora import mini_nli
 from ..text.episodes import sampler
 from ..trees import TaskTree
 from .checks import signed
-from .verdict import Answer, NotYet, Student, compare_all, compare_each, exercise, parted, small_first
+from .verdict import Answer, NotYet, Student, compare_each, exercise, parted, small_first
 
 
 @exercise("the step is taken in the target language and judged in the auxiliary.")
@@ -35,13 +35,13 @@ def few_shot_sampler(student: Student, rng: Generator) -> None:
             rows = [batch["row"].flatten().tolist() for batch in batches]
             found = Answer(tuple("+".join(dict.fromkeys(languages[i] for i in row)) for row in rows), answer.given)
             named = {
-                "support and query are both in the auxiliary: that is X-MAML": [(auxiliary, auxiliary)],
-                "the support is English: that is zero-shot XLA-MAML": [("en", auxiliary)],
-                "it is the wrong way round: the target's rows may be support, never query": [(auxiliary, target)],
-                "the query is in the target, which must stay unseen there": [(target, target)],
+                "support and query are both in the auxiliary: that is X-MAML": (auxiliary, auxiliary),
+                "the support is English: that is zero-shot XLA-MAML": ("en", auxiliary),
+                "it is the wrong way round: the target's rows may be support, never query": (auxiliary, target),
+                "the query is in the target, which must stay unseen there": (target, target),
             }
             other = "these are not the languages of few-shot XLA-MAML"
-            compare_all([found], [(target, auxiliary)], named, otherwise=other)
+            compare_each([(found, (target, auxiliary), named)], off=other, read=lambda answer: answer.value)
             if [len(row) for row in rows] != [8, 8]:
                 raise found.not_yet(f"there are {len(rows[0])} support and {len(rows[1])} query rows; expected 8 and 8")
             if any(len(set(row)) < len(row) for row in rows):

@@ -346,12 +346,6 @@ def compare_each(
     raise answer.not_yet(hint, *beside(found, wanted))
 
 
-def compare_all(answers: Sequence[Answer], targets: Sequence, named: Mapping[str, Sequence], otherwise: str) -> None:
-    """`compare_each` for answers that are not numbers, where `named` has a list like the targets for each mistake."""
-    mistakes = ({words: values[i] for words, values in named.items()} for i in range(len(targets)))
-    compare_each(zip(answers, targets, mistakes, strict=True), off=otherwise, read=lambda answer: answer.value)
-
-
 def parted(labels: Sequence[Hashable], wanted: Sequence[Hashable]) -> tuple[int, int] | None:
     """The first two tasks that are together by one list of labels and apart by the other; None if there are none."""
     pairs = combinations(range(len(labels)), 2)

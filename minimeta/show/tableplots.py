@@ -204,8 +204,8 @@ def _differences(part: pd.DataFrame) -> list[str]:
     head = [code + (f"<br><small>{counts[code]:,} rows</small>" if counts[code] else "") for code in targets]
     if not rows:
         return []
-    smallest = [size for size in part["smallest"] if not np.isnan(size)]
-    found = [f"<p>{found_from(smallest).capitalize()}.</p>"] if smallest else []
+    found = found_from(part["smallest"])
+    found = [f"<p>{found.capitalize()}.</p>"] if found else []
     return ["<h3>Differences in points</h3>", _table(["", *head, "seeds"], rows), *found]
 
 

@@ -40,7 +40,10 @@ def each_seed(values: Sequence[float], form: str) -> str:
 
 
 def found_from(smallest: Sequence[float]) -> str:
-    """From which size on true differences would have been found, in words; see `intervals.Gain`."""
+    """From which size on true differences would have been found, in words; nothing if all are NaN; see `Gain`."""
+    smallest = [size for size in smallest if not np.isnan(size)]
+    if not smallest:
+        return ""
     sure, middle, unsure = (f"{size:.2f}" for size in np.percentile(smallest, [0, 50, 100]))
     lines = f" (the middle one of these lines; {sure} in the surest, {unsure} in the least sure)" * (sure != unsure)
     return f"a difference of {middle} points or more would have been found in 4 of 5 tries{lines}"
@@ -239,8 +242,8 @@ def _difference_lines(heading: str, target: str, part: pd.DataFrame) -> list[str
         word = verdict(row.low, row.high, metric_of(row.task, row.metric))
         about = _about(row.paired, _seeds(row.paired) * (row.paired > 1), f"{row.rows:,} rows")
         said.append(_difference(start, row, each, word, about))
-    smallest = [size for size in part["smallest"] if not np.isnan(size)]
-    return [*said, f"  {found_from(smallest)}"] if smallest else said
+    found = found_from(part["smallest"])
+    return [*said, f"  {found}"] if found else said
 
 
 def settings_text(name: str, scale: str) -> list[str]:
