@@ -32,6 +32,8 @@ def few_shot_sampler(student: Student, rng: Generator) -> None:
             if not isinstance(episode.value, Episode):
                 raise episode.expected("an Episode from your sampler")
             batches = [*episode.value.support, episode.value.query]
+            if len(batches) > 2:
+                raise episode.not_yet(f"there are {len(batches) - 1} batches of support; there is one inner step, so 1")
             rows = [batch["row"].flatten().tolist() for batch in batches]
             found = Answer(tuple("+".join(dict.fromkeys(languages[i] for i in row)) for row in rows), answer.given)
             named = {
@@ -166,13 +168,22 @@ def best_span(student: Student, rng: Generator) -> None:
         valid = [(i, j) for i in range(8) for j in range(i, min(8, i + longest))]
         best = max(valid, key=lambda span: start[span[0]] + end[span[1]])
         answer = student(start=start.tolist(), end=end.tolist(), longest=longest)
-        i, j = map(int, answer.array((2,), "two token numbers, the first and the last"))
-        if (i, j) not in valid:
-            alone = " (the best start and the best end, each by itself)" * ((i, j) == (start.argmax(), end.argmax()))
-            raise answer.not_yet(f"your span {(i, j)}{alone} is not valid: it needs i <= j < i + longest")
+        span = tuple(answer.array((2,), "two token numbers, the first and the last").tolist())
+        if span not in valid:
+            raise answer.not_yet(_not_valid(*span, longest))
+        i, j = map(int, span)
         score, most = start[i] + end[j], start[best[0]] + end[best[1]]
         if score < most:
             raise answer.not_yet(f"your span {(i, j)} has the score {score}, the valid span {best} has {most}")
+
+
+def _not_valid(i: float, j: float, longest: int) -> str:
+    """Why a span of eight tokens is not valid."""
+    if not {i, j} <= set(range(8)):
+        return f"your span ({i:g}, {j:g}) is not valid: the tokens are 0 to 7"
+    if j < i:
+        return f"your span ({i:g}, {j:g}) is not valid: it ends before it starts"
+    return f"your span ({i:g}, {j:g}) is not valid: it has {j - i + 1:g} tokens, and longest is {longest}"
 
 
 @exercise("that is F1.")
