@@ -93,7 +93,7 @@ def detached(module, x, y, rate, steps):
         (lambda module, x, y, rate, steps: right(module, x, y, -rate, steps), "uphill"),
         (lambda module, x, y, rate, steps: right(module, x, y, rate, max(steps, 1)), "one step too many"),
         (lambda module, x, y, rate, steps: right(module, x, y, rate, steps + 1), "one step too many"),
-        (lambda module, *given: dict(module.named_parameters()), "nothing has moved"),
+        (lambda module, *given: dict(module.named_parameters()), "it has not moved"),
         (lambda module, x, y, rate, steps: right(module, x, y, rate * y.shape[1], steps), "Not yet"),
         (lambda module, x, y, rate, steps: right(module, x, y, rate * len(y), steps), "not their sum"),
         (lambda module, x, y, rate, steps: right(module, x, y, rate / 2, steps), "rate="),

@@ -536,6 +536,7 @@ WRONG = {
     "inner_steps": {
         "three steps at most": lambda w, X, y, r, k: steps_from(w, X, y, r, min(k, 3)),
         "ten steps at most": lambda w, X, y, r, k: steps_from(w, X, y, r, min(k, 10)),
+        "rows of a square X": lambda w, X, y, r, k: steps_from(w, X.T if len(X) == len(w) else X, y, r, k),
         "one step at least": lambda w, X, y, r, k: steps_from(w, X, y, r, max(k, 1)),
         "stops at a small gradient": stops_below(1e-2),
         "stops at a tiny gradient": stops_below(1e-5),
@@ -551,6 +552,7 @@ WRONG = {
         **META_WRONG,
         "three steps at most": lambda w, s, q, r, k: exact(w, s, q, r, min(k, 3)),
         "ten steps at most": lambda w, s, q, r, k: exact(w, s, q, r, min(k, 10)),
+        "rows of a square X": lambda w, s, q, r, k: exact(w, (s[0].T if len(s[0]) == len(w) else s[0], s[1]), q, r, k),
         "three factors at most": lambda w, s, q, r, k: matrix_power(factor(s, r), min(k, 3)) @ last(w, s, q, r, k),
         "one step at least": lambda w, s, q, r, k: exact(w, s, q, r, max(k, 1)),
         "w for no steps": lambda w, s, q, r, k: exact(w, s, q, r, k) if k else w,

@@ -810,6 +810,32 @@ def stops_when_nothing_changes(grouping, tasks, steps):
     return limit(plan[1], plan[-1])
 
 
+def same_name(grouping, tasks, steps):
+    plan = walk(grouping, tasks, steps)
+    same = {label for labels in plan for label in labels} == {plan[0][0]}
+    return "maml" if len(set(plan[0])) == len(tasks) else "same" if same else "between"
+
+
+def sorts_labels(grouping, tasks, steps):
+    plan = [[0] * len(tasks)]
+    for step in range(1, steps + 1):
+        labels = grouping(step, tasks, plan[-1], no_gradients)
+        plan.append(list(labels))
+        labels.sort()
+    return limit(plan[1], plan[-1])
+
+
+def kept_by_grouping():
+    answers = {}
+
+    def limit_of(grouping, tasks, steps):
+        if grouping not in answers:
+            answers[grouping] = reads(0, -1)(grouping, tasks, steps)
+        return answers[grouping]
+
+    return limit_of
+
+
 def by_pandas(grouping, tasks, steps):
     plan = [pd.Series(labels) for labels in walk(grouping, tasks, steps)]
     return "maml" if plan[0].is_unique else "same" if plan[-1].nunique() == 1 else "between"
@@ -860,6 +886,11 @@ def from_zero(grouping, tasks, steps):
         (lambda *_: "MAML", 'expected "maml", "same" or "between"'),
         (lambda *_: True, 'expected "maml", "same" or "between"'),
         (lambda *_: "between", "always give the same answer"),
+        (counted(lambda n, m: "between"), "always give the same answer"),
+        (same_name, "all tasks are together at the last step"),
+        (sorts_labels, "changes a list of labels that the grouping gave"),
+        (kept_by_grouping(), "Not yet"),
+        (lambda g, t, s: reads(0, -1)(lambda k, now, before, _: g(k, before, now, _), t, s), "the names of the tasks"),
         (reads(-1, -1), "MAML is alone from step 1"),
         (reads(0, 0), "they must share the last step"),
         (reads(-1, 0), "the wrong way round"),

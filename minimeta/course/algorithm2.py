@@ -86,7 +86,8 @@ SINK = {
     "true": "your answer is always True; where a task would have more than D edges above it, it is False",
     "strict": "a task may stand exactly D edges deep (compare with <=), and a task's height is 0 (count edges, not "
     "nodes)",
-    "node": "only the node itself is looked at; the deepest task below it must fit too: add the height",
+    "node": "the edges below the node are not counted: its deepest task stands deeper than the node, an edge for each "
+    "level",
     "first": "the height goes over all children, not only the first",
     "last": "the height goes over all children, not only the last",
     "least": "the deepest task decides: take the largest height of the children",

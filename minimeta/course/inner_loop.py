@@ -41,7 +41,7 @@ def inner_loop(student: Student, rng: Generator) -> None:
             named = {
                 "your steps go uphill": omega - move,
                 "one step too many: with steps=0, θ is ω": more[name].detach(),
-                "θ is still ω: nothing has moved": omega,
+                "this is still ω: it has not moved": omega,
                 "every step takes its gradient at ω; take it anew at the θ of the step before": omega + steps * move,
                 "only one step was taken": omega + move,
                 "the loss is the mean of the squared errors, not their sum": omega + len(y) * move,

@@ -40,8 +40,8 @@ _DIFFERENCES = (
     "write the derivative as a formula, here and in the functions that you call"
 )
 _TWO_GRADIENTS = (
-    "your answer is right at first and lost where the query gradient v is tiny, as a difference of two gradients is: "
-    "w + v is w there; multiply by a formula for H"
+    "your answer is right at first and lost where the query gradient v is tiny, as a difference of two gradients, or "
+    "of two inner loops, is: w + v is w there; multiply by a formula for H"
 )
 
 
@@ -307,16 +307,19 @@ def _mistakes(w: np.ndarray, support: Data, query: Data, rate: float, steps: int
 def _draws(rng: Generator) -> Iterator[tuple[list[int], float, float, float]]:
     """For each case d, n and q, how large w and y are, and X, and the rate in parts of 1 / the largest curvature.
 
-    After the first case all sizes from 1 to 7 come, from small to large, and none twice within a case.
+    After the first case all sizes from 1 to 7 come, from small to large, and within a case none twice, except in a
+    large one, where X is square.
     """
     sizes = []
     for _ in range(CASES // 7):
         numbers, shifts = rng.permutation(7) + 1, rng.permutation(7)[:3]
         sizes += np.stack([np.roll(numbers, shift) for shift in shifts], axis=1).tolist()
+    sizes.sort(key=math.prod)
+    sizes[-2][1] = sizes[-2][0]  # a square X
     paces = [*np.linspace(0.1, 0.7, CASES // 2), *np.linspace(1.3, 2.6, CASES - CASES // 2)]  # at 1 little is left of w
     scales = np.logspace(-3, 3, CASES), np.logspace(-1, 1, CASES), paces
     yield [3, 5, 4], 1.0, 1.0, 0.4
-    yield from zip(sorted(sizes, key=math.prod), *(rng.permutation(part).tolist() for part in scales), strict=True)
+    yield from zip(sizes, *(rng.permutation(part).tolist() for part in scales), strict=True)
 
 
 def _problems(rng: Generator, solve: Callable[..., np.ndarray]) -> Iterator[tuple[Inputs, np.ndarray]]:

@@ -59,6 +59,7 @@ def pooled_step(student: Student, rng: Generator) -> Iterator[tuple]:
 def refines(student: Student, rng: Generator) -> Iterator[tuple]:
     """Check `function(labels, parents)`: were all tasks with the same label together at the step before?"""
     cases = [([7], [2]), ([1, 11], [12, 2]), ([0, 0, 0], [1, 0, 2]), ([0, 0, 0], [0, 1, 0]), ([4, 1, 4], [4, 1, 4])]
+    cases += [([0, 0, 0], [0, 2, 1]), ([0, 0], [-2, 2]), ([2, 21], [1, 10])]
     cases += [([1, 2], [2, 0]), ([2, 0], [1, 2]), ([1, 2], [20, 10]), ([1, 2], [110, 10])]  # 2 * 1 + 2 = 2 * 2 + 0
     cases += [([0, 0], [-1, 2]), ([3, 3], [-2, -2]), ([-3, -3], [0, 1])]
     cases += [([0, 1, 1, 2], [0, 0, 0, 0]), ([4, 4, 1, 1], [1, 1, 4, 4]), ([0, 1, 0, 1], [0, 0, 1, 1])]
@@ -166,13 +167,19 @@ def limit_of(student: Student, rng: Generator) -> Iterator[tuple]:
         plan = [[0] * int(rng.integers(fewest, most + 1))]
         for kind in kinds:
             plan.append(_NEXT[kind](rng, plan[-1]))
-        plan = [[f"c{label}" for label in labels] for labels in plan] if texts else plan
-        tasks = [f"task {i}" for i in rng.permutation(len(plan[0]))]
-        shown = f"K = {len(kinds)} and the labels {', then '.join(map(str, plan[1:]))}"
-        answer = student(grouping=_follows(plan, tasks), tasks=list(tasks), steps=len(kinds), given=shown)
-        always = always or answer.value
-        target, named = _limit(plan[1:]), _wrong_limits(plan[1:])
-        yield answer, target, named | {"you always give the same answer": always}, _ENDS[target]
+        if texts:  # and a cluster has another name at each step
+            plan = [[f"{letter}{label}" for label in labels] for letter, labels in zip("abcdef", plan, strict=False)]
+        tasks, handed = [f"task {i}" for i in rng.permutation(len(plan[0]))], []
+        grouping = _follows(plan, tasks, handed)
+        for steps in sorted({1, len(kinds)}):
+            now = plan[1 : steps + 1]
+            shown = f"K = {steps} and the labels {', then '.join(map(str, now))}"
+            answer = student(grouping=grouping, tasks=list(tasks), steps=steps, given=shown)
+            if any(labels != list(before) for labels, before in handed):
+                raise answer.not_yet("your function changes a list of labels that the grouping gave; work on a copy")
+            always = always or answer.value
+            target, named = _limit(now), _wrong_limits(now)
+            yield answer, target, named | {"you always give the same answer": always}, _ENDS[target]
 
 
 class _Slip(Exception):
@@ -425,20 +432,27 @@ _PLANS = [
 ]
 
 
-def _follows(plan: list[list[Hashable]], tasks: list[str]) -> Grouping:
-    """A grouping whose labels at step k are plan[k]. It wants to be asked as `adapt` asks."""
+def _follows(plan: list[list[Hashable]], tasks: list[str], handed: list[tuple[list, tuple]]) -> Grouping:
+    """A grouping whose labels at step k are plan[k]. It wants to be asked as `adapt` asks.
+
+    What it gives is noted in `handed`, with a copy.
+    """
     labels = [dict(zip(tasks, row, strict=True)) for row in plan]
 
     def group(step: int, tasks: Sequence[str], parents: Sequence[Hashable], gradients: Gradients) -> list[Hashable]:
         if not 1 <= step < len(plan):
             raise InputError(f"there is no step {step}; ask for steps 1 to {len(plan) - 1}")
+        if any(task not in labels[0] for task in tasks):
+            raise InputError("give the grouping the names of the tasks, `tasks`, after the step")
         before = [labels[step - 1][task] for task in tasks]
         known = hasattr(parents, "__len__") and len(parents) == len(tasks)
         if not known or parted(parents, before) or (step == 1 and any(parents)):
             raise InputError("give the grouping the labels of the step before as `parents`, at step 1 zeros")
         if gradients is not no_gradients:
             raise InputError("give the grouping `no_gradients` in the place of the gradients")
-        return [labels[step][task] for task in tasks]
+        given = [labels[step][task] for task in tasks]
+        handed.append((given, tuple(given)))
+        return given
 
     return group
 

@@ -94,6 +94,7 @@ def tree_weights(student: Student, rng: Generator) -> None:
         (deep, 0.5),
         (part(4, 4), far),
         (part(7, 4), far),
+        (part(7, 4), far),
         (part(5, 6), 1e4),
         (2e-4 * part(7, 4), 1e4),
     ]:

@@ -222,21 +222,22 @@ def learning_window(student: Student, rng: Generator) -> None:
 
     Windows and the answer are (first, last) token of the passage.
     """
-    cases = []
+    drawn, cases = [([(0, 15), (4, 14)], (11, 11))], []  # tokens count, not the share of the window
     for _ in range(120):
         size, stride, count = int(rng.integers(3, 13)), int(rng.integers(1, 4)), int(rng.integers(2, 9))
         starts = range(0, stride * count, stride)
         windows = [(start, start + size - 1 + int(rng.integers(-2, 6))) for start in starts]
         first = int(rng.integers(0, windows[-1][1]))
-        answer = (first, min(first + int(rng.integers(6)), windows[-1][1]))
+        drawn.append((windows, (first, min(first + int(rng.integers(6)), windows[-1][1]))))
+    for windows, answer in drawn:
         if not any(start <= answer[0] and answer[1] <= end for start, end in windows):
             continue
         around = [min(answer[0] - start, end - answer[1]) for start, end in windows]
         whole = [number for number, room in enumerate(around) if room >= 0]
         best = [number for number in whole if around[number] == max(around)]
         named = {
-            "this is the first window that holds the answer; another has more on both sides of it": whole[0],
-            "this is the last window that holds the answer; another has more on both sides of it": whole[-1],
+            "this is the first window that holds the answer; the smaller side of another is larger": whole[0],
+            "this is the last window that holds the answer; the smaller side of another is larger": whole[-1],
         }
         found = student(windows=windows, answer=answer, given=f"windows={windows}, answer={answer}")
         chosen = found.number()
