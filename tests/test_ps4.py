@@ -48,6 +48,16 @@ def classes(draw):
     return function
 
 
+def one_seed_for_both(table, language, shots, queries, rng):
+    support, query = [], []
+    for label in range(3):
+        rows, seed = pd.Series(dev(table, language, label)), int(rng.integers(2**31))
+        drawn = rows.sample(shots // 3, random_state=seed)
+        support.extend(drawn)
+        query.extend(rows.drop(drawn.index).sample(queries // 3, random_state=seed))
+    return support, query
+
+
 def replaced(pool, n, rng):
     return rng.choice(pool, n)
 
@@ -395,6 +405,11 @@ def divides(*given):
         (classes(by_steps), "let chance choose"),
         (classes(later_rows_more), "chance"),
         (same_state, "independently"),
+        (one_seed_for_both, "came together"),
+        (
+            classes(lambda pool, n, rng: pool[rng.integers(0, len(pool), len(pool)).argsort(kind="stable")][:n]),
+            "chance",
+        ),
         (one_class_for_all, "chance"),
         (remembers(x_maml), "does not use `rng`"),
         (classes(in_strides), "let chance choose"),
@@ -804,6 +819,15 @@ def ordered(order):
     return function
 
 
+def never_last(rows, passes, rng):
+    """New rows go before the last one."""
+    for _ in range(passes):
+        order = []
+        for row in rows:
+            order.insert(int(rng.integers(max(1, len(order)))), row)
+        yield np.array(order)
+
+
 def half_shuffled(rows, passes, rng):
     half = (len(rows) + 1) // 2
     return [np.concatenate([rng.permutation(rows[:half]), rows[half:]]) for _ in range(passes)]
@@ -1004,6 +1028,7 @@ def without_singles(rows, size, passes, rng):
         (apart_from_before, "as likely as any other"),
         (left_over_first, "as likely as any other"),
         (ordered(never_same), "draw each anew"),
+        (ordered(never_last), "row 1 of `rows` came in batch 3 of pass 1 60 times (chance gives about 20)"),
         (ordered(no_row_twice_running), "draw each anew"),
         (short_first, "the short batch must be the last of its pass"),
         (one_buffer, "one array that is filled again"),
@@ -1215,6 +1240,11 @@ def or_nothing(table, support, language):
         (or_nothing, "Not yet"),
         (of_one_language, "Not yet"),
         (first_time_only, "two of them share a pair"),
+        (lambda t, s, c: s if t["language"][s[0]] == c else parallel(t, s, c), "these are the support rows themselves"),
+        (
+            lambda t, s, c: s if t["language"][s[-1]] == c else parallel(t, s, c),
+            "these are the support rows themselves",
+        ),
         (table_times_support, "in the table's order"),
         (without_its_own, "Not yet"),
         (misplaced_sorter, "Not yet"),

@@ -141,6 +141,8 @@ def _alike(answer: Answer, parts: list[np.ndarray], name: str) -> None:
         )
     # The rows that came stand in so many runs, where the first row follows the last: the fewer, the more neighbours.
     sizes = [(part.shape[1], int(part[0].sum())) for part in parts]
+    if all(size == 1 for _, size in sizes):
+        return
     runs = [hypergeom(n - 1, size, n - size) for n, size in sizes] * len(parts[0])
     seen = sum(int((part & ~np.roll(part, 1, axis=1)).sum()) for part in parts)
     what = f"runs of neighbours (rows of a class that follow one another) came as {name} {where}"
@@ -184,10 +186,11 @@ def orders(answer: Answer, rows: np.ndarray, drawn: np.ndarray, size: int, rng: 
     blocks = np.split(drawn, range(size, n, size), axis=-1)
     free = _places(np.concatenate([rng.permuted(block, axis=-1) for block in blocks], axis=-1), rows)
     for name, part in _by_pass(free).items():
-        _any_order(answer, part, "row {} of `rows`", name)
+        _any_order(answer, part, np.arange(n), "row {} of `rows`", name, size)
     before = free[:, :-1].argsort(-1)
     after = np.take_along_axis(free[:, 1:], before, -1).reshape(-1, n)
-    _any_order(answer, after, "the row that was number {} of a pass", "the next pass")
+    what = "a row of batch {} of a pass" if size > 1 else "the row that was number {} of a pass"
+    _any_order(answer, after, given, what, "the next pass", size)
     few = "ways to go through the rows; draw with `rng` itself, not with few seeds"
     _various(answer, place, factorial(n) ** passes, few)
 
@@ -205,17 +208,35 @@ def _by_pass(place: np.ndarray) -> dict[str, np.ndarray]:
     return {f"pass {number + 1}": place[:, number] for number in range(passes)}
 
 
-def _any_order(answer: Answer, place: np.ndarray, what: str, where: str) -> None:
-    """Are all orders of n things equally likely? Of each thing there is the place (draws, n) where it came."""
+def _any_order(answer: Answer, place: np.ndarray, groups: np.ndarray, what: str, where: str, size: int) -> None:
+    """Are all orders of n things equally likely? Of each thing there is the place (draws, n) where it came.
+
+    Of batches with several rows only the number of the batch is told, for places are the student's no longer; `groups`
+    (n,) has the number by which a thing is called.
+    """
     draws, n = place.shape
     steps = (place[:, 1:] - place[:, :1]) % n - 1  # so far after the first thing came the others: again any order
-    for order, first, came in ((place, 1, "came as number {} of"), (steps, 2, "came {} places after the first in")):
+    further = f"came {{}} further on than {what.format(1)} in"
+    for order, first, came in ((place, 1, "came as number {} of"), (steps, 2, further)):
         counts = np.array([(order == number).sum(0) for number in range(order.shape[1])]).T
         share = 1 / len(counts)
         far = (counts - draws * share) / np.sqrt(draws * share * (1 - share))
         if _unlikely(far, (len(counts) - 1) ** 2):
             i, j = np.unravel_index(np.abs(far).argmax(), far.shape)
+            shown = f"{what.format(i + first)} {came.format(j + 1)} {where} {counts[i, j]} times"
+            about = draws * share
+            if size > 1:
+                shown, about = _by_batch(place // size, groups, what, where)
             raise answer.not_yet(
-                f"in {draws} passes {what.format(i + first)} {came.format(j + 1)} {where} {counts[i, j]} times (chance "
-                f"gives about {draws * share:.0f}); any order must be as likely as any other: draw each anew"
+                f"in {draws} passes {shown} (chance gives about {about:.0f}); any order must be as likely as any "
+                "other: draw each anew"
             )
+
+
+def _by_batch(batch: np.ndarray, groups: np.ndarray, what: str, where: str) -> tuple[str, float]:
+    """Which things came in which batch (draws, n) most unlike chance, in words, and how often chance does so."""
+    things = (batch[:, groups == group].ravel() for group in np.unique(groups))
+    counts = np.array([np.bincount(came, minlength=batch.max() + 1) for came in things])
+    chance = counts.sum(1, keepdims=True) * counts.sum(0) / counts.sum()
+    i, j = np.unravel_index((np.abs(counts - chance) / np.sqrt(chance)).argmax(), counts.shape)
+    return f"{what.format(i + 1)} came in batch {j + 1} of {where} {counts[i, j]} times", chance[i, j]

@@ -30,6 +30,7 @@ def x_maml(student: Student, rng: Generator) -> None:
     cases = (
         (others[2], (4, 4, 4), 3, 6, 0),
         (others[1], (18, 18, 19), 24, 21, 60),
+        (others[0], (4, 4, 4), 3, 3, 240),  # of so few rows it shows best whether the query depends on the support
         (english, (4, 4, 4), 3, 9, 0),
         (others[1], (4, 4, 4), 9, 3, 0),
         (others[0], (49, 50, 51), 72, 75, 0),  # more than mini-NLI has
@@ -96,13 +97,14 @@ def parallel(student: Student, rng: Generator) -> None:
         support = rng.permutation(first[:count])
         answer = student(table=table, support=support, language=language)
         row_faults.translations(answer, table, support, language)
-    english, language, other, _ = languages = _languages(rng)
-    table = _table(rng, languages, (4, 5, 6))
-    pool = rng.permutation(rows_in(table, english))[:5].tolist()
-    mixed = [_translation(table, pool[3], other), _translation(table, pool[4], language)]  # the last is its own answer
-    support = rng.permutation([*pool[:3], _translation(table, pool[0], other), *mixed])  # two share a pair
-    answer = student(table=table, support=support, language=language)
-    row_faults.translations(answer, table, support, language)
+    for place in (0, 2, 5):  # there stands a row in `language`, its own answer
+        english, language, other, _ = languages = _languages(rng)
+        table = _table(rng, languages, (4, 5, 6))
+        pool = rng.permutation(rows_in(table, english))[:5].tolist()
+        others = [_translation(table, row, other) for row in (pool[0], pool[3])]  # the first shares a pair
+        support = np.insert(rng.permutation(pool[:3] + others), place, _translation(table, pool[4], language))
+        answer = student(table=table, support=support, language=language)
+        row_faults.translations(answer, table, support, language)
 
 
 @graded("that is every leak, and nothing but leaks.")
