@@ -45,6 +45,8 @@ DECIDE = {  # the flaws of `decide`, and what to say of each
     "are 1",
     "joined": "σ is that of the pairs in A, without the newcomer",
     "newcomer": "σ is that of the pairs in A; yours is that of the newcomer's similarities",
+    "distinct": "σ runs over all pairs: two pairs of the same similarity count twice",
+    "twins": "two tasks whose vectors are alike make a pair too, with the similarity 1",
     "mean": "you compare the newcomer's mean similarity with the bound; the rule compares ω(A ∪ x), which moves less",
     "nearest": "the test is on ω, not on the most similar task alone",
     "guarded": "Algorithm 2 as printed does not look at D before it wraps; write it as printed, part 4 mends it",
@@ -61,12 +63,17 @@ def decide(units: np.ndarray, newcomer: np.ndarray, xi: float, depth: int, limit
     if n == 1 or (n == 2 and flaw == "pair"):
         return "wrap" if flaw == "alone" else "sibling"
     inside, both, near = pairs(units), pairs(np.vstack([units, newcomer])), units @ newcomer
+    if flaw == "twins" and inside.min() < 1 - 1e-9:
+        inside = inside[inside < 1 - 1e-9]
+        both = np.append(inside, near)
     before, joined = inside.mean(), both.mean()
     spread = {"diagonal": units @ units.T, "newcomer": near, "joined": both}.get(flaw, inside).std()
     if flaw == "variance":
         spread **= 2
     elif flaw == "absolute":
         spread = np.abs(inside - before).mean()
+    elif flaw == "distinct":
+        spread = np.unique(inside.round(9)).std()
     elif flaw == "ddof":
         spread *= (len(inside) / (len(inside) - 1)) ** 0.5 if n > 2 else np.nan
     prices = {"all": 0.0, "rest": -np.inf, "plus": -xi * spread, "none": np.inf, "xi": spread, "sigma": xi}

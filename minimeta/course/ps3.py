@@ -113,7 +113,7 @@ def decide(student: Student, rng: Generator) -> Iterator[tuple]:
             a, b, c, newcomer = rng.permutation(np.eye(4)) * rng.choice([-1, 1])
             units = np.array([[a, b], [a, b, c], [a, a, b, -b]][rng.integers(3)])
         elif n > 1:
-            if n > 3 and rng.random() < 0.25:  # twins: their similarities to the others are equal, and each counts
+            if n > 3 and rng.random() < 0.5:  # twins: their similarities to the others are equal, and each counts
                 units[: n // 2] = units[0]
             before, joined, bound = algorithm2.numbers(units, newcomer, xi)
             if kind == 6:  # the twin of one of them, who may be far from the others
