@@ -1,5 +1,6 @@
 """Explorers of notebooks 01 to 04 and 07 in JupyterLab: buttons, keys, clicks, and ω dragged by the mouse."""
 
+import contextlib
 import sys
 from pathlib import Path
 
@@ -44,15 +45,24 @@ def part(page, words):  # noqa: F811
     return page.locator(".jp-OutputArea-output .widget-vbox", has_text=words).first
 
 
-def drag(explorer, right, down):
-    """Drag ω by so many pixels."""
+def drag(explorer, right, down, seen):
+    """Drag ω by so many pixels and wait until that is `seen`.
+
+    A figure that is drawn anew under the mouse drops ω, so while it is where it was, it is dragged again.
+    """
     explorer.locator(".js-plotly-plot").scroll_into_view_if_needed()
     x, y = omega(explorer)
     mouse = explorer.page.mouse
-    mouse.move(x, y)
-    mouse.down()
-    mouse.move(x + right, y + down, steps=5)
-    mouse.up()
+    for _ in range(5):
+        now = omega(explorer)
+        if abs(now[0] - x) + abs(now[1] - y) < 3:
+            mouse.move(x, y)
+            mouse.down()
+            mouse.move(x + right, y + down, steps=5)
+            mouse.up()
+        with contextlib.suppress(AssertionError):
+            return wait(seen, looks=50)
+    return wait(seen)
 
 
 def omega(explorer):
@@ -76,8 +86,7 @@ def test_the_buttons_choose_who_shares(explorer):
 def test_omega_can_be_dragged_and_brought_back(explorer):
     explorer.locator(".js-plotly-plot").scroll_into_view_if_needed()
     before, (x, _) = table(explorer), omega(explorer)
-    drag(explorer, -40, -20)
-    wait(lambda: table(explorer) != before)
+    drag(explorer, -40, -20, lambda: table(explorer) != before)
     wait(lambda: abs(omega(explorer)[0] - (x - 40)) < 25 and omega(explorer)[0] < x - 10)
     explorer.get_by_role("button", name="ω to the middle").click()
     wait(lambda: table(explorer) == before)
@@ -97,8 +106,7 @@ def test_the_letters_follow_the_theme(explorer):
 def test_the_start_is_dragged_or_moved_by_a_key(explorer):
     steps = part(explorer.page, "The best start for")
     wait(lambda: "ω = 0.50" in steps.inner_text())
-    drag(steps, -60, 0)
-    wait(lambda: "ω = 0.50" not in steps.inner_text())
+    drag(steps, -60, 0, lambda: "ω = 0.50" not in steps.inner_text())
     dragged = steps.inner_text()
     steps.locator(".widget-inline-hbox", has_text="start ω").locator(".noUi-handle").press("ArrowRight")
     wait(lambda: steps.inner_text() != dragged)
