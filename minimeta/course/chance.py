@@ -222,11 +222,12 @@ def _any_order(answer: Answer, place: np.ndarray, groups: np.ndarray, what: str,
         share = 1 / len(counts)
         far = (counts - draws * share) / np.sqrt(draws * share * (1 - share))
         if _unlikely(far, (len(counts) - 1) ** 2):
-            i, j = np.unravel_index(np.abs(far).argmax(), far.shape)
-            shown = f"{what.format(i + first)} {came.format(j + 1)} {where} {counts[i, j]} times"
-            about = draws * share
             if size > 1:
                 shown, about = _by_batch(place // size, groups, what, where)
+            else:
+                i, j = np.unravel_index(np.abs(far).argmax(), far.shape)
+                shown = f"{what.format(i + first)} {came.format(j + 1)} {where} {counts[i, j]} times"
+                about = draws * share
             raise answer.not_yet(
                 f"in {draws} passes {shown} (chance gives about {about:.0f}); any order must be as likely as any "
                 "other: draw each anew"

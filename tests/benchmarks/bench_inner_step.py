@@ -13,8 +13,9 @@ import argparse
 import torch
 from torch import Tensor, nn
 
+from minimeta.gradient import meta_gradient
 from minimeta.grouping import alone
-from minimeta.inner import adapt, query_losses
+from minimeta.inner import InnerLoop
 from minimeta.tasks import Episode
 from minimeta.text import corpora, encoders
 from minimeta.text.episodes import encode, sampler
@@ -23,11 +24,9 @@ RATES = (1e-5, 1e-4, 1e-3)
 
 
 def outer_gradient(learner: nn.Module, episode: Episode, rate: float) -> tuple[Tensor, float]:
-    """The gradient of the query loss in ω, and the support loss at ω; rate 0 takes no inner step."""
-    adapted = adapt(learner, episode, alone(), steps=int(rate > 0), rate=rate)
-    weights = [weight for weight in learner.parameters() if weight.requires_grad]
-    slopes = torch.autograd.grad(query_losses(learner, adapted, episode).mean(), weights)
-    support = adapted.steps[0].losses.item() if rate else float("nan")
+    """The outer gradient as one vector, and the support loss at ω; rate 0 takes no inner step."""
+    _, slopes, steps = meta_gradient(learner, episode, InnerLoop(alone(), int(rate > 0), rate))
+    support = steps[0].losses.item() if steps else float("nan")
     return torch.cat([slope.flatten() for slope in slopes]), support
 
 
