@@ -8,6 +8,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from test_lab import lab, open_scratch, page, wait  # noqa: F401
+from test_treewidgets_browser import until
 
 CELLS = (
     """
@@ -138,10 +139,13 @@ def test_a_click_follows_another_language_and_a_key_goes_down_the_tree(explorer)
     company = part(explorer.page, "takes its inner steps")
     wait(lambda: "German takes its inner steps" in company.text_content() and "▸ step 1" in company.text_content())
     hindi = company.locator(".js-plotly-plot text", has_text="Hindi (hi)").first
-    hindi.scroll_into_view_if_needed()
-    box = hindi.bounding_box()
-    explorer.page.mouse.click(box["x"] - 10, box["y"] + box["height"] / 2)  # its point, left of its name
-    wait(lambda: "Hindi takes its inner steps" in company.text_content())
+
+    def click():
+        hindi.scroll_into_view_if_needed()
+        box = hindi.bounding_box()
+        explorer.page.mouse.click(box["x"] - 10, box["y"] + box["height"] / 2)  # its point, left of its name
+
+    until(lambda: "Hindi takes its inner steps" in company.text_content(), click)
     for step, others in ((2, "8"), (3, "1"), (4, "0")):
         company.locator(".noUi-handle").press("ArrowRight")
         wait(lambda words=f"▸ step {step}{others}": words in company.text_content())
