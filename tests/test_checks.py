@@ -172,6 +172,13 @@ def gain(similarities, b, p, gap):
     return pair - sibling
 
 
+def equals_leave(s, b, p, gap):
+    """All tasks that are as similar as the nearest leave the root's sum, not one."""
+    rest = b + sum(each for each in s if each != max(s))
+    _, sibling = scores(s, b, p, gap)
+    return max(s) ** 2 - gap**2 + rest**2 / (p + len(s) - s.count(max(s))) - sibling
+
+
 def means_squared(s, b, p, gap):
     n, total = len(s), b + sum(s)
     return max(s) ** 2 - gap**2 + ((total - max(s)) / (p + n - 1)) ** 2 - (total / (p + n)) ** 2
@@ -826,7 +833,7 @@ WRONG = {
         lambda v: np.mean(pairwise(v.T)) if len(v.T) > 1 else 0, lambda v: np.linalg.norm(v.mean(0)) ** 2,
     ],
     checks.pair_gain: [
-        paired_off(min), paired_off(lambda s: s[0]), paired_off(lambda s: max(s, key=abs)),
+        equals_leave, paired_off(min), paired_off(lambda s: s[0]), paired_off(lambda s: max(s, key=abs)),
         paired_off(lambda s: max(0, *s)), paired_off(level=lambda best, gap: best * abs(best) - gap**2),
         paired_off(level=lambda best, gap: (best - gap) ** 2), paired_off(level=lambda best, gap: best - gap**2),
         lambda s, b, p, gap: round(gain(s, b, p, gap), 3), lambda s, b, p, gap: gain(s, b, p, 0.4),
@@ -884,6 +891,7 @@ WRONG = {
         lambda ls: TaskTree.nest("", {t[-1]: [t] for t in ls}),
     ],
     text_checks.best_span: [
+        lambda s, e, n: (lambda i, j: (s.index(s[i]), e.index(e[j])))(*span(s, e, n)),
         lambda s, e, n: span([*map(int, s)], [*map(int, e)], n), lambda s, e, n: span([*map(round, s)], e, n),
         lambda s, e, n: span(s, e, min(n, 5)), lambda s, e, n: span(s, e, min(n, 7)), lambda s, e, n: span(s, e[:7], n),
         lambda s, e, n: span(s, e, 3), lambda s, e, n: span(s, e, n, best=0), lambda s, e, n: span(s, e, n + 1),

@@ -480,7 +480,22 @@ def gradients_on_both_sides(w, s, q, r, k=1):
     return g
 
 
+def kept(answer, numbers=True):
+    """What was found once is returned wherever the arrays have the same shapes, and the numbers are the same."""
+    known = {}
+
+    def remembering(*inputs):
+        parts = [part for given in inputs for part in (given if isinstance(given, tuple) else (given,))]
+        key = tuple(np.shape(part) or (part if numbers else ()) for part in parts)
+        if key not in known:
+            known[key] = answer(*inputs)
+        return known[key]
+
+    return remembering
+
+
 META_WRONG = {
+    "kept": kept(lambda *inputs: exact(*inputs)),
     "inner loops from w": moved(lambda w: w),
     "inner loops one apart": moved(lambda w: w, lambda g: 1 / np.linalg.norm(g)),
     "gradients at two points": gradients_apart,
@@ -504,6 +519,7 @@ META_WRONG = {
 }
 WRONG = {
     "gradient": {
+        "kept": kept(lambda *inputs: grad(*inputs)),
         "a large h": differences(1.0),
         "a tiny h": differences(1e-7),
         "h as a part of w": lambda w, X, y: differences(1e-3 * np.linalg.norm(w))(w, X, y),
@@ -519,6 +535,7 @@ WRONG = {
         "squeezed": lambda w, X, y: np.squeeze(grad(w, X, y)),
     },
     "finite_difference": {
+        "kept": kept(lambda *inputs: referee(*inputs), numbers=False),
         "h at most": other_h(lambda h: min(h, 1.0)),
         "h at least": other_h(lambda h: max(h, 0.1)),
         "h as a part of w": lambda f, w, h: [
@@ -534,6 +551,7 @@ WRONG = {
         "squeezed": lambda f, w, h: np.squeeze(referee(f, w, h)),
     },
     "inner_steps": {
+        "kept": kept(lambda *inputs: steps_from(*inputs)),
         "three steps at most": lambda w, X, y, r, k: steps_from(w, X, y, r, min(k, 3)),
         "ten steps at most": lambda w, X, y, r, k: steps_from(w, X, y, r, min(k, 10)),
         "rows of a square X": lambda w, X, y, r, k: steps_from(w, X.T if len(X) == len(w) else X, y, r, k),

@@ -190,6 +190,8 @@ def pair_gain(student: Student, rng: Generator) -> None:
         rows /= np.linalg.norm(rows, axis=1, keepdims=True)
         if not cases:
             rows[1] *= -np.sign(rows[0] @ rows[1])  # b is below 0
+        if len(cases) == 4:
+            rows[:2] = rows[n]  # two tasks are alike, and the newcomer is like them
         cosines = rows @ rows.T
         near, p, gap = cosines[n, :n], n * (n - 1) // 2, float(rng.uniform(0.3, 0.6))
         b, best, all_of_it = float(cosines[:n, :n].sum() - n) / 2, float(near.max()), float(near.sum())

@@ -32,7 +32,7 @@ Inputs = dict[str, Any]
 """What a student's function is given, by name."""
 
 CASES = 21
-"""So many random cases follow the first one, which is large enough to tell the known mistakes from each other."""
+"""So many random cases follow the first two, which are large enough to tell the known mistakes from each other."""
 
 _ROWS = "one number for each parameter"
 _DIFFERENCES = (
@@ -307,8 +307,8 @@ def _mistakes(w: np.ndarray, support: Data, query: Data, rate: float, steps: int
 def _draws(rng: Generator) -> Iterator[tuple[list[int], float, float, float]]:
     """For each case d, n and q, how large w and y are, and X, and the rate in parts of 1 / the largest curvature.
 
-    After the first case all sizes from 1 to 7 come, from small to large, and within a case none twice, except in a
-    large one, where X is square.
+    The second case is of the same sizes as the first. Then all sizes from 1 to 7 come, from small to large, and within
+    a case none twice, except in a large one, where X is square.
     """
     sizes = []
     for _ in range(CASES // 7):
@@ -318,17 +318,18 @@ def _draws(rng: Generator) -> Iterator[tuple[list[int], float, float, float]]:
     sizes[-2][1] = sizes[-2][0]  # a square X
     paces = [*np.linspace(0.1, 0.7, CASES // 2), *np.linspace(1.3, 2.6, CASES - CASES // 2)]  # at 1 little is left of w
     scales = np.logspace(-3, 3, CASES), np.logspace(-1, 1, CASES), paces
-    yield [3, 5, 4], 1.0, 1.0, 0.4
+    yield from [([3, 5, 4], 1.0, 1.0, 0.4)] * 2
     yield from zip(sizes, *(rng.permutation(part).tolist() for part in scales), strict=True)
 
 
 def _problems(rng: Generator, solve: Callable[..., np.ndarray]) -> Iterator[tuple[Inputs, np.ndarray]]:
     """For each case what `solve` is given, by the names of its arguments, and its answer.
 
-    The last has no steps. The one before it is large, so that its last steps still move: it has the most.
+    The last has no steps. The one before it is large, so that its last steps still move: it has the most. The second
+    has the rate of the first, and other data: what was kept from one call is wrong in the next.
     """
-    numbers_of_steps = [3, *rng.permutation(np.arange(1, CASES - 1) % 12 + 1).tolist(), 13, 0]
-    for ((d, n, q), size, spread, pace), steps in zip(_draws(rng), numbers_of_steps, strict=True):
+    numbers_of_steps = [3, 3, *rng.permutation(np.arange(1, CASES - 1) % 12 + 1).tolist(), 13, 0]
+    for case, ((d, n, q), size, spread, pace) in enumerate(_draws(rng)):
         target = None
         while target is None:
             w = size / spread * rng.standard_normal(d)
@@ -336,8 +337,10 @@ def _problems(rng: Generator, solve: Callable[..., np.ndarray]) -> Iterator[tupl
                 (spread * rng.standard_normal((rows, d)), size * rng.standard_normal(rows)) for rows in (n, q)
             )
             X, y = support
-            rate = float(pace / norm(_hessian(X), 2))
-            drawn = {"w": w, "X": X, "y": y, "support": support, "query": query, "rate": rate, "steps": steps}
+            if case != 1:
+                rate = float(pace / norm(_hessian(X), 2))
+            drawn = {"w": w, "X": X, "y": y, "support": support, "query": query, "rate": rate}
+            drawn["steps"] = numbers_of_steps[case]
             inputs = {name: drawn[name] for name in inspect.signature(solve).parameters}
             target = _found(solve, inputs)
         yield inputs, target

@@ -29,7 +29,14 @@ def path_distances(student: Student, rng: Generator) -> None:
     """Check `function(tree)`: the number of edges between any two leaves, (m, m), in the order of `tree.leaves`."""
     a, b, c, d = rng.permutation(list("abcd"))
     comb, deep = f"((({a},{b}),{c}),{d})", int(rng.integers(12, 30))  # lopsided, so that no mistake looks like another
-    fixed = [f"{comb};", f"{a};", f"(({b}),(({a})));", f"({c},{a},{d},{b});", f"({comb}x,((((((e,(f))x,g),h),i))),j);"]
+    fixed = [
+        f"{comb};",
+        f"{a};",
+        f"(({b}),(({a})));",
+        f"({c},{a},{d},{b});",
+        f"(({c},{a}),({d},{b}));",
+        f"({comb}x,((((((e,(f))x,g),h),i))),j);",
+    ]
     fixed.append(f"({comb},{'(' * deep}e{')' * deep});")
     trees = [*map(TaskTree.from_newick, fixed), *(_random_tree(rng, m) for m in (3, 4, 5, 7, 8, 10, 13))]
     told = []
