@@ -322,7 +322,7 @@ def _cost(options: argparse.Namespace) -> None:
     targets = options.targets or [code for code in known.targets if all(code in there for there in tested)]
     grid = reproduce.grid(options.table, targets, range(_seeds(options)))
     device = devices.here(options.device)
-    torch.set_num_threads(options.threads or study.usual_threads(options.scale, options.workers))
+    torch.set_num_threads(study.threads_of(options.threads, options.scale, options.workers))
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.machine()
     found = cost.cost(grid, worlds, lambda kinds: tqdm(kinds, desc="kinds of runs", disable=None))
     print(
@@ -339,9 +339,7 @@ def _plotly() -> None:
 
     lacking = [name for name in ("plotly", "ipywidgets", "anywidget") if find_spec(name) is None]
     if lacking:
-        raise InputError(
-            f"The page of a table needs {lacking[0]}, which is not installed: pip install 'minimeta[lab]'."
-        )
+        raise InputError(f"The page needs {lacking[0]}, which is not installed: pip install 'minimeta[lab]'.")
 
 
 def _worlds(options: argparse.Namespace, tasks: Sequence[str]) -> dict[str, World]:
@@ -394,6 +392,9 @@ def _results(options: argparse.Namespace) -> None:
             (Path(f"{options.csv}.csv"), comparisons.differences(found)),
             (Path(f"{options.csv}_{name}.csv"), comparisons.scores(found).drop(columns="seconds")),
         ):
+            if lines.empty:
+                print(f"Nothing is written to {path}: nothing was compared.")
+                continue
             report.write_csv(lines, path)
             print(f"Written to {path}")
 
@@ -405,6 +406,8 @@ def _tree(options: argparse.Namespace) -> None:
     from .text.languages import XNLI, ordered
 
     page = options.out and to_write(options.out)
+    if page:
+        _plotly()
     found = sources.source(options.tree, options.tree_names)
     languages = ordered(options.languages) or found.has(XNLI)  # the order of a run: ties of distances depend on it
     if not languages:

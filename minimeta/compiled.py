@@ -219,7 +219,9 @@ def _kind(learner: nn.Module, episode: Episode, loop: InnerLoop) -> tuple[Hashab
     ]
     learned = {name: p.requires_grad for name, p in learner.named_parameters()}
     moved = tuple(name for name, learns in learned.items() if learns and loop.moves(name))
-    state = (*(part.training for part in learner.modules()), *learned.values())
+    # What is plain may be changed between two steps, as a temperature that falls.
+    plain = (value for part in learner.modules() for value in vars(part).values() if isinstance(value, _PLAIN))
+    state = (*map(repr, plain), *learned.values())
     return len(episode.tasks), *shapes, loop.rate, loop.first_order, moved, state
 
 

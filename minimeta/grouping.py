@@ -164,7 +164,9 @@ def regroup(
     """
     answer = grouping(step, tasks, parents, gradients)
     named, counts = answer if isinstance(answer, Weighted) else (answer, [1.0] * len(tasks))
-    named, counts = list(named), [float(count) for count in counts]
+    # Two tensors are never one label, whatever number is in them.
+    named = [label.item() if hasattr(label, "item") else label for label in named]
+    counts = [float(count) for count in counts]
     if len(named) != len(tasks):
         raise InputError(f"The grouping gave {len(named)} labels for {len(tasks)} tasks at step {step}.")
     if len(counts) != len(tasks) or not all(0 < count < math.inf for count in counts):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 import time
@@ -77,6 +78,11 @@ class meta_train:
         self.memory = getattr(grouping, "memory", None)
         self.last: Report | None = None
         self.parameters = list(trainable(learner).values())
+        if not self.parameters:
+            raise InputError("The learner has no parameter that requires a gradient; there is nothing to train.")
+        for name, value in (("outer rate", outer_rate), ("weight decay", weight_decay)):
+            if not 0 <= value < math.inf:
+                raise InputError(f"The {name} is {value}; it must be a finite number, 0 or more.")
         self.optimizer = torch.optim.AdamW(self.parameters, lr=outer_rate, weight_decay=weight_decay, fused=True)
         decay = (lambda step: 1 - step / max(outer_steps, 1)) if linear_decay else (lambda step: 1.0)
         self.scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimizer, decay)
@@ -172,7 +178,7 @@ def evaluate(
     loop = InnerLoop(grouping, steps, inner_rate, False, tasks_per_chunk, moves)
     compiled = Compiled(compile)
     for episode in episodes:
-        training = learner.training
+        modes = {part: part.training for part in learner.modules()}
         learner.eval()
         try:
             with torch.no_grad(), threads_for(learner, episode):
@@ -181,7 +187,8 @@ def evaluate(
                 outputs = task_outputs(learner, adapted.parameters, labels, episode.query)
                 losses = learner.loss(outputs.flatten(0, 1), episode.query["y"].flatten(0, 1))
         finally:
-            learner.train(training)
+            for part, training in modes.items():
+                part.training = training
         if not is_finite(outputs):
             raise InputError(
                 f"The outputs for {episode.tasks[-1]} are not finite after {steps} inner steps; lower the inner rate "

@@ -79,6 +79,11 @@ class TaskTree:
         The root stands for ω, where all tasks are together; a task that is alone is a leaf. Raises InputError if
         clusters merge.
         """
+        before = [0] * len(tasks)
+        for number, step in enumerate(labels, 1):
+            if len(set(zip(step, before, strict=True))) > len(set(step)):
+                raise InputError(f"Clusters merge at step {number}; they may split from step to step but never merge.")
+            before = step
         below = [cls(task) for task in tasks]  # the node at which each task is, from the last step up
         for step in (*reversed(labels), [0] * len(tasks)):
             inside: dict[int, dict[int, TaskTree]] = {}

@@ -559,6 +559,34 @@ def test_fine_tuning_that_did_not_begin_leaves_nothing(call, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(("new", ".new"))) == []
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("finetune nli --out=out --seed=-1", "--seed is -1; it must be from 0"),
+        ("finetune nli --out=out --rows=20 --epochs=inf", "--epochs is inf; it must be a finite number"),
+        ("finetune nli --out=out --rows=20 --rate=nan", "--rate is nan; it must be a finite number"),
+        ("pretrain-tiny --out=out --seed=-1", "--seed is -1; it must be from 0"),
+        ("cost treemaml-table1 --threads=-1 --seeds=1 --targets=de", "The number of threads is -1"),
+    ],
+)
+def test_numbers_are_checked_before_anything_begins(complaint, tmp_path, monkeypatch, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    complaint(arguments.split(), said)
+    assert not list(tmp_path.glob("out*"))
+
+
+def test_fine_tuning_that_breaks_before_its_first_step_leaves_nothing(call, tmp_path, monkeypatch):
+    from minimeta.text import finetune
+
+    def broken(*_):
+        raise RuntimeError("no memory, say")
+
+    monkeypatch.setattr(finetune, "train", broken)
+    with pytest.raises(RuntimeError):
+        call("finetune", "nli", f"--out={tmp_path / 'new'}")
+    assert not list(tmp_path.glob("new*"))
+
+
 def test_fine_tuning_goes_on_with_the_same_encoder_and_rows_by_any_name(call, tmp_path, monkeypatch):
     from minimeta.text import finetune
 

@@ -257,6 +257,17 @@ def test_modes_and_frozen_parameters_are_kinds_of_their_own():
     assert len(run.kinds) == 3
 
 
+def test_an_attribute_may_change_between_two_steps():
+    learner, draw, run = small_net(), curves(), Compiled("trace")
+    learner.factor = 1.0
+    plain = learner.forward
+    learner.forward = lambda batch: learner.factor * plain(batch)
+    for factor in (1.0, 1.0, 2.0, 1.0):
+        learner.factor = factor
+        found = run.meta_gradient(learner, draw(0), LOOPS["tree"])[0]
+        assert found == pytest.approx(meta_gradient(learner, draw(0), LOOPS["tree"])[0].item())
+
+
 def test_only_the_first_kinds_of_episodes_are_compiled():
     learner, loop, run = small_net(), LOOPS["alone"], Compiled("trace")
     for shots in range(1, KINDS + 1):

@@ -5,6 +5,7 @@ from itertools import pairwise, product
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -245,3 +246,8 @@ def test_regroup_raises_exactly_when_clusters_merge(parents, data):
 def test_every_grouping_refines_itself(grouping):
     for before, after in pairwise(walk(grouping, TASKS, 6)):
         assert all(any(small <= big for big in blocks(TASKS, before)) for small in blocks(TASKS, after))
+
+
+def test_labels_may_be_a_tensor():
+    labels, origin, _ = regroup(lambda *given: torch.tensor([3, 3, 1]), 1, list("abc"), [0, 0, 0])
+    assert labels == [0, 0, 1] and origin == [0, 0]

@@ -38,6 +38,11 @@ ANSWERS = [
     ("en", "", ["cat"], 0, 0),
     ("en", "the", ["cat"], 0, 0),
     ("en", "the the", ["a"], 1, 0),  # nothing is left of either
+    ("en-GB", "the cat", ["cat"], 1, 1),
+    ("de-AT", "der Hund", ["Hund"], 1, 1),
+    ("zh-CN", "北京大学", ["北京大学校"], 0, 8 / 9),  # a character is a word, whatever country and script are named
+    ("zh-Hant", "北京大学", ["北京大学校"], 0, 8 / 9),
+    ("cmn", "北京大学", ["北京大学校"], 0, 8 / 9),
     ("en", "cat cat", ["cat"], 0, 2 / 3),
     ("en", "cat cat", ["cat dog cat"], 0, 4 / 5),
     ("en", "theatre", ["Theatre"], 1, 1),

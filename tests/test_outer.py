@@ -288,3 +288,25 @@ def test_evaluation_is_in_eval_mode_and_puts_the_mode_back():
 
 def test_no_outer_steps_are_no_training():
     assert list(training(curve(), 0, linear_decay=True)) == []
+
+
+def test_evaluation_leaves_each_part_in_its_mode():
+    learner = Learner(nn.Sequential(nn.Linear(1, 4), nn.Dropout(), nn.Linear(4, 1)), squared_error).train()
+    learner.module[1].eval()
+    before = [part.training for part in learner.modules()]
+    list(evaluate(learner, [sinusoids(2)(0)], alone(), 1, 0.01))
+    assert [part.training for part in learner.modules()] == before
+
+
+@pytest.mark.parametrize(
+    ("learns", "given", "said"),
+    [
+        (False, {}, "no parameter that requires a gradient"),
+        (True, {"outer_rate": -1.0}, "The outer rate is -1.0"),
+        (True, {"weight_decay": float("nan")}, "The weight decay is nan"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_at_once(learns, given, said):
+    learner = Learner(nn.Linear(1, 1).requires_grad_(learns), squared_error)
+    with pytest.raises(InputError, match=said):
+        meta_train(learner, sinusoids(2), alone(), 1, 0.1, 1, **given)

@@ -465,6 +465,23 @@ def test_questions_are_read_in_squads_layout(tmp_path):
     assert corpora.corpus_of("qa", one).languages == ("ibo",)
 
 
+def test_passages_of_two_files_are_different_passages(tmp_path):
+    path = write_questions(tmp_path, ("yor",)) / "yor" / "test.json"
+    told = json.loads(path.read_text())
+    for article in told["data"]:
+        for paragraph in article["paragraphs"]:
+            paragraph["context"] = "Here: " + paragraph["context"]
+            for question in paragraph["qas"]:
+                question["id"] += "-more"
+                question["answers"][0]["answer_start"] += len("Here: ")
+    (path.parent / "test-more.json").write_text(json.dumps(told))
+    corpus = [row for row in corpora.qa(tmp_path) if row["split"] == "test"]
+    contexts = {row["passage_id"]: set() for row in corpus}
+    for row in corpus:
+        contexts[row["passage_id"]].add(row["context"])
+    assert all(len(texts) == 1 for texts in contexts.values())
+
+
 def test_questions_that_cannot_be_used(tmp_path):
     path = write_questions(tmp_path, ("yor",)) / "yor" / "test.json"
     told = json.loads(path.read_text())
@@ -692,6 +709,9 @@ def test_columns_that_are_named_wrongly(refused, tmp_path, capfd):
         ({"label": None}, "nothing in the column label"),
         ({"pair": "000"}, "the pair '000' a second time in yor, dev"),
         ({"pair": ["a"]}, "['a'] where a text"),
+        ({"pair": float("nan")}, "nothing in the column pair"),
+        ({"text": float("nan")}, "nothing in the column text"),
+        ({"label": float("nan")}, "nothing in the column label"),
     ],
 )
 def test_a_row_that_cannot_be_used_is_named(refused, change, said):

@@ -1,5 +1,6 @@
 """A study's own tree, and who is an auxiliary where none is named."""
 
+import importlib.util
 import json
 
 import pytest
@@ -267,6 +268,12 @@ def test_what_a_tree_would_pool(call, tmp_path):
     assert status == 2 and "yo" in wrong and len(wrong.splitlines()) == 1
     status, _, wrong = call("tree", file, "--levels", "7")
     assert status == 2 and "7" in wrong
+
+
+def test_a_drawn_tree_needs_plotly(call, tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    status, said, wrong = call("tree", tmp_path / "own.nwk", "--out", tmp_path / "tree.html")
+    assert status == 2 and not said and "pip install 'minimeta[lab]'" in wrong
 
 
 def test_four_languages_two_classes_and_a_tree_of_ones_own(tmp_path, capfd, monkeypatch):

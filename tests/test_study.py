@@ -744,6 +744,43 @@ def test_all_targets_together_have_the_seeds_that_all_have():
     assert "all" not in comparisons.gains(results_of([]), without, theirs, "zero-shot", metric_of("nli"))
 
 
+def test_trainings_with_other_auxiliaries_are_not_put_together():
+    """Joint was run with all other languages of the phylogeny, and then again with Turkish as well, as MAML was."""
+    narrow, wide = languages.all_but("de"), (*languages.all_but("de"), "tr")
+    records = [
+        record_of("joint", 0, {"de": "012"}, narrow, by_genre=True),
+        *(record_of(name, 0, {"de": said}, wide, by_genre=True) for name, said in (("joint", "000"), ("maml", "011"))),
+        record_of("maml", 0, {"fr": "011"}, (*languages.all_but("fr"), "tr"), by_genre=True),
+        record_of("joint", 0, {"fr": "000"}, (*languages.all_but("fr"), "tr"), by_genre=True),
+    ]
+    results = results_of(records)
+    cells = results.cells()
+    assert sum(len(record["results"]) for found in cells.values() for record in found) == len(records)
+    joint = [cell.auxiliaries for cell in cells if cell.method == "joint"]
+    assert sorted(joint, key=len) == [("all but the target",), narrow]
+    found = comparisons.differences(results).query("target == 'de'")
+    # Right of three rows: MAML 2 (0 and 1 of "011" beside labels "012" are right), Joint 1
+    assert found["gain"].tolist() == pytest.approx([100 / 3])
+
+
+def test_a_target_of_one_premise_has_scores_and_no_difference():
+    records = [record_of(name, 0, {"de": "012"}) for name in ("joint", "baseline")]
+    results = results_of(records)
+    results.rows["de"]["premise_id"] = ["one"] * 3
+    assert len(comparisons.scores(results)) == 2 and comparisons.differences(results).empty
+
+
+def test_no_table_is_written_where_nothing_was_compared(world, tmp_path, capsys):
+    from minimeta.__main__ import main
+
+    study.run(grids.leave_one_out(["baseline"], ["de"], [0]), tmp_path / "one", world)
+    before = tmp_path / "x.csv"
+    before.write_text("an earlier table")
+    assert main(["results", str(tmp_path / "one"), "--csv", str(tmp_path / "x")]) == 0
+    assert "nothing was compared" in capsys.readouterr().out
+    assert before.read_text() == "an earlier table" and len(pd.read_csv(tmp_path / "x_accuracies.csv")) == 2
+
+
 def test_seconds_are_those_of_all_trainings():
     given = {"de": 10.0, "zh": 40.0}
     records = [

@@ -776,5 +776,6 @@ def test_a_tree_of_clusters():
         False,
     ]
     assert TaskTree.of_clusters(["a", "b"], [[1, 0]]).newick() == "(a,b);"
-    with pytest.raises(InputError):  # a and b are apart, and then together again
-        TaskTree.of_clusters("abc", [[0, 1, 1], [0, 0, 1]])
+    for labels in ([[0, 1, 1], [0, 0, 1]], [[0, 1, 1], [0, 0, 0]]):  # a and b are apart, and then together again
+        with pytest.raises(InputError, match="merge at step 2"):
+            TaskTree.of_clusters("abc", labels)

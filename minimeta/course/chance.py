@@ -186,7 +186,7 @@ def orders(answer: Answer, rows: np.ndarray, drawn: np.ndarray, size: int, rng: 
     blocks = np.split(drawn, range(size, n, size), axis=-1)
     free = _places(np.concatenate([rng.permuted(block, axis=-1) for block in blocks], axis=-1), rows)
     for name, part in _by_pass(free).items():
-        _any_order(answer, part, np.arange(n), "row {} of `rows`", name, size)
+        _any_order(answer, part, np.arange(n), "what stands as number {} in `rows`", name, size)
     before = free[:, :-1].argsort(-1)
     after = np.take_along_axis(free[:, 1:], before, -1).reshape(-1, n)
     what = "a row of batch {} of a pass" if size > 1 else "the row that was number {} of a pass"
@@ -230,7 +230,7 @@ def _any_order(answer: Answer, place: np.ndarray, groups: np.ndarray, what: str,
                 about = draws * share
             raise answer.not_yet(
                 f"in {draws} passes {shown} (chance gives about {about:.0f}); any order must be as likely as any "
-                "other: draw each anew"
+                "other, as rng.permutation makes it"
             )
 
 

@@ -36,6 +36,7 @@ def inner_loop(student: Student, rng: Generator) -> None:
         if not isinstance(answer.value, Mapping) or set(answer.value) != set(theta):
             raise answer.expected(f"a dictionary with the names {', '.join(theta)}")
         once, more = (_right(module, x, y, rate, k) for k in (1, steps + 1))
+        crossed = _right(module, x, y.mean(0, keepdim=True).expand_as(y), rate, steps)
         for (name, target), omega in zip(theta.items(), before, strict=True):
             move = once[name].detach() - omega
             named = {
@@ -45,6 +46,9 @@ def inner_loop(student: Student, rng: Generator) -> None:
                 "every step takes its gradient at ω; take it anew at the θ of the step before": omega + steps * move,
                 "only one step was taken": omega + move,
                 "the loss is the mean of the squared errors, not their sum": omega + len(y) * move,
+                "every prediction meets every target, as where (n, 1) and (n,) are subtracted: look at the shapes": (
+                    crossed[name].detach()
+                ),
             }
             of = f"{given}: θ[{name!r}]"
             Answer(answer.value[name], of).compare(target.detach(), named, "the parameter's own shape")

@@ -165,7 +165,7 @@ def finite_difference(rng: Generator) -> Iterator[tuple]:
             "the two points are 2 h apart: divide by 2 h, not by h": 2 * target,
             "the difference is not divided by the distance of the two points, 2 h": up - down,
             "the sign is turned: it is f above less f below": -target,
-            "you multiply by h; divide by 2 h": (up - down) / 2 * h,
+            "you multiply by h; divide by 2 h (`/ 2 * h` divides by 2 alone)": (up - down) / 2 * h,
             "this is more exact than differences with this h are: take f just twice, h to each side": _central(
                 f, w, 1e-5
             ),

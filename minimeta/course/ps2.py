@@ -275,6 +275,11 @@ def _stepped(
         "your step forgets the rate": step(mean / rate),
         "only the last task of the cluster counts: its gradient overwrites the others'": step(np.eye(m)[lasts]),
         "only the first task of the cluster counts; average over all of them": step(np.eye(m)[firsts]),
+        "one gradient of each cluster is divided by the cluster's size: `sums[labels] += gradients` adds one for each "
+        "label; np.add.at adds all": step(np.eye(m)[lasts] / inside.sum(1, keepdims=True)),
+        "your mean is one number: it runs over the parameters too; take it over the tasks alone, axis=0": (
+            theta[origins] - rate * (mean @ gradients).mean(1, keepdims=True)
+        ),
         "this is the mean gradient; the answer is the new parameters": mean @ gradients,
         "this is only the step; add it to the parent's parameters": -rate * mean @ gradients,
         "the rows stand in the order in which the clusters appear; row c belongs to cluster c": step()[appear],
@@ -377,6 +382,7 @@ def _adapted(
         rate: float = rate,
         divide: Callable[[Tensor], Tensor | int] = lambda same: same.sum(1, keepdim=True),
         at_omega: bool = False,
+        y: Tensor = y,
     ) -> Tensor:
         theta = start = omega.expand(m, -1)
         for now in map(torch.tensor, labels):
@@ -403,6 +409,9 @@ def _adapted(
             rate=rate * n, divide=lambda same: 1
         ),
         "the factor 2 of the square's derivative is missing": run(rate=rate / 2),
+        "every prediction meets every target, as where (n, 1) and (n,) are subtracted: look at the shapes": run(
+            y=y.mean(1, keepdim=True).expand(m, n)
+        ),
     }
 
 

@@ -195,8 +195,11 @@ def translations(answer: Answer, table: pd.DataFrame, support: np.ndarray, langu
     elif len(found) > len(right) and {*right.tolist()} <= {*found.tolist()}:
         words = f"there are {len(found)} rows for {len(right)} support rows; take those in `language` alone"
     elif len(found) != len(right):
-        twice = " (two of them share a pair)" if len(set(pair[support].tolist())) < len(right) else ""
-        words = f"there are {len(found)} rows; expected {len(right)}, one for each support row{twice}"
+        there, pairs = support[codes[support] == language].tolist(), len(set(pair[support].tolist()))
+        why = " (two of them share a pair)" if pairs == len(found) else ""
+        if there and len(found) == len(right) - len(there):
+            why = f" (row {there[0]} is in {language} already, and stands for itself)"
+        words = f"there are {len(found)} rows; expected {len(right)}, one for each support row{why}"
     elif np.array_equal(np.sort(found), np.sort(right)):
         order = "in the table's order" if np.array_equal(found, np.sort(right)) else "in another order"
         words = f"these are the right rows {order}; row i of the query must translate row i of the support"

@@ -11,6 +11,7 @@ from typing import Any
 
 from numpy.random import Generator
 
+from ..errors import InputError
 from ..tasks import Episode
 from ..text.corpora import mini_nli
 from ..text.episodes import sampler
@@ -22,8 +23,8 @@ from .verdict import Answer, NotYet, Student, compare_each, exercise, parted, sm
 @exercise("the step is taken in the target language and judged in the auxiliary.")
 def few_shot_sampler(student: Student, rng: Generator) -> None:
     """Check `function(corpus, auxiliary, target)` of notebook 06: a sampler for few-shot XLA-MAML, 8 + 8 rows."""
-    corpus = mini_nli(("en", "de", "hi"), ["dev"])
-    languages = corpus["language"][:]
+    corpus = mini_nli(("en", "de", "hi"), ["dev", "test"])
+    languages, splits, before = corpus["language"][:], corpus["split"][:], None
     for auxiliary, target in (("hi", "de"), ("de", "hi")):
         answer = student(corpus=corpus, auxiliary=auxiliary, target=target)
         draw, drawn = answer.function("a sampler"), []
@@ -35,8 +36,10 @@ def few_shot_sampler(student: Student, rng: Generator) -> None:
             if len(batches) > 2:
                 raise episode.not_yet(f"there are {len(batches) - 1} batches of support; there is one inner step, so 1")
             rows = [batch["row"].flatten().tolist() for batch in batches]
-            found = Answer(tuple("+".join(dict.fromkeys(languages[i] for i in row)) for row in rows), answer.given)
+            given = f"{answer.given}, step={step}"
+            found = Answer(tuple("+".join(dict.fromkeys(languages[i] for i in row)) for row in rows), given)
             named = {
+                "go by `auxiliary` and `target`: these are the languages of the call before": before,
                 "support and query are both in the auxiliary: that is X-MAML": (auxiliary, auxiliary),
                 "the support is English: that is zero-shot XLA-MAML": ("en", auxiliary),
                 "it is the wrong way round: the target's rows may be support, never query": (auxiliary, target),
@@ -48,9 +51,12 @@ def few_shot_sampler(student: Student, rng: Generator) -> None:
                 raise found.not_yet(f"there are {len(rows[0])} support and {len(rows[1])} query rows; expected 8 and 8")
             if any(len(set(row)) < len(row) for row in rows):
                 raise found.not_yet("a row comes twice in the support or in the query; draw without replacement")
+            if wrong := {splits[i] for row in rows for i in row} - {"dev"}:
+                raise found.not_yet(f"there are {wrong.pop()} rows; support and query are drawn from dev rows")
             if rows in drawn:
                 raise answer.not_yet("your sampler gives the same rows at two steps; let it draw anew for each `step`")
             drawn.append(rows)
+        before = (target, auxiliary)
 
 
 @exercise("that is how many different rows the query has shown.")
@@ -69,7 +75,8 @@ def rows_used(student: Student, rng: Generator) -> None:
         first = {row for episode in episodes[:-1] for row in episode.query["row"][0].tolist()}
         drawn = list(chain(*queries[:-1]))
         named = {
-            "rows that come again are counted again; count different ones": len(drawn),
+            "rows that come again are counted again; count different ones (for a set, two tensors are never one: use "
+            ".tolist())": len(drawn),
             "the support rows are in your count; take the query's": len({*drawn, *support}),
             "these are the support rows; take the query's": len(support),
             "that is one episode; there are as many as there are steps": len(queries[0]),
@@ -97,6 +104,10 @@ def cross_lingual_loss(student: Student, rng: Generator) -> None:
             "it is the wrong way round: step in English, judge in Hindi": (own * x - y) ** 2,
             "this is the loss of the support after the step; judge on the Hindi row": (theta * x - y) ** 2,
             "your step goes uphill: subtract the gradient": ((2 * w - theta) * u - v) ** 2,
+            "the chain rule is missing: the derivative of w x with respect to w is x": (
+                (w - rate * 2 * (w * x - y)) * u - v
+            )
+            ** 2,
             "the factor 2 of the square's derivative is missing": ((w + theta) / 2 * u - v) ** 2,
             "these are the adapted parameters; the answer is the query loss there": theta,
         }
@@ -116,7 +127,7 @@ def difference_error(student: Student, rng: Generator) -> None:
         one = one if n > 3 else 100.0
         v, w = (share * (1 - share) / n for share in (one / 100, other / 100))
         named = {
-            "this is in shares; a point is a hundredth of it": (v + w) ** 0.5,
+            "this is a share of 1; in points it is 100 times as much": (v + w) ** 0.5,
             "this is a variance; take the square root": (100 * (v + w), 1e4 * (v + w)),
             "add the variances, not the standard errors": 100 * (v**0.5 + w**0.5),
             "variances add, also when the accuracies are subtracted": 100 * abs(v - w) ** 0.5,
@@ -130,6 +141,12 @@ def difference_error(student: Student, rng: Generator) -> None:
     compare_each(cases)
 
 
+_NO_TREE = (
+    "no tree can be made of what your function gives to TaskTree; is each language of `labels`, and no other, in it, "
+    "also one that has its label to itself?"
+)
+
+
 @exercise("all together, then by label, then each alone.")
 def tree_by_label(student: Student, rng: Generator) -> None:
     """Check `function(labels)` of notebook 07: a tree of tasks in which those with the same label share step 2."""
@@ -137,7 +154,7 @@ def tree_by_label(student: Student, rng: Generator) -> None:
     for count, kinds in ((1, 1), (2, 1), (2, 2), (3, 2), (4, 8), (5, 3), (8, 3), (8, 1), (12, 8)):
         places = rng.permutation(count)
         labels = {f"t{i}": words[int(rng.integers(kinds))] for i in places}
-        answer = student(labels=labels)
+        answer = student(labels=labels, known={InputError: _NO_TREE})
         tree, tasks = answer.value, list(labels)
         if not isinstance(tree, TaskTree):
             raise answer.expected("a TaskTree")
@@ -239,7 +256,9 @@ def learning_window(student: Student, rng: Generator) -> None:
             "this is the first window that holds the answer; the smaller side of another is larger": whole[0],
             "this is the last window that holds the answer; the smaller side of another is larger": whole[-1],
         }
-        found = student(windows=windows, answer=answer, given=f"windows={windows}, answer={answer}")
+        none = f"your function found no window, but window {whole[0]} holds the answer: its last token belongs to it"
+        given = f"windows={windows}, answer={answer}"
+        found = student(windows=windows, answer=answer, given=given, known={type(None): f"{none} ({given})"})
         chosen = found.number()
         if chosen in range(len(windows)) and chosen not in whole:
             raise found.not_yet(f"window {int(chosen)}, {windows[int(chosen)]}, does not hold the whole answer")

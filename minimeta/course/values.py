@@ -8,7 +8,8 @@ import functools
 import pickle
 import random
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -109,6 +110,29 @@ def copied(value: Any) -> Any:
     if isinstance(value, np.ndarray | list | tuple | dict) or hasattr(value, "equals"):
         return copy.deepcopy(value)
     return value
+
+
+def unused(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function as it is now, before it is called: what it may keep of calls is copied.
+
+    That is what is in its defaults, on itself, and in the lists, dictionaries and sets outside that it names.
+    """
+    if not isinstance(function, FunctionType):
+        return function
+    outside = dict(function.__globals__)
+    try:
+        for name in function.__code__.co_names:
+            if isinstance(outside.get(name), list | dict | set):
+                outside[name] = copy.deepcopy(outside[name])
+        defaults, own = copy.deepcopy((function.__defaults__, function.__dict__))
+    except Exception:  # something in them cannot be copied
+        return function
+    new = FunctionType(function.__code__, outside, function.__name__, defaults, function.__closure__)
+    new.__kwdefaults__ = function.__kwdefaults__
+    new.__dict__.update(own)
+    if outside.get(function.__name__) is function:
+        outside[function.__name__] = new
+    return new
 
 
 def same(now: Any, then: Any) -> bool:

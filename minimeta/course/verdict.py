@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.random import Generator
 
-from .values import beside, close, copied, extent, numbers, plain, same, shared_state, short, told
+from .values import beside, close, copied, extent, numbers, plain, same, shared_state, short, told, unused
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -110,7 +110,7 @@ class Student:
     """A student's function. Calling it gives an `Answer`, or raises `NotYet` where there is none."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        self._function = function
+        self._function, self._unused = function, unused(function)
 
     def __call__(self, *, given: str = "", known: Mapping[type, str] | None = None, **inputs: Any) -> Answer:
         """What the function returns for these inputs, given by position; they must stay as they are but for rounding.
@@ -120,6 +120,11 @@ class Student:
         for exceptions that say more than their name, or for None.
         """
         before = {name: copied(value) for name, value in inputs.items()}
+
+        def again() -> Any:
+            with np.errstate(all="ignore"), shared_state():
+                return _read(self._unused(*map(copied, before.values())))
+
         leaves = {name: value for name, value in inputs.items() if getattr(value, "is_leaf", False)}
         flags = {name: (leaf.requires_grad, copied(leaf.grad)) for name, leaf in leaves.items()}
         given = given or told(inputs)
@@ -136,12 +141,13 @@ class Student:
         if answer is None:
             none = "your function returned None; does it end with `return`?"
             raise NotYet((known or {}).get(type(None), none))
-        if not same(inputs, before):
-            raise NotYet(
-                "your function changes its inputs; work on a copy: x = x - y makes something new, "
-                "while x -= y, append, sort and shuffle change what was given",
-                shown,
-            )
+        for name in before:
+            if not same(inputs[name], before[name]):
+                raise NotYet(
+                    f"your function changes its inputs, here {name}; work on a copy: x = x - y makes something new, "
+                    "while x -= y, append, pop, sort and shuffle change what was given",
+                    shown,
+                )
         for name, leaf in leaves.items():
             if leaf.requires_grad != flags[name][0]:
                 raise NotYet(f"your function changes {name}.requires_grad; leave it as it is", shown)
@@ -160,7 +166,7 @@ class Student:
                 f"draw with {own or 'one that you make: np.random.default_rng(seed)'}",
                 shown,
             )
-        return Answer(answer, given)
+        return Answer(answer, given, again=again)
 
     def _blank(self, error: NotImplementedError) -> str:
         """Is it this function that is not written yet, or one that it calls?"""
@@ -177,11 +183,15 @@ class Student:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a student's function returned, or a part of it by its name, and what the function was given."""
+    """What a student's function returned, or a part of it by its name, and what the function was given.
+
+    `again` gives what it would have returned, had this been its first call.
+    """
 
     value: Any
     given: str = ""
     name: str = ""
+    again: Callable[[], Any] | None = None
 
     def not_yet(self, words: str, *lines: str) -> NotYet:
         """The fault to raise: what is wrong, for which inputs, and lines that show it."""
@@ -331,6 +341,11 @@ def compare_each(
     if not wrong:
         raise fault
     _, found, wanted, named, answer, target, *reason = wrong[0]
+    if _first_call_is_right(answer, wanted, read):
+        raise answer.not_yet(
+            "this is right when it is your function's first call, and wrong after others: keep nothing from one call "
+            "to the next, in a default or outside of the function"
+        )
     if read:
         known = (words for words in named if all(case[1] == case[3].get(words) for case in asked))
         hint = next(known, off) or "".join(reason) or "this is not what the rule gives"
@@ -341,9 +356,21 @@ def compare_each(
     def explains(words: str) -> bool:
         return all(_mistaken(one, other, ways[words]) for one, other, ways in wrong if words in ways)
 
-    off = "".join(reason) or off or ("the values are off" if wanted.ndim else "the value is off")
+    subject = answer.name or ("the values" if wanted.ndim else "the value")
+    off = "".join(reason) or off or f"{subject} {'are' if subject == 'the values' else 'is'} off"
     hint = next(filter(explains, named), "") or _resemblance([(one, other) for one, other, _ in wrong]) or off
     raise answer.not_yet(hint, *beside(found, wanted))
+
+
+def _first_call_is_right(answer: Answer, wanted: Any, read: Callable[[Answer], Any] | None) -> bool:
+    """Is it only what the function kept of earlier calls that makes its answer wrong?"""
+    if answer.again is None:
+        return False
+    try:
+        first = Answer(answer.again())
+        return bool(read(first) == wanted if read else close(first.value, wanted))
+    except Exception:  # a function that needs what it kept
+        return False
 
 
 def parted(labels: Sequence[Hashable], wanted: Sequence[Hashable]) -> tuple[int, int] | None:
@@ -364,6 +391,8 @@ def _resemblance(wrong: list[tuple[np.ndarray, np.ndarray]]) -> str:
         return "your answer is all zeros" if wrong[0][1].ndim else ""
     if all(_mistaken(found, target, tuple(np.round(target, n) for n in range(2, 8))) for found, target in wrong):
         return ROUNDED
+    if all(_mistaken(found, target, np.trunc(target)) for found, target in wrong):
+        return "your numbers are cut to whole ones: is the array that you fill one of whole numbers?"
     times = [(found * target).sum() / max((target**2).sum(), 1e-300) for found, target in wrong]
     multiples = all(close(found, factor * target) for factor, (found, target) in zip(times, wrong, strict=True))
     if not multiples or abs(times[0] - 1) < 5e-3 or max(target.size for _, target in wrong) == 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,18 +50,29 @@ class Results:
     def cells(self) -> dict[Cell, list[dict[str, Any]]]:
         """The records of each cell, by method and seed; trainings that differ by target alone are put together.
 
-        That is few-shot XLA-MAML's, and those of a study that leaves one out: their auxiliaries are REST. Then
-        `train_seconds` is their mean; other entries but `results` are those of the last.
+        That is few-shot XLA-MAML's, and those of a study that leaves one out: their auxiliaries are REST. Where a
+        folder holds several such studies, of other languages, that is the one with the most records; the others keep
+        the names of theirs. Then `train_seconds` is their mean; other entries but `results` are those of the last.
         """
         found: dict[Cell, dict[int, list[dict[str, Any]]]] = {}
         order, cells = list(METHODS), {replace(cell_of(record), target=None) for record in self.records}
-        for record in sorted(self.records, key=lambda record: (order.index(record["method"]), record["seed"])):
+        records = sorted(self.records, key=lambda record: (order.index(record["method"]), record["seed"]))
+        whole = [_whole(record, cells) for record in records]
+        most = max(whole, key=lambda languages: (bool(languages), whole.count(languages)), default=None)
+        for record, languages in zip(records, whole, strict=True):
             cell = replace(cell_of(record), target=None)
-            only = next(iter(record["results"])) if len(record["results"]) == 1 else ""
-            if only and (left_out(cell, cells) == only or set(cell.auxiliaries) == set(all_but(only))):
+            if languages and languages == most:
                 cell = replace(cell, auxiliaries=REST)
             found.setdefault(cell, {}).setdefault(record["seed"], []).append(record)
         return {cell: list(map(_together, by_seed.values())) for cell, by_seed in found.items()}
+
+
+def _whole(record: dict[str, Any], cells: Collection[Cell]) -> frozenset[str]:
+    """The languages that this training leaves one out of, its target; none if it leaves none out."""
+    cell = replace(cell_of(record), target=None)
+    only = next(iter(record["results"])) if len(record["results"]) == 1 else ""
+    one_out = left_out(cell, cells) == only or set(cell.auxiliaries) == set(all_but(only))
+    return frozenset({*cell.auxiliaries, only}) if only and one_out else frozenset()
 
 
 def _together(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -294,17 +305,18 @@ def gains(
 
     Paired by seed and row; intervals are over seeds and over premises or passages, which are the same in all languages
     (see `intervals`). "all" has the rows of all targets, if both were scored on several, with the seeds
-    that all of them have. Targets whose rows are not known are left out.
+    that all of them have. Targets whose rows are not known, or all of one premise or passage, are left out.
     """
     theirs = {record["seed"]: record for record in controls}
     pairs = [(record, theirs[record["seed"]]) for record in records if record["seed"] in theirs]
     found, seeds = {}, {}
     for target in _targets(record for record, _ in pairs):
         both = [pair for pair in pairs if all(kind in record["results"].get(target, ()) for record in pair)]
-        if both and target in results.rows:
+        groups = results.rows.get(target, {}).get(TASKS[results.task].group, ())
+        if both and len(set(groups)) > 1:
             seeds[target] = [record["seed"] for record, _ in both]
             each = np.array([[counted(results, record, target, kind, metric) for record in pair] for pair in both])
-            found[target] = (each[:, 0], each[:, 1], results.rows[target][TASKS[results.task].group])
+            found[target] = (each[:, 0], each[:, 1], groups)
     common = sorted(set.intersection(*map(set, seeds.values()))) if len(found) > 1 else []
     if common:
         places = {target: [own.index(seed) for seed in common] for target, own in seeds.items()}

@@ -61,8 +61,7 @@ def run(
     from joblib import delayed
 
     folder, named, world, runs = Path(expanded(folder)), world.shared, world.located, merged(runs)
-    if threads is not None and threads < 1:
-        raise InputError(f"The number of threads is {threads}; it must be 1 or more.")
+    threads = threads_of(threads, world.scale, workers)
     if workers < 1:
         raise InputError(f"The number of workers is {workers}; it must be 1 or more.")
     if not runs:
@@ -80,7 +79,6 @@ def run(
         left = [missing for each in runs if (missing := _missing(each, folder, world, rows, lacking))]
         if world.cache:
             _keep_features(left, ours)
-        threads = threads or usual_threads(world.scale, workers)
         shared_by_all = (folder.absolute(), world, named, made_of, threads, kept)
         tasks = {each.name: delayed(_one)(each, world.settings(each.cell), *shared_by_all) for each in left}
         failures = {name: said for name, said in progress(jobs.finished(tasks, workers), total=len(left)) if said}
@@ -94,8 +92,12 @@ def run(
         raise RunsFailed(f"{name}: {failure}" + (f"{many}.)" if many else ""))
 
 
-def usual_threads(scale: str, workers: int) -> int:
-    """The threads of a run where no number was given."""
+def threads_of(given: int | None, scale: str, workers: int) -> int:
+    """The threads of a run, the usual number where none is given; raises InputError for one below 1."""
+    if given is not None:
+        if given < 1:
+            raise InputError(f"The number of threads is {given}; it must be 1 or more.")
+        return given
     return 1 if scale == "toy" or workers > 1 else min(4, processors())
 
 
@@ -183,6 +185,8 @@ def _keep_features(runs: Sequence[Run], world: World) -> None:
         if settings.adapt != "all":
             needed = [(code, "dev") for code in each.languages] + [(code, world.split) for code in each.targets]
             blocks.setdefault((settings.adapt, settings.max_length), []).extend(needed)
+    if runs and not blocks:
+        print("Nothing goes into the cache: all layers are adapted, so none is frozen.")
     for how, needed in blocks.items():
         world.features(*how).keep(needed)
 

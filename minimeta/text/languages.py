@@ -172,6 +172,13 @@ def usual(code: str) -> str | None:
     return langcodes.Language.get(tag, normalize=False).to_tag()
 
 
+def base(code: str) -> str:
+    """A language without script and country, and Mandarin as Chinese: zh of zh-Hant, zh-CN and cmn."""
+    import langcodes
+
+    return langcodes.Language.get(langcodes.standardize_tag(code, macro=True)).language or code
+
+
 def check(codes: Iterable[str], there: Sequence[str] | None = None, where: str = "") -> tuple[str, ...]:
     """The codes (or the one code) as a tuple.
 

@@ -6,6 +6,7 @@ Of the processes that torchrun starts for several GPUs only the first one writes
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import shutil
 import tempfile
@@ -25,6 +26,7 @@ from . import corpora, finetune, identity, pretrain
 
 def tiny_encoder(out: str | Path, seed: int) -> None:
     """Pretrain the tiny encoder; on one thread, so that sums stay in one order. Raises InputError if `out` is there."""
+    _check_seed(seed)
     _make(Path(out), lambda made: pretrain.pretrain(made, seed), 1, "pretrain-tiny", {"seed": seed})
 
 
@@ -36,6 +38,7 @@ def stage_two(out: str | Path, options: dict[str, Any]) -> None:
     rate (None: all rows, and those of the settings), freeze_embeddings, bf16 and seed. Raises InputError if `out` is
     there, or if the checkpoints are of other options, rows or weights.
     """
+    _check_seed(options["seed"])
     out, task, data = Path(out), options["task"], options["data"]
     encoder = options["encoder"] or data_directory() / "tiny-encoder"
     columns, languages = options.get("columns") or (), options.get("languages") or ["en"]
@@ -55,8 +58,8 @@ def stage_two(out: str | Path, options: dict[str, Any]) -> None:
         corpus = corpus.shuffle(seed=options["seed"]).select(range(options["rows"]))
     numbers = {name: options[name] for name in ("epochs", "rate") if options[name] is not None}
     for name, value in numbers.items():
-        if not value > 0:
-            raise InputError(f"--{name} is {value:g}; it must be above 0.")
+        if not 0 < value < math.inf:
+            raise InputError(f"--{name} is {value:g}; it must be a finite number above 0.")
     switches = {name: options[name] for name in ("freeze_embeddings", "bf16")}
     settings = replace((finetune.PAPER if data else finetune.TOY)[task], **numbers, **switches)
     checkpoints = Path(f"{out}.unfinished")
@@ -69,12 +72,17 @@ def stage_two(out: str | Path, options: dict[str, Any]) -> None:
 
     try:
         _make(out, train, 4 if data else 1, "finetune", options)
-    except InputError:
+    except Exception:
         if _first_process() and [path.name for path in checkpoints.glob("*")] == ["options.json"]:
             shutil.rmtree(checkpoints)  # nothing was trained
         raise
     if _first_process():
         shutil.rmtree(checkpoints)
+
+
+def _check_seed(seed: int) -> None:
+    if not 0 <= seed < 2**32:
+        raise InputError(f"--seed is {seed}; it must be from 0 to {2**32 - 1}.")
 
 
 def _first_process() -> bool:

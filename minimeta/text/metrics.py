@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
+from .languages import base
 
 ARTICLES = {
     "en": "a an the",
@@ -26,7 +27,10 @@ ARTICLES = {
     "de": "ein eine einen einem eines einer der die das den dem des",
     "vi": "của là cái chiếc những",
 }
-"""Words that do not count, by language. In Arabic it is the prefix ال; Hindi and Chinese have none."""
+"""Words that do not count, by language, whatever its script and country.
+
+In Arabic it is the prefix ال; Hindi and Chinese have none.
+"""
 
 
 def answer_tokens(answer: str, language: str) -> list[str]:
@@ -41,11 +45,12 @@ def _tokens(answer: str, language: str) -> tuple[str, ...]:
         for letter in answer.lower()
         if letter not in string.punctuation and not unicodedata.category(letter).startswith("P")
     )
-    if language in ARTICLES:
-        kept = re.sub(rf"\b({ARTICLES[language].replace(' ', '|')})\b", " ", kept)
-    elif language == "ar":
+    code = base(language)
+    if code in ARTICLES:
+        kept = re.sub(rf"\b({ARTICLES[code].replace(' ', '|')})\b", " ", kept)
+    elif code == "ar":
         kept = kept.replace("ال", " ")
-    elif language == "zh":
+    elif code == "zh":
         kept = re.sub("([\u4e00-\u9fa5])", r" \1 ", kept)
     return tuple(kept.split())
 

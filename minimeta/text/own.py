@@ -93,7 +93,8 @@ def _questions(parts: Sequence[Part]) -> tuple[list[Row], tuple[str, ...]]:
         code, split = _said(part, "language"), _said(part, "split")
         source = Source(part.name, "", (code,), (), part.path.parent, _MEND)
         for row in questions(source, part.path.name, code, split):
-            rows.append(row | {"genre": ""})
+            # Passages are numbered in each file.
+            rows.append(row | {"genre": "", "passage_id": f"{row['passage_id']}/{part.name}"})
             _once(rows[-1], seen, f"{part.name} has the id")
     return together(_sorted(rows), "passage_id"), ()
 
@@ -205,7 +206,7 @@ def _row(said: Row, fixed: Row, where: str, classes: Sequence[str] | None) -> Ro
 
 
 def _text(value: Any, column: str, where: str) -> str:
-    if value is None or (isinstance(value, str) and not value.strip()):
+    if value is None or value != value or (isinstance(value, str) and not value.strip()):  # NaN is not itself
         raise InputError(f"{where} has nothing in the column {column}; give it a value, or leave the row out.")
     return text_in(value, where, _MEND)
 
@@ -214,7 +215,8 @@ def _name(value: Any, column: str, where: str) -> str:
     """A name or a number as text."""
     if isinstance(value, bool):
         value = str(value).lower()
-    return _text(str(value) if isinstance(value, int | float) else value, column, where).strip()
+    known = isinstance(value, int | float) and value == value
+    return _text(str(value) if known else value, column, where).strip()
 
 
 def _language(value: Any, where: str) -> str:
