@@ -72,7 +72,7 @@ MUTANTS = [
     ("add_task", "(n * (n - 1))", "((n - 1) * (n - 2))", "new number of tasks, not the old"),
     ("add_task", OMEGA, "(total @ total - n) / 2", "sum over the pairs"),
     ("add_task", OMEGA, "(total @ vector / np.linalg.norm(vector) - 1) / (n - 1)", "mean similarity"),
-    ("add_task", OMEGA, "12 / 13", "the value is off"),
+    ("add_task", OMEGA, "12 / 13", "ω is off"),
     ("add_task", OMEGA, "np.nan", "not a finite number"),
     ("add_task", OMEGA, "None", "ω is None; expected a number"),
     ("add_task", BEGIN, BEGIN + "    total += vector * 0 + 1\n", "changes its inputs"),

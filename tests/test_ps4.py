@@ -1028,7 +1028,7 @@ def without_singles(rows, size, passes, rng):
         (apart_from_before, "as likely as any other"),
         (left_over_first, "as likely as any other"),
         (ordered(never_same), "draw each anew"),
-        (ordered(never_last), "row 1 of `rows` came in batch 3 of pass 1 60 times (chance gives about 20)"),
+        (ordered(never_last), "number 1 in `rows` came in batch 3 of pass 1 60 times (chance gives about 20)"),
         (ordered(no_row_twice_running), "draw each anew"),
         (short_first, "the short batch must be the last of its pass"),
         (one_buffer, "one array that is filled again"),

@@ -228,9 +228,10 @@ def _any_order(answer: Answer, place: np.ndarray, groups: np.ndarray, what: str,
                 i, j = np.unravel_index(np.abs(far).argmax(), far.shape)
                 shown = f"{what.format(i + first)} {came.format(j + 1)} {where} {counts[i, j]} times"
                 about = draws * share
+            advice = "draw each anew" if where == "the next pass" else "rng.permutation makes them so"
             raise answer.not_yet(
                 f"in {draws} passes {shown} (chance gives about {about:.0f}); any order must be as likely as any "
-                "other, as rng.permutation makes it"
+                f"other: {advice}"
             )
 
 

@@ -197,7 +197,7 @@ def translations(answer: Answer, table: pd.DataFrame, support: np.ndarray, langu
     elif len(found) != len(right):
         there, pairs = support[codes[support] == language].tolist(), len(set(pair[support].tolist()))
         why = " (two of them share a pair)" if pairs == len(found) else ""
-        if there and len(found) == len(right) - len(there):
+        if there and len(found) == len(right) - len(there) and not {*there} & {*found.tolist()}:
             why = f" (row {there[0]} is in {language} already, and stands for itself)"
         words = f"there are {len(found)} rows; expected {len(right)}, one for each support row{why}"
     elif np.array_equal(np.sort(found), np.sort(right)):
