@@ -282,7 +282,7 @@ def variances(one, other, n):
         (lambda a, b, n: 100 * sum(variances(a, b, n)) ** 0.5, "Right"),
         (lambda a, b, n: np.hypot(*(np.sqrt(share * (100 - share) / n) for share in (a, b))), "Right"),
         (lambda a, b, n: None, "returned None"),
-        (lambda a, b, n: sum(variances(a, b, n)) ** 0.5, "in shares"),
+        (lambda a, b, n: sum(variances(a, b, n)) ** 0.5, "this is a share of 1"),
         (lambda a, b, n: 100 * sum(variances(a, b, n)), "square root"),
         (lambda a, b, n: 1e4 * sum(variances(a, b, n)), "square root"),
         (lambda a, b, n: 100 * sum(v**0.5 for v in variances(a, b, n)), "add the variances"),

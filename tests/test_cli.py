@@ -533,7 +533,7 @@ def test_a_home_directory_is_written_out_at_the_door(call, data, encoder, tmp_pa
     shutil.copytree("study", "table")
     assert call(*table)[0] == 0
     assert not (tmp_path / "~").exists()
-    assert {"cache", "moved.csv", "moved_accuracies.csv", "runs", "study"} <= {path.name for path in tmp_path.iterdir()}
+    assert {"cache", "moved_accuracies.csv", "runs", "study"} <= {path.name for path in tmp_path.iterdir()}
     assert (tmp_path / "table" / "treemaml-table1.html").exists()
     status, _, said = call("results", "~nobody-at-all/study")
     assert status == 2 and "no home directory ~nobody-at-all" in said and len(said.splitlines()) == 1

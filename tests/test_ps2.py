@@ -143,7 +143,10 @@ def last_task_only(theta, gradients, parents, labels, rate):
         (step_of_clusters(lambda t, g, who, p, r, c: t[p[who[0]]] - r * g.sum(0) / 2), "it is not eq. 7"),
         (step_of_clusters(lambda t, g, who, p, r, c: t[p[who[0]]] - r * np.median(g, 0)), "it is not eq. 7"),
         (step_of_clusters(lambda t, g, who, p, r, c: t[p[who[0]]] - r * (g[0] + g[-1]) / 2), "it is not eq. 7"),
-        (step_of_clusters(lambda t, g, who, p, r, c: t[p[who[0]]] - r * g.mean()), "it is not eq. 7"),
+        (
+            step_of_clusters(lambda t, g, who, p, r, c: t[p[who[0]]] - r * g.mean()),
+            "take it over the tasks alone, axis=0",
+        ),
         (lambda *given: np.squeeze(step(*given)), "it must be (1, 2)"),
         (lambda *given: step(*given).round(3), "you round your answer"),
         (lambda t, g, p, c, r: step(t, g, p, c, 0.5), "it is not eq. 7"),

@@ -104,7 +104,7 @@ def put(place, value):
     ],
 )
 def test_changed_inputs_are_seen(change, x):
-    assert "changes its inputs; work on a copy" in fault(Student(lambda x: change(x) or 0), x=x)
+    assert "changes its inputs, here x; work on a copy" in fault(Student(lambda x: change(x) or 0), x=x)
 
 
 def test_what_was_moved_and_put_back_is_not_changed():
@@ -381,3 +381,21 @@ def test_a_known_mistake_has_to_explain_every_case():
     assert fault(compare_each, cases(lambda x: 6.0), off="other").startswith("other.\n  for x=2")  # 6 = 2 * 3 by chance
     wrong_kind = [(Answer([1, 2, 3]), np.zeros(2), {})]
     assert "must be (2,), a pair" in fault(compare_each, wrong_kind, "a pair")
+
+
+def test_what_a_function_keeps_from_call_to_call_is_told():
+    def right_at_first(x, known=[]):  # noqa: B006
+        known.append(x)
+        return known[0]
+
+    words = fault_of_each(right_at_first)
+    assert "right when it is your function's first call" in words and "x=2" in words
+    assert "first call" not in fault_of_each(lambda x: 1.0)
+
+
+def fault_of_each(function):
+    """What is said of a function that should return what it is given."""
+    student = Student(function)
+    with pytest.raises(NotYet) as caught:
+        compare_each([(student(x=x), x, {}) for x in (1.0, 2.0)])
+    return str(caught.value)

@@ -256,7 +256,7 @@ def learning_window(student: Student, rng: Generator) -> None:
             "this is the first window that holds the answer; the smaller side of another is larger": whole[0],
             "this is the last window that holds the answer; the smaller side of another is larger": whole[-1],
         }
-        none = f"your function found no window, but window {whole[0]} holds the answer: its last token belongs to it"
+        none = f"your function returned None, but window {whole[0]} holds the answer: its last token belongs to it"
         given = f"windows={windows}, answer={answer}"
         found = student(windows=windows, answer=answer, given=given, known={type(None): f"{none} ({given})"})
         chosen = found.number()
