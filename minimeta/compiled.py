@@ -61,7 +61,7 @@ class Compiled:
     The first episode of each kind is computed in both ways. If they disagree, what had been built for another learner
     of the same structure is built anew: a forward may read what is neither an input nor an attribute of a module (a
     global, say), and that is taken as it was when it was noted. Attributes are looked at on this first call alone, but
-    for `training` and `requires_grad`.
+    for `requires_grad` and what is plain in a module itself (numbers, texts, `training`): another one is another kind.
 
     `kinds` are the kinds of episodes so far, of "auto" those of the first episodes. They decide what is compiled, so a
     training that goes on has to be given them again. Raises InputError for another `how`.

@@ -522,7 +522,7 @@ def test_a_home_directory_is_written_out_at_the_door(call, data, encoder, tmp_pa
     shutil.copytree(encoder, "enc")
     shutil.copy(data / "XNLI-1.0.zip", "XNLI-1.0.zip")
     where = ("--data=~/XNLI-1.0.zip", "--encoder=~/enc", "--seeds=1", "--cache=~/cache")
-    arguments = ("x-maml", "--aux", "hi", "--target", "de", *where)
+    arguments = ("baseline", "x-maml", "--aux", "hi", "--target", "de", *where)
     none = {"data": None, "encoder": None, "out": None}
     assert call("run", *arguments, "--out=~/runs", **none)[0] == 0
     assert call("study", "transfer", *arguments, "--out=~/study", **none)[0] == 0
@@ -533,7 +533,7 @@ def test_a_home_directory_is_written_out_at_the_door(call, data, encoder, tmp_pa
     shutil.copytree("study", "table")
     assert call(*table)[0] == 0
     assert not (tmp_path / "~").exists()
-    assert {"cache", "moved_accuracies.csv", "runs", "study"} <= {path.name for path in tmp_path.iterdir()}
+    assert {"cache", "moved.csv", "moved_accuracies.csv", "runs", "study"} <= {path.name for path in tmp_path.iterdir()}
     assert (tmp_path / "table" / "treemaml-table1.html").exists()
     status, _, said = call("results", "~nobody-at-all/study")
     assert status == 2 and "no home directory ~nobody-at-all" in said and len(said.splitlines()) == 1

@@ -101,7 +101,7 @@ def test_the_buttons_choose_who_shares(explorer):
 def test_omega_can_be_dragged_and_brought_back(explorer):
     before = table(explorer)
     drag(explorer, -40, -20, lambda: table(explorer) != before)
-    wait(lambda: omega(explorer)[0] < -0.2 and omega(explorer)[1] > 0.1)
+    wait(lambda: -0.8 < omega(explorer)[0] < -0.2 and 0.1 < omega(explorer)[1] < 0.4)
     explorer.get_by_role("button", name="ω to the middle").click()
     wait(lambda: table(explorer) == before and omega(explorer) == [0, 0])
 

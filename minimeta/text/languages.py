@@ -172,6 +172,7 @@ def usual(code: str) -> str | None:
     return langcodes.Language.get(tag, normalize=False).to_tag()
 
 
+@lru_cache
 def base(code: str) -> str:
     """A language without script and country, and Mandarin as Chinese: zh of zh-Hant, zh-CN and cmn."""
     import langcodes
