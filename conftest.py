@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Generator
 from pathlib import Path
+from queue import Empty
 from typing import Any
 
 import pytest
@@ -77,10 +78,14 @@ def _with_claim(cell: IPyNbCell, claim: str) -> Any:
 
     def run_and_assert() -> None:
         run()
-        kernel = cell.parent.kernel
+        kernel, patience = cell.parent.kernel, cell.config.option.nbval_cell_timeout  # a cell's, on a busy machine too
         asked, answer = kernel.execute_cell_input(claim, allow_stdin=False), {"parent_header": {}}
         while answer["parent_header"].get("msg_id") != asked:
-            answer = kernel.get_message(stream="shell", timeout=60)
+            try:
+                answer = kernel.get_message(stream="shell", timeout=patience)
+            except Empty:
+                kernel.interrupt()
+                cell.raise_cell_error(f"What tests/claims says of this cell took longer than {patience:g} seconds.")
         if answer["content"]["status"] != "ok":
             words = re.sub(r"\x1b\[[\d;]*m", "", "\n".join(answer["content"].get("traceback", [])))
             cell.raise_cell_error(f"What tests/claims says of this cell does not hold:\n{words}")

@@ -250,11 +250,11 @@ def stored(tmp_path_factory):
     return book
 
 
-def compare(book, folder):
+def compare(book, folder, *options):
     (folder / "conftest.py").write_text((ROOT / "conftest.py").read_text(encoding="utf-8"), encoding="utf-8")
     nbformat.write(book, folder / "small.ipynb")
     command = [sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env", "-q", "small.ipynb", "-c", "/dev/null"]
-    return subprocess.run([*command, "--rootdir", "."], capture_output=True, text=True, cwd=folder)
+    return subprocess.run([*command, "--rootdir", ".", *options], capture_output=True, text=True, cwd=folder)
 
 
 def test_an_unchanged_notebook_passes(stored, tmp_path):
@@ -287,11 +287,20 @@ def test_a_damaged_notebook_fails(stored, tmp_path, damage):
     assert "1 failed, 1 passed" in done.stdout, done.stdout
 
 
-@pytest.mark.parametrize(("claim", "words"), [("assert x == 1", "1 failed"), ("x = 2", "2 passed")])
-def test_what_is_asserted_of_a_cell_runs_in_its_kernel(stored, tmp_path, claim, words):
+def claimed(stored, folder, claim, *options):
     book = copy.deepcopy(stored)
     book.cells[0].id, book.cells[0].source = "first", "x = 2\n" + book.cells[0].source
-    (tmp_path / "tests" / "claims").mkdir(parents=True)
-    (tmp_path / "tests" / "claims" / "small.py").write_text(f"# %% after first\n{claim}\n", encoding="utf-8")
-    done = compare(book, tmp_path)
+    (folder / "tests" / "claims").mkdir(parents=True)
+    (folder / "tests" / "claims" / "small.py").write_text(f"# %% after first\n{claim}\n", encoding="utf-8")
+    return compare(book, folder, *options)
+
+
+@pytest.mark.parametrize(("claim", "words"), [("assert x == 1", "1 failed"), ("x = 2", "2 passed")])
+def test_what_is_asserted_of_a_cell_runs_in_its_kernel(stored, tmp_path, claim, words):
+    done = claimed(stored, tmp_path, claim)
     assert words in done.stdout and ("AssertionError" in done.stdout) == ("assert" in claim), done.stdout
+
+
+def test_what_is_asserted_has_the_time_of_a_cell_and_is_stopped_after_it(stored, tmp_path):
+    done = claimed(stored, tmp_path, "import time; time.sleep(600)", "--nbval-cell-timeout=20")
+    assert "took longer than 20 seconds" in done.stdout and "1 failed, 1 passed" in done.stdout, done.stdout
