@@ -97,8 +97,14 @@ class InnerLoop:
 
 
 def trainable(learner: nn.Module) -> dict[str, nn.Parameter]:
-    """The meta-parameters ω by name, which the outer loop moves: all that require a gradient."""
-    return {name: p for name, p in learner.named_parameters() if p.requires_grad}
+    """The meta-parameters ω by name, which the outer loop moves: all that require a gradient.
+
+    Raises InputError if there are none.
+    """
+    found = {name: p for name, p in learner.named_parameters() if p.requires_grad}
+    if not found:
+        raise InputError("The learner has no parameter that requires a gradient; there is nothing to train.")
+    return found
 
 
 @dataclass(frozen=True)
@@ -301,8 +307,6 @@ def check(learner: nn.Module, episode: Episode, loop: InnerLoop, differentiable:
         _check_batch("support", batch, episode.tasks)
     if episode.query:  # adapting alone does without
         _check_batch("query", episode.query, episode.tasks)
-    if not trainable(learner):
-        raise InputError("The learner has no parameter that requires a gradient; there is nothing to adapt.")
     if not loop.moved(learner):
         raise InputError(
             f"The inner steps move none of the learner's parameters: {some(list(trainable(learner)))}; choose some."

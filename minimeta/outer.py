@@ -78,8 +78,6 @@ class meta_train:
         self.memory = getattr(grouping, "memory", None)
         self.last: Report | None = None
         self.parameters = list(trainable(learner).values())
-        if not self.parameters:
-            raise InputError("The learner has no parameter that requires a gradient; there is nothing to train.")
         for name, value in (("outer rate", outer_rate), ("weight decay", weight_decay)):
             if not 0 <= value < math.inf:
                 raise InputError(f"The {name} is {value}; it must be a finite number, 0 or more.")

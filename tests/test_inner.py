@@ -9,7 +9,7 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from minimeta.errors import InputError
 from minimeta.grouping import alone, everyone, fixed_tree, learned_tree, random_tree
-from minimeta.inner import Learner, adapt, cross_entropy, query_losses, squared_error
+from minimeta.inner import Learner, adapt, cross_entropy, query_losses, squared_error, trainable
 from minimeta.reference import adapt_with_higher
 from minimeta.tasks import Episode, balanced_tree, branching_curves, sinusoids
 from minimeta.text.heads import Head
@@ -397,9 +397,10 @@ def test_a_loss_that_is_not_finite_names_the_task_and_the_rate():
 def test_a_learner_without_trainable_parameters_raises():
     learner = mlp()
     learner.requires_grad_(False)
-    with pytest.raises(InputError) as error:
-        adapt(learner, sinusoids(tasks=2)(0), alone(), 1, 0.1)
-    assert "nothing to adapt" in one_line(error)
+    for use in (lambda: adapt(learner, sinusoids(tasks=2)(0), alone(), 1, 0.1), lambda: trainable(learner)):
+        with pytest.raises(InputError) as error:
+            use()
+        assert "nothing to train" in one_line(error)
 
 
 def test_running_statistics_are_refused_in_training_and_allowed_in_evaluation():
