@@ -156,9 +156,9 @@ def write_json(path: Path, record: dict[str, Any]) -> None:
         json.dump(record, file, ensure_ascii=False)
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A record that `write_json` wrote; raises InputError if something else has damaged it."""
+def read_json(path: Path, remedy: str = "delete it, and its run is done again") -> dict[str, Any]:
+    """A record that `write_json` wrote; raises InputError, with a remedy, if something else has damaged it."""
     try:
         return json.loads(path.read_text("utf-8"))
     except ValueError as error:
-        raise InputError(f"{path} is not a whole JSON file ({error}); delete it, and its run is done again.") from None
+        raise InputError(f"{path} is not a whole JSON file ({error}); {remedy}.") from None

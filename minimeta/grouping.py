@@ -11,7 +11,7 @@ have a `memory`, which `meta_train` lets remember each episode when its outer st
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -132,10 +132,10 @@ def learned_tree(xi: float = XI, depth: int | None = None, memory: Memory | None
         step: int, tasks: Sequence[str], parents: Sequence[int], gradients: Gradients = no_gradients
     ) -> list[int]:
         if depth is None:
-            return divided(tasks, parents, gradients())
+            return divided(tasks, parents, _finite(tasks, gradients()))
         if step == 1:
             kept.clear()
-            kept.update(grown(tasks, gradients()))
+            kept.update(grown(tasks, _finite(tasks, gradients())))
         elif not kept:
             raise InputError(
                 f"A learned tree of depth {depth} grows from the gradients of inner step 1, and step {step} was "
@@ -145,6 +145,16 @@ def learned_tree(xi: float = XI, depth: int | None = None, memory: Memory | None
 
     group.memory = memory
     return group
+
+
+def _finite(tasks: Sequence[str], vectors: np.ndarray) -> np.ndarray:
+    """The tasks' gradients; raises InputError if one is not finite."""
+    if odd := [task for task, finite in zip(tasks, np.isfinite(vectors).all(1), strict=False) if not finite]:
+        raise InputError(
+            f"The gradient of {some(odd)} is not finite, so no tree can grow from it; lower the inner rate or look for "
+            "bad values in the data."
+        )
+    return vectors
 
 
 def regroup(
@@ -159,10 +169,15 @@ def regroup(
 
     Returns the label of each task, the parent cluster of each new cluster, and how much the gradient of each of the
     first `given` tasks, those with support data, counts in its cluster: their weights add up to 1 there. Raises
-    InputError if there is not one label per task, if two tasks that were apart at the step before come together again,
-    or if a weight is not above 0.
+    InputError if there is not a list with one label per task, if two tasks that were apart at the step before come
+    together again, or if a weight is not above 0.
     """
     answer = grouping(step, tasks, parents, gradients)
+    if answer is None or isinstance(answer, str | Mapping):  # a mapping would give its keys, which are all different
+        raise InputError(
+            f"The grouping gave {type(answer).__name__} at step {step}; return a list with one label for each of the "
+            f"{len(tasks)} tasks, in their order."
+        )
     named, counts = answer if isinstance(answer, Weighted) else (answer, [1.0] * len(tasks))
     # Two tensors are never one label, whatever number is in them.
     named = [label.item() if hasattr(label, "item") else label for label in named]

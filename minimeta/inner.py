@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -105,6 +106,18 @@ def trainable(learner: nn.Module) -> dict[str, nn.Parameter]:
     if not found:
         raise InputError("The learner has no parameter that requires a gradient; there is nothing to train.")
     return found
+
+
+@contextmanager
+def evaluating(learner: nn.Module) -> Iterator[None]:
+    """All parts of the learner in eval mode inside, and each in its own mode again afterwards."""
+    modes = {part: part.training for part in learner.modules()}
+    learner.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes.items():
+            part.training = training
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from .clusters import task_outputs
 from .compiled import Compiled
 from .errors import InputError
 from .grouping import Grouping
-from .inner import InnerLoop, Learner, everything, is_finite, query_labels, trainable
+from .inner import InnerLoop, Learner, evaluating, everything, is_finite, query_labels, trainable
 from .tasks import Episode, Sampler
 from .threads import threads_for
 
@@ -176,17 +176,11 @@ def evaluate(
     loop = InnerLoop(grouping, steps, inner_rate, False, tasks_per_chunk, moves)
     compiled = Compiled(compile)
     for episode in episodes:
-        modes = {part: part.training for part in learner.modules()}
-        learner.eval()
-        try:
-            with torch.no_grad(), threads_for(learner, episode):
-                adapted = compiled.adapt(learner, episode, loop)
-                labels = query_labels(adapted, episode)
-                outputs = task_outputs(learner, adapted.parameters, labels, episode.query)
-                losses = learner.loss(outputs.flatten(0, 1), episode.query["y"].flatten(0, 1))
-        finally:
-            for part, training in modes.items():
-                part.training = training
+        with evaluating(learner), torch.no_grad(), threads_for(learner, episode):
+            adapted = compiled.adapt(learner, episode, loop)
+            labels = query_labels(adapted, episode)
+            outputs = task_outputs(learner, adapted.parameters, labels, episode.query)
+            losses = learner.loss(outputs.flatten(0, 1), episode.query["y"].flatten(0, 1))
         if not is_finite(outputs):
             raise InputError(
                 f"The outputs for {episode.tasks[-1]} are not finite after {steps} inner steps; lower the inner rate "

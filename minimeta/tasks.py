@@ -75,6 +75,8 @@ def balanced_tree(branching: tuple[int, ...] = (2, 2, 2)) -> TaskTree:
         below = (grow(f"{name}.{i}".lstrip("."), levels[1:]) for i in range(levels[0])) if levels else ()
         return TaskTree(name, tuple(below))
 
+    if min(branching, default=1) < 1:
+        raise InputError(f"A tree with {branching} branches has a node with none; give numbers from 1 on.")
     return grow("", tuple(branching))
 
 

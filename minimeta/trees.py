@@ -70,7 +70,10 @@ class TaskTree:
             return cls(name, tuple(cls.nest(child, below) for child, below in children.items()))
         if isinstance(children, str):
             raise InputError(f"Below {name!r} stands the text {children!r}; expected a list of leaf names.")
-        return cls(name, tuple(cls(leaf) for leaf in children))
+        leaves = tuple(cls(leaf) for leaf in children)
+        if not leaves:
+            raise InputError(f"Below {name!r} stands nothing; leave it out, or it would be a task itself.")
+        return cls(name, leaves)
 
     @classmethod
     def of_clusters(cls, tasks: Sequence[str], labels: Sequence[Sequence[int]]) -> TaskTree:

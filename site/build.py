@@ -9,7 +9,6 @@ figures and recorded widgets in the place of outputs; Sphinx makes the pages. If
 
 from __future__ import annotations
 
-import html
 import os
 import posixpath
 import re
@@ -39,8 +38,9 @@ SOLUTIONS = re.compile(r"\[([^\]]+)\]\(source/[^)]*\)")  # problem sets with the
 
 def main(folder: Path) -> int:
     """Lay out the sources and build the pages; returns 0 if there was nothing to complain about."""
-    shutil.rmtree(folder, ignore_errors=True)
     source = folder / "source"
+    for own in (source, folder / "html", folder / "doctrees"):  # what else is in the folder is not ours
+        shutil.rmtree(own, ignore_errors=True)
     texts = [path for pattern in TEXTS for path in sorted(ROOT.glob(pattern))]
     notebooks = sorted((ROOT / "notebooks").glob("*.ipynb"))
     modules = sorted(path for path in (ROOT / "minimeta").rglob("*.py") if "_data" not in path.parts)
@@ -88,7 +88,7 @@ def shown(output: nbformat.NotebookNode, notebook: Path, cell: nbformat.Notebook
     data = output.get("data", {})
     if FIGURE in data:
         title = data[FIGURE]["layout"].get("title", {}).get("text", "")
-        made = pages.place({"figure": data[FIGURE]}, f"Figure: {html.unescape(title)}")
+        made = pages.place({"figure": data[FIGURE]}, f"Figure: {pages.spoken(title)}")
     elif WIDGET in data:
         recording = recording_of(notebook, cell.id)
         if not recording.exists():

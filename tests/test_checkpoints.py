@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 import torch
 from small_world import complaint
@@ -185,6 +186,35 @@ def test_a_checkpoint_of_an_older_version_is_refused(tmp_path):
     (tmp_path / "step-00000003.safetensors").write_bytes(b"whatever it holds")
     complaint(lambda: checkpoints.train(training(), tmp_path, {}), "older version", "delete it to begin again")
     assert [path.name for path in tmp_path.iterdir()] == ["step-00000003.safetensors"]
+
+
+@pytest.mark.parametrize("lacking", ["kinds", "memory"])
+def test_a_checkpoint_that_lacks_what_is_kept_today_is_refused(tmp_path, lacking):
+    checkpoints.train(training(), tmp_path, {})
+    path = checkpoints.found(tmp_path)[-1]
+    whole = torch.load(path, weights_only=True)
+    torch.save({name: value for name, value in whole.items() if name != lacking}, path)
+    complaint(lambda: checkpoints.train(training(), tmp_path, {}), path.name, "older version")
+
+
+def test_numbers_of_numpy_go_on_and_what_json_cannot_hold_is_refused_at_once(tmp_path):
+    made_of = {"rate": np.float64(0.1), "seed": np.int64(3), "targets": ("de", "hi")}
+    losses = checkpoints.train(training(), tmp_path, made_of)
+    assert checkpoints.resume(training(), tmp_path, made_of) == losses
+    assert checkpoints.resume(training(), tmp_path, {"rate": 0.1, "seed": 3, "targets": ["de", "hi"]}) == losses
+    complaint(lambda: checkpoints.train(training(), tmp_path / "new", {"odd": {1, 2}}), "as JSON holds them")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_memory_is_part_of_what_a_training_is(tmp_path):
+    def with_or_without(memory):
+        return training(grouping=learned_tree(depth=2, memory=Memory() if memory else None))
+
+    for memory in (False, True):
+        folder = tmp_path / str(memory)
+        checkpoints.train(with_or_without(memory), folder, {})
+        other = with_or_without(not memory)
+        complaint(lambda o=other, f=folder: checkpoints.train(o, f, {}), "it differs in memory")
 
 
 def test_checkpoints_of_another_training(tmp_path):

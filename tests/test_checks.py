@@ -889,6 +889,7 @@ WRONG = {
         lambda ls: TaskTree.nest("", {v: k for k, v in ls.items()}), lambda ls: TaskTree.nest("", [*ls]),
         lambda ls: {v: [t for t in ls if ls[t] == v] for v in ls.values()},
         lambda ls: TaskTree.nest("", {t[-1]: [t] for t in ls}),
+        lambda ls: grouped(ls, lambda v: v if [*ls.values()].count(v) > 1 else "other"),
     ],
     text_checks.best_span: [
         lambda s, e, n: (lambda i, j: (s.index(s[i]), e.index(e[j])))(*span(s, e, n)),

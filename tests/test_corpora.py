@@ -576,6 +576,19 @@ def test_a_premise_of_blanks(archive, tmp_path):
     complaint(small_world.changed(archive, tmp_path, "xnli.dev.tsv", change), "dev", "breaks off in row 3")
 
 
+def test_a_table_that_was_cut_off_loses_no_language_in_silence(archive, tmp_path):
+    def cut(text):
+        lines = sorted(text.splitlines()[1:])  # by language, as XNLI's are
+        last = "\t".join(lines[-1].split("\t")[:-2])  # inside columns that nobody reads
+        return "\n".join([text.splitlines()[0], *lines[:-1], last])
+
+    path = small_world.changed(archive, tmp_path, "xnli.dev.tsv", cut)
+    complaint(path, "dev", "breaks off in row", "get the archive again")
+    path = small_world.changed(archive, tmp_path, "xnli.dev.tsv", lambda text: text[: text.rindex("\n", 0, -1) + 1])
+    with pytest.warns(UserWarning, match="has as many in each language"):
+        corpora.nli(path, splits=["dev"])
+
+
 @pytest.mark.parametrize("share", [-0.2, 1.2, float("nan")])
 def test_a_share_that_is_none(corpus, share):
     small_world.complaint(lambda: corpora.hold_out(corpus, share=share), str(share), "between 0 and 1")

@@ -196,8 +196,9 @@ def test_what_cannot_be_drawn_is_said_in_place_of_the_table(corpus):
         assert {t.name for t in browser.figure.data if t.name in ROLES} == {"target", "not in the episode"}
         control.value = kept
         assert browser.table.value == before
-    with pytest.raises(InputError, match="Unknown language 'xx'"):
-        EpisodeBrowser(corpus, "xx")
+    for chosen, said in ((("xx",), "Unknown language 'xx'"), (("ja", "de"), "has no ja"), (("hi", "ja"), "has no ja")):
+        with pytest.raises(InputError, match=said):
+            EpisodeBrowser(corpus, *chosen)
 
 
 def test_sentences_are_text_in_the_direction_of_their_script(corpus):

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minimeta.errors import InputError
-from minimeta.grouping import alone, everyone, fixed_tree, random_tree, regroup
+from minimeta.grouping import alone, everyone, fixed_tree, learned_tree, random_tree, regroup
 from minimeta.text.languages import FAMILIES, PHYLOGENY
 from minimeta.trees import TaskTree
 
@@ -191,6 +191,20 @@ def test_clusters_that_merge_raise():
 def test_the_wrong_number_of_labels_raises(labels):
     with pytest.raises(InputError, match=rf"{len(labels)} labels for 2 tasks"):
         regroup(lambda step, tasks, parents, gradients: labels, 1, ["a", "b"], [0, 0])
+
+
+@pytest.mark.parametrize("answer", [{"a": 0, "b": 0}, "00", None])
+def test_what_is_no_list_of_labels_is_refused(answer):
+    """A dict would give its keys, the tasks' names, which are all different: MAML without a word."""
+    with pytest.raises(InputError, match=f"gave {type(answer).__name__} at step 1; return a list with one"):
+        regroup(lambda step, tasks, parents, gradients: answer, 1, ["a", "b"], [0, 0])
+
+
+@pytest.mark.parametrize("grouping", [learned_tree(), learned_tree(depth=3)], ids=["per step", "one tree"])
+def test_a_gradient_that_is_not_finite_is_told_by_its_task(grouping):
+    vectors = np.array([[1.0, 0], [np.nan, 1], [0, 1]])
+    with pytest.raises(InputError, match=r"The gradient of de is not finite.*lower the inner rate"):
+        regroup(grouping, 1, ["en", "de", "fr"], [0, 0, 0], lambda: vectors)
 
 
 def test_regroup_hands_the_grouping_what_it_was_given():

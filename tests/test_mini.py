@@ -9,10 +9,9 @@ from small_world import complaint, write_xnli
 
 from minimeta.text import claims, corpora, mini, phrases
 from minimeta.text.claims import Claim, label
-from minimeta.text.languages import XNLI
 
 SPLITS = ("train", "dev", "test")
-EVERY = pytest.mark.parametrize("code", XNLI)
+EVERY = pytest.mark.parametrize("code", phrases.LANGUAGES)
 WITHOUT_SPACES = ("th", "zh")
 
 
@@ -56,7 +55,7 @@ def test_columns_are_those_of_xnli(tmp_path):
 
 
 def test_all_languages_are_there_in_order_and_have_as_many_rows(corpus):
-    assert list(corpus) == list(XNLI)
+    assert list(corpus) == list(phrases.LANGUAGES)
     for table in corpus.values():
         counts = Counter(zip(table["split"], table["genre"], strict=True))
         rows = {"train": 720, "dev": 144, "test": 288}
@@ -193,9 +192,9 @@ def test_without_data_the_corpus_for_episodes_is_mini_nli_with_rows_held_out(cor
 
 def test_rows_are_held_out_in_all_languages_alike(corpus):
     held = corpora.nli(splits=("dev",)).to_pandas()
-    assert held["language"].drop_duplicates().tolist() == list(XNLI)
+    assert held["language"].drop_duplicates().tolist() == list(phrases.LANGUAGES)
     chosen = held[held["split"] == "held-out"].groupby("language")["premise_id"].agg(frozenset)
-    assert len(chosen) == len(XNLI) and len(set(chosen)) == 1
+    assert len(chosen) == len(phrases.LANGUAGES) and len(set(chosen)) == 1
     for code, part in held.groupby("language"):
         texts = [set(found["premise"]) for _, found in part.groupby("split")]
         assert len(texts) == 2 and not texts[0] & texts[1], code
@@ -219,7 +218,7 @@ def test_languages_and_splits_that_do_not_exist(read):
 
 
 def test_questions_have_the_columns_of_squad_and_are_as_many_as_said(questions):
-    assert list(questions) == list(XNLI)
+    assert list(questions) == list(phrases.LANGUAGES)
     columns = ["language", "genre", "split", "pair", "passage_id", "context", "question", "answers"]
     for rows in questions.values():
         assert {tuple(row) for row in rows} == {tuple(columns)}

@@ -465,6 +465,15 @@ def test_questions_are_read_in_squads_layout(tmp_path):
     assert corpora.corpus_of("qa", one).languages == ("ibo",)
 
 
+def test_a_language_that_a_files_name_says_is_told(tmp_path):
+    write_questions(tmp_path, ("yor",))
+    (note,) = corpora.corpus_of("qa", tmp_path).notes
+    assert note.startswith("Languages are read from where files lie and what they are called: yor of ")
+    rows = [{name: value for name, value in row.items() if name != "language"} for row in rows_in(("yor",))]
+    named = write(tmp_path / "nli_test.csv", rows)
+    assert "nli of " in " ".join(corpora.corpus_of("nli", named).notes)
+
+
 def test_passages_of_two_files_are_different_passages(tmp_path):
     path = write_questions(tmp_path, ("yor",)) / "yor" / "test.json"
     told = json.loads(path.read_text())
@@ -496,6 +505,7 @@ def test_questions_that_cannot_be_used(tmp_path):
     complaint(lambda: read(tmp_path, [("text", "context")], "qa"), "SQuAD's layout", "--columns")
     for place, said in (
         ("xquad.es.json", "says no split"),
+        ("xquad.es.JSON", "says no split"),
         ("test.json", "says no language"),
         ("es/hi.json", "es or hi"),
     ):

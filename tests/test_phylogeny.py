@@ -77,6 +77,8 @@ OTHERS = "#NEXUS\nbegin paup; set x=\"a;b\"; end;\nbegin data; matrix\n a 01\n '
         (TAXA + in_trees("tree a = (2,1);")[7:], "(b_c,'x y');"),
         # At an inner node, a number that a leaf has as well is support, and one that no leaf has is a label.
         (in_trees("translate 1 a, 2 b, 3 c, 9 d;", "tree t = ((1,2)2,(9)3);"), "((a,b)2,(d)c);"),
+        # Where leaves are written in full, all numbers at inner nodes are.
+        (in_trees("translate 1 a, 2 b, 3 c, 4 d;", "tree t = ((a,b)1,(c,d)0.9);"), "((a,b)1,(c,d)0.9);"),
         (OTHERS + in_trees("tree a=(a,b);")[7:], "(a,b);"),
     ],
 )

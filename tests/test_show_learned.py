@@ -113,3 +113,12 @@ def test_other_shots_have_their_own_means(explorer):
     assert len(explorer.found[40]) == 1 and explorer.figure.layout.title.text.startswith("40 shots")
     (found,) = explorer.found[40]
     assert found["error, Fixed TreeMAML"] < explorer.found[5][-1]["error, Fixed TreeMAML"]
+
+
+def test_asking_for_gradients_leaves_each_part_in_its_mode():
+    learner = learned.in_the_middle()
+    learner.train()
+    frozen = next(learner.children())
+    frozen.eval()
+    gradients(learner, curves()(0))
+    assert learner.training and not frozen.training

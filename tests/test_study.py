@@ -15,6 +15,7 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import small_world
 import torch
@@ -249,6 +250,34 @@ def test_a_study_killed_at_random_moments_ends_with_the_same_files(finished, wor
     assert same_runs(ours, theirs)
     assert len([name for name in ours if name.startswith("cells/")]) == 6
     assert not (tmp_path / "killed" / "unfinished").exists()
+
+
+LONG_WORK = """
+import pathlib, sys, time
+from joblib import delayed
+from minimeta.studies import jobs
+folder = sys.argv[1]
+def work(name):
+    pathlib.Path(folder, name).touch()
+    time.sleep(600)
+    return name, ""
+list(jobs.finished({name: delayed(work)(name) for name in "ab"}, 2))
+"""
+
+
+def test_workers_end_with_the_process_that_started_them(tmp_path):
+    """Killed alone, without its workers: they must not go on beside the next start."""
+    process = subprocess.Popen([sys.executable, "-c", LONG_WORK, tmp_path])
+    while process.poll() is None and len(list(tmp_path.iterdir())) < 2:
+        time.sleep(0.05)
+    workers = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.wait()
+    assert len(workers) >= 2
+    until = time.monotonic() + 60
+    while any(worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE for worker in workers):
+        assert time.monotonic() < until, workers
+        time.sleep(0.1)
 
 
 def test_a_run_that_fails_does_not_stop_the_others(world, tmp_path, monkeypatch):

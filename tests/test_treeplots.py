@@ -226,6 +226,11 @@ def test_the_nodes_of_a_tree_stand_at_their_inner_steps_whatever_its_lengths():
         assert list(figure.layout.xaxis.ticktext) == [f"step {k + 1}" for k in range(tree.depth + 1)]
 
 
+def test_names_at_the_nodes_of_a_tree_are_shown_to_the_letter():
+    _, inner, leaves = treeplots.tree(TaskTree.from_newick("(('<b>x</b>','$a$')'<i>',y);"), "title").data
+    assert list(leaves.text) == ["&lt;b&gt;x&lt;/b&gt;", "&#36;a&#36;", "y"] and "&lt;i&gt;" in inner.text
+
+
 def test_each_label_has_a_look_of_its_own_that_stays_while_the_tree_grows():
     figure = dendrogram(FAMILIES, BRANCH)
     shown = {trace.name: trace for trace in figure.data if trace.showlegend}

@@ -419,6 +419,13 @@ def test_a_length_that_is_not_finite_is_one_sentence(length):
     assert is_one_sentence(raised)
 
 
+def test_a_branch_with_nothing_below_is_no_task():
+    for make in (lambda: TaskTree.nest("", {"x": [], "y": ["a"]}), lambda: balanced_tree((2, 0))):
+        with pytest.raises(InputError, match=r"nothing|none") as raised:
+            make()
+        assert is_one_sentence(raised)
+
+
 @pytest.mark.parametrize(
     "make",
     [

@@ -152,8 +152,8 @@ def tree_by_label(student: Student, rng: Generator) -> None:
     """Check `function(labels)` of notebook 07: a tree of tasks in which those with the same label share step 2."""
     words = rng.permutation(["xa", "xb", "ya", "yb", "x", "a", "b", "xab"]).tolist()
     for count, kinds in ((1, 1), (2, 1), (2, 2), (3, 2), (4, 8), (5, 3), (8, 3), (8, 1), (12, 8)):
-        places = rng.permutation(count)
-        labels = {f"t{i}": words[int(rng.integers(kinds))] for i in places}
+        drawn = [words[i if i < kinds else int(rng.integers(kinds))] for i in range(count)]  # each kind once, at least
+        labels = {f"t{i}": drawn[i] for i in rng.permutation(count)}
         answer = student(labels=labels, known={InputError: _NO_TREE})
         tree, tasks = answer.value, list(labels)
         if not isinstance(tree, TaskTree):

@@ -161,6 +161,7 @@ class EpisodeBrowser(Explorer):
         self.sampler, self.seen = lru_cache(maxsize=8)(self._sampler), lru_cache(maxsize=16)(self._seen)
 
         codes = ordered({*XNLI, *self.languages})
+        check([auxiliary, target], codes, "A choice")
         partner = next(code for code in ("bg", "de", "hi") if code not in (auxiliary, target))
         self.method, self.covering = menu("method", _SHOWN, "xla-maml"), menu("rows", _DRAWN)
         self.auxiliary, self.partner, self.target = (

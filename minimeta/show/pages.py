@@ -9,6 +9,7 @@ import base64
 import gzip
 import html
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,11 @@ def style() -> str:
 def pack(shown: dict[str, Any]) -> bytes:
     """What is shown as gzipped JSON; the same gives the same bytes."""
     return gzip.compress(json.dumps(shown, ensure_ascii=False, separators=(",", ":")).encode(), mtime=0)
+
+
+def spoken(title: str) -> str:
+    """A figure's title as words, for the title of a page or for the blind: without its markup."""
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", title)).split())
 
 
 def place(shown: dict[str, Any], name: str) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from ..errors import InputError, some
-from ..inner import Learner, trainable
+from ..inner import Learner, evaluating, trainable
 from ..otd import grow
 from ..sketch import task_gradients
 from ..tasks import Episode
@@ -24,11 +24,8 @@ from .treeplots import names_along
 def gradients(learner: Learner, episode: Episode) -> np.ndarray:
     """The gradient of each task's support loss at ω, (m, size), in eval mode."""
     theta = {name: p.unsqueeze(0) for name, p in trainable(learner).items()}
-    training = learner.training
-    try:
-        return task_gradients(learner.eval(), theta, [0] * len(episode.tasks), episode.support[0])
-    finally:
-        learner.train(training)
+    with evaluating(learner):
+        return task_gradients(learner, theta, [0] * len(episode.tasks), episode.support[0])
 
 
 def similarities(vectors: Sequence[Sequence[float]] | np.ndarray) -> np.ndarray:

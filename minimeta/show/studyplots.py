@@ -18,6 +18,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from ..errors import InputError
+from ..files import expanded
 from ..studies.checkpoints import found as checkpoints_in
 from ..studies.checkpoints import header
 from ..studies.comparisons import Results, cell_of, records_of, scores, shared
@@ -65,7 +66,7 @@ def states(folder: str | Path, runs: Iterable[Run] = ()) -> list[State]:
     Files that are no records are left out. Of a checkpoint only the header is read, so that it is quick however large
     the model is.
     """
-    folder = Path(folder)
+    folder = Path(expanded(folder))
     found: dict[tuple[Cell, int], State] = {(run.cell, run.seed): State(run.cell, run.seed, WAITING) for run in runs}
     for own in sorted(folder.glob("unfinished/*")):
         if state := _begun(own):
@@ -223,7 +224,7 @@ def scores_data(folder: str | Path) -> dict[str, pd.DataFrame]:
 
     The mean over the seeds that are finished, of the task's first metric. Empty before the first run is done.
     """
-    folder = Path(folder)
+    folder = Path(expanded(folder))
     if not (folder / "study.json").exists():
         return {}
     results = Results(shared(folder), {}, records_of(folder)[0])

@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING
 import ipywidgets
 
 from ..errors import InputError
+from ..files import expanded
 from ..studies.comparisons import records_of
 from ..studies.grids import Run
 from ..studies.report import number
@@ -45,7 +46,7 @@ class StudyMonitor(Explorer):
         workers: int = 1,
         every: float = 1.0,
     ) -> None:
-        self.folder, self.runs, self.command = Path(folder), list(runs), list(command)
+        self.folder, self.runs, self.command = Path(expanded(folder)), list(runs), list(command)
         self.workers, self.every = workers, every
         self.process: subprocess.Popen | None = None
         self.said: IO[bytes] | None = None  # what the process complains about
@@ -87,7 +88,7 @@ class StudyMonitor(Explorer):
     def launch(self) -> None:
         """Start the study in a process of its own, unless it is running, and watch it. What was done is not repeated.
 
-        Raises InputError if the monitor has no command.
+        Raises InputError if the monitor has no command, or one that cannot be started.
         """
         if not self.command:
             raise InputError("This monitor has no command to start; it only watches. Start the study yourself.")
@@ -96,13 +97,17 @@ class StudyMonitor(Explorer):
                 self.said.close()
             self.said = tempfile.TemporaryFile()
             # A session of its own: an interrupt of the kernel is not one of the study.
-            self.process = subprocess.Popen(
-                self.command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=self.said,
-                start_new_session=True,
-            )
+            try:
+                self.process = subprocess.Popen(
+                    self.command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=self.said,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                reason = f"{self.command[0]} cannot be started ({error.strerror})"
+                raise InputError(f"{reason}; give the path of a program that is there.") from None
         self.watch()
 
     def stop(self) -> None:

@@ -24,7 +24,7 @@ from plotly.offline import get_plotlyjs
 from ..errors import InputError
 from ..text.languages import language
 from ..trees import TaskTree
-from .pages import write_page
+from .pages import spoken, write_page
 
 # Okabe and Ito's colours: told apart by colour-blind readers too.
 # The last two, grey and brown, stand in for the black of the original, which a dark page would swallow.
@@ -116,7 +116,7 @@ class Figure(go.Figure):
 
     def write_page(self, path: str | Path) -> None:
         """Save the figure, alive, as one HTML file that works from disk and without network."""
-        write_page(path, html.unescape(self.layout.title.text or "Figure"), {"figure": json.loads(self.to_json())})
+        write_page(path, spoken(self.layout.title.text or "Figure"), {"figure": json.loads(self.to_json())})
 
 
 def blank(title: str, x: str = "", y: str = "", height: int = 380) -> Figure:

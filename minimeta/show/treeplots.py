@@ -218,7 +218,7 @@ def tree(root: TaskTree, title: str, names: Mapping[str, str] | None = None) -> 
     figure.add_trace(_edges(data._replace(x=depth)))
     for spots, position, colour in ((data.inner, "top left", COLOURS[1]), (data.leaves, "middle right", COLOURS[0])):
         figure.add_scatter(
-            x=depth[spots], y=data.y[spots], text=[data.names[i] for i in spots], mode="markers+text",
+            x=depth[spots], y=data.y[spots], text=[plain(data.names[i]) for i in spots], mode="markers+text",
             textposition=position, marker={"color": colour, "size": 8}, showlegend=False, hoverinfo="text",
         )  # fmt: skip
     ticks = {"tickvals": list(range(steps)), "ticktext": [f"step {k + 1}" for k in range(steps)]}

@@ -9,6 +9,7 @@ the generators.
 
 from __future__ import annotations
 
+import json
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -29,6 +30,7 @@ KEPT = 2
 
 
 _SAID = ("step", "losses", "made_of")
+_STATE = ("parameters", "optimizer", "scheduler", "random", "random_cuda", "memory", "kinds")
 
 
 def train(
@@ -80,7 +82,7 @@ def save(training: meta_train, folder: str | Path, losses: list[float], made_of:
     state = {
         "step": training.step,
         "losses": losses,
-        "made_of": made_of,
+        "made_of": _as_json(made_of),
         "parameters": [p.detach() for p in training.parameters],
         "optimizer": training.optimizer.state_dict(),
         "scheduler": training.scheduler.state_dict(),
@@ -116,8 +118,9 @@ def resume(training: meta_train, folder: str | Path, made_of: dict[str, Any]) ->
     """Put a training that has not begun into the state of the last whole checkpoint; returns the outer losses so far.
 
     Without a checkpoint nothing changes and there are none. A damaged file is left out with a warning. Raises
-    InputError if the checkpoint is of another training, or of a version that wrote safetensors.
+    InputError if the checkpoint is of another training or an older version, or `made_of` is nothing that JSON can hold.
     """
+    made_of = _as_json(made_of)
     older = sorted(Path(folder).glob("step-*.safetensors"))
     if older:
         raise InputError(
@@ -129,8 +132,14 @@ def resume(training: meta_train, folder: str | Path, made_of: dict[str, Any]) ->
         except InputError as error:
             warnings.warn(str(error), stacklevel=2)
             continue
+        if any(name not in state for name in _STATE):
+            raise InputError(
+                f"{path} was written by an older version, which alone can go on from it; delete it to begin again."
+            )
         then = state["made_of"]
         odd = {name for name in made_of.keys() | then.keys() if made_of.get(name) != then.get(name)} - set(FREE)
+        if (state["memory"] is None) != (training.memory is None):
+            odd.add("memory")
         if odd or [p.shape for p in state["parameters"]] != [p.shape for p in training.parameters]:
             raise InputError(
                 f"{path} is a checkpoint of another training (it differs in "
@@ -166,6 +175,16 @@ def header(path: str | Path) -> dict[str, Any]:
 def found(folder: str | Path) -> list[Path]:
     """The checkpoints in a folder, the oldest first."""
     return sorted(Path(folder).glob("step-*.pt"))
+
+
+def _as_json(made_of: dict[str, Any]) -> dict[str, Any]:
+    """What JSON makes of it, the same before and after it was in a file: numbers of NumPy become plain ones."""
+    try:
+        return json.loads(json.dumps(made_of, default=lambda value: value.item()))
+    except (AttributeError, TypeError, ValueError) as error:
+        raise InputError(
+            f"What a training is made of must be texts, numbers, lists and dicts, as JSON holds them ({error})."
+        ) from None
 
 
 def _read(path: str | Path, mmap: bool = False) -> dict[str, Any]:

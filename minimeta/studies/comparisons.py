@@ -89,7 +89,7 @@ def cell_of(record: dict[str, Any]) -> Cell:
 
 def shared(folder: Path) -> dict[str, Any]:
     """What all runs of the study in `folder` share."""
-    found = read_json(folder / "study.json")
+    found = read_json(folder / "study.json", "put back a whole one, or use another folder")
     if not isinstance(found, dict) or not {"scale", "data", "encoder"} <= found.keys():
         raise InputError(f"{folder / 'study.json'} is not what a study writes there; name the folder of another one.")
     return {"task": "nli", "corpus": corpus_name(found)} | found
@@ -120,7 +120,7 @@ def load(folder: str | Path) -> Results:
 def rows_of_study(folder: Path) -> dict[str, dict[str, Any]]:
     """The rows that a study scored, by language; none without rows.json. Raises InputError if something damaged it."""
     path = folder / "rows.json"
-    rows = read_json(path) if path.exists() else {}
+    rows = read_json(path, "delete it, and going on with the study makes it") if path.exists() else {}
     whole = isinstance(rows, dict) and all(isinstance(own, dict) and "pair" in own for own in rows.values())
     if not whole or not all(map(is_language, rows)):
         raise InputError(f"{path} is not what a study writes there; delete it, and going on with the study makes it.")

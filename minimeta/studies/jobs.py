@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import threading
+import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -79,9 +83,9 @@ def finished(tasks: Mapping[str, Any], workers: int) -> Iterator[tuple[str, str]
     If a worker's process dies, nobody knows at which task. The `workers` oldest that are not finished are then done
     again, each alone in a process of its own, and one that does not survive that is complained of.
     """
-    from joblib import Parallel
+    from joblib import Parallel, delayed
 
-    waiting = dict(tasks)
+    waiting = {name: delayed(_for)(os.getpid(), *task) for name, task in tasks.items()}
     while waiting:
         try:
             for done in Parallel(n_jobs=workers, return_as="generator_unordered")(list(waiting.values())):
@@ -92,6 +96,25 @@ def finished(tasks: Mapping[str, Any], workers: int) -> Iterator[tuple[str, str]
                 raise
             for name in list(waiting)[:workers]:
                 yield _by_itself(name, waiting.pop(name))
+
+
+def _for(starter: int, function: Callable[..., Any], args: tuple, named: dict[str, Any]) -> Any:
+    """Do a task of the process `starter`; a worker that it started here ends when it is gone."""
+    if os.getppid() == starter:
+        _end_with(starter)
+    return function(*args, **named)
+
+
+@cache
+def _end_with(starter: int) -> None:
+    """End this process when its parent does: left alone, it would go on beside those who do its runs next."""
+
+    def watch() -> None:
+        while os.getppid() == starter:
+            time.sleep(0.5)
+        os._exit(1)  # files are written whole or not at all
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _by_itself(name: str, task: Any) -> tuple[str, str]:

@@ -72,9 +72,10 @@ class World:
         if self.task not in TASKS:
             raise InputError(f"Unknown task {self.task!r}; the tasks are {', '.join(TASKS)}.")
         own = self.scale == "toy" and not self.data
-        if not own and not (self.data and self.encoder):
+        lacking = [what for what, given in (("corpus", self.data), ("encoder", self.encoder)) if not given]
+        if not own and lacking:
             raise InputError(
-                f"There is no corpus or encoder to use at {self.scale} scale: name them with --data DIR "
+                f"There is no {' or '.join(lacking)} to use at {self.scale} scale: name both with --data DIR "
                 f"({archives(self.task)}, or your own rows) and --encoder DIR (a BERT or XLM-R fine-tuned on English "
                 f"{TASKS[self.task].title})."
             )

@@ -24,6 +24,7 @@ from ..errors import InputError
 from ..files import PACKED, expanded, holds
 from . import mini, own
 from .languages import XNLI, check
+from .phrases import LANGUAGES
 from .readers import Row, Source, mlqa, multinli, paws_x, squad, xnli
 
 if TYPE_CHECKING:
@@ -179,8 +180,8 @@ PAWS_X: dict[str, Any] = {
 """Pairs of sentences: 1 if one is a paraphrase of the other, 0 if not. Its labels have no other names."""
 
 CORPORA = _named(
-    Corpus("mini-NLI", "nli", "", XNLI, LABELS, mini.nli),
-    Corpus("mini-QA", "qa", "", XNLI, (), mini.qa),
+    Corpus("mini-NLI", "nli", "", LANGUAGES, LABELS, mini.nli),
+    Corpus("mini-QA", "qa", "", LANGUAGES, (), mini.qa),
     Corpus("XNLI", "nli", "XNLI-1.0", XNLI, LABELS, xnli, printed=True, known_by="xnli.*.tsv"),
     Corpus(**PAWS_X, languages=("en", "de", "es", "fr", "ja", "ko", "zh")),
     Corpus(

@@ -16,7 +16,7 @@ from ..errors import InputError, some
 from ..trees import TaskTree
 
 XNLI = ("en", "fr", "es", "de", "el", "bg", "ru", "tr", "ar", "vi", "th", "zh", "hi", "sw", "ur")
-"""The 15 languages of XNLI, and of the mini world, in the order of XNLI's paper."""
+"""The 15 languages of XNLI in the order of its paper; the mini world begins with them."""
 
 _INDO_EUROPEAN = {
     "Germanic": ["en", "de"],

@@ -54,8 +54,11 @@ def qa(
 ) -> Iterator[Row]:
     """The rows of mini-QA: passages of mini-NLI's phrases, "who" and "where" questions.
 
-    There are `passages` for each language, genre and split (None: PASSAGES), the same ones in all languages.
+    There are `passages` for each language, genre and split (None: PASSAGES), the same ones in all languages. Raises
+    InputError if that is below 1.
     """
+    if passages is not None and passages < 1:
+        raise InputError(f"The number of passages is {passages}; it must be 1 or more.")
     drawn = [
         (split, genre, number, said, asked)
         for split in _known(splits)

@@ -70,10 +70,13 @@ def _load(task: str, path: Path, columns: tuple[tuple[str, str], ...], stamp: tu
     if task == "qa" and columns:
         raise InputError("Questions have SQuAD's layout, without columns; --columns is for tables of rows.")
     parts = of_files(path, [Path(file) for file, *_ in stamp]) if stamp else of_hub(str(path))
-    rows, classes = _questions(parts) if task == "qa" else _pairs(parts, dict(columns))
+    rows, classes, from_names = _questions(parts) if task == "qa" else _pairs(parts, dict(columns))
     if not rows:
         raise InputError(f"{path} has no row; expected a header and rows below it.")
     notes = _with_dev(rows, "passages" if task == "qa" else "premises")
+    if from_names:
+        told = [f"{code} of {name}" for code, name in from_names.items()]
+        notes.append(f"Languages are read from where files lie and what they are called: {some(told)}.")
     codes = languages.ordered(row["language"] for row in rows)
     return Own(path.absolute().name if stamp else str(path), rows, codes, classes, tuple(notes))
 
@@ -86,17 +89,20 @@ def _check(columns: Iterable[tuple[str, str]]) -> None:
         raise InputError(f"The column {twice[0]} was named twice; say once what it is called.")
 
 
-def _questions(parts: Sequence[Part]) -> tuple[list[Row], tuple[str, ...]]:
+def _questions(parts: Sequence[Part]) -> tuple[list[Row], tuple[str, ...], dict[str, str]]:
+    """The rows of files in SQuAD's layout, no classes, and a file for each language that was read from its name."""
     rows: list[Row] = []
+    from_names: dict[str, str] = {}
     seen: set[tuple[str, str]] = set()
     for part in parts:
         code, split = _said(part, "language"), _said(part, "split")
+        from_names.setdefault(code, part.name)
         source = Source(part.name, "", (code,), (), part.path.parent, _MEND)
         for row in questions(source, part.path.name, code, split):
             # Passages are numbered in each file.
             rows.append(row | {"genre": "", "passage_id": f"{row['passage_id']}/{part.name}"})
             _once(rows[-1], seen, f"{part.name} has the id")
-    return together(_sorted(rows), "passage_id"), ()
+    return together(_sorted(rows), "passage_id"), (), from_names
 
 
 def _sorted(rows: Iterable[Row]) -> list[Row]:
@@ -115,9 +121,10 @@ def _once(row: Row, seen: set[tuple[str, str]], where: str) -> None:
     seen.add(key)
 
 
-def _pairs(parts: Sequence[Part], names: dict[str, str]) -> tuple[list[Row], tuple[str, ...]]:
-    """The rows of tables, with labels as positions in the classes."""
+def _pairs(parts: Sequence[Part], names: dict[str, str]) -> tuple[list[Row], tuple[str, ...], dict[str, str]]:
+    """The rows of tables, with labels as positions in the classes, and a file for each language read from its name."""
     rows: list[Row] = []
+    from_names: dict[str, str] = {}
     given: dict[str, str] = {}  # which part said first that there is such a column
     classes: tuple[str, ...] | None = None
     seen: set[tuple[str, str]] = set()
@@ -132,6 +139,8 @@ def _pairs(parts: Sequence[Part], names: dict[str, str]) -> tuple[list[Row], tup
             raise _lacking(parts[0], more[0], called[more[0]], (), part.name)
         given |= dict.fromkeys(has - {"language", "split"} - given.keys(), part.name)
         fixed = {name: _said(part, name) for name in ("language", "split") if name not in has}
+        if "language" in fixed:
+            from_names.setdefault(fixed["language"], part.name)
         named = table.classes.get(called["label"])
         if place and named != classes:
             raise InputError(f"{part.name} has other classes than {parts[0].name}; give all files the same ones.")
@@ -149,7 +158,7 @@ def _pairs(parts: Sequence[Part], names: dict[str, str]) -> tuple[list[Row], tup
     names_of = classes or _classes({row["label"] for row in rows}, where)
     for row in rows:
         row["label"] = names_of.index(row["label"])
-    return together(rows, "premise_id"), tuple(names_of)
+    return together(rows, "premise_id"), tuple(names_of), from_names
 
 
 def _named(value: Any, names: Sequence[str] | None) -> Any:
@@ -170,7 +179,7 @@ def _said(part: Part, name: str) -> str:
     found = getattr(part, name)
     if len(found) == 1:
         return found[0]
-    of_questions = part.path.suffix == ".json"  # which have no columns
+    of_questions = part.path.suffix.lower() == ".json"  # which have no columns
     example = "yor/test.json" if of_questions else "yor/test.tsv" if name == "split" else "yor/test.tsv or test-yor.tsv"
     if found:
         column = "" if of_questions else f"a column {name}, or "

@@ -16,7 +16,10 @@ from pathlib import Path
 from ..errors import InputError
 from ..files import data_directory
 from .claims import GENRES, SLOTS, Claim
-from .languages import check
+from .languages import check, ordered
+
+LANGUAGES = ordered(path.stem for path in (data_directory() / "mini").glob("*.csv"))
+"""The languages of the mini world, which are those that have a table: XNLI's, then others."""
 
 COLUMNS = ("genre", "slot", "english", "phrase", "negated")
 TEMPLATES = {

@@ -315,11 +315,14 @@ def _together(written: Sequence[nexus.Written]) -> TaskTree | None:
 
 
 def _tree(written: nexus.Written) -> TaskTree:
-    """The tree with the names that its labels stand for; a number at an inner node is rather its support."""
+    """The tree with the names that its labels stand for; numbers at inner nodes are their support, unless leaves have
+    numbers too.
+    """
     leaves = set(newick.read(written.newick, TaskTree.node).leaves) if written.labels else set()
+    named = not leaves.isdisjoint(written.labels)
 
     def node(name: str, children: tuple[TaskTree, ...], length: float | None) -> TaskTree:
-        own = name if children and name in leaves else written.labels.get(name, name)
+        own = name if children and (name in leaves or not named) else written.labels.get(name, name)
         return TaskTree.node(own, children, length)
 
     return newick.read(written.newick, node)

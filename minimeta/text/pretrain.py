@@ -18,8 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from .corpora import mini_nli, mini_qa
-from .languages import XNLI
-from .phrases import table
+from .phrases import LANGUAGES, table
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -42,7 +41,7 @@ def train_tokenizer() -> Any:
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
-    tables = [table(language) for language in XNLI]
+    tables = [table(language) for language in LANGUAGES]
     phrases = [
         phrase.replace("|", " ") for one in tables for pairs in one.genres.values() for pair in pairs for phrase in pair
     ]

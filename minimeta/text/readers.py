@@ -78,6 +78,9 @@ class Source:
             raise self.unreadable(name, str(error)) from None
         if lacking := sorted(set(columns) - set(table.columns)):
             raise InputError(f"{self.where(split)} lacks the column {some(lacking)}; it must have the official layout.")
+        first, last = content.partition(b"\n")[0], content.rstrip(b"\r\n").rpartition(b"\n")[2]
+        if name.endswith(".tsv") and first.count(b"\t") != last.count(b"\t"):  # also in columns that nobody reads
+            raise InputError(f"{self.where(split)} breaks off in row {len(table)}; {self.remedy}.")
         return table[list(columns)]
 
 
@@ -127,8 +130,9 @@ def questions(source: Source, name: str, language: str, split: str) -> Iterator[
         for text in (str(identity), context, *(text for text, _ in answers)):
             text_in(text, where, source.remedy)
         for text, start in answers:
-            there = context[max(start, 0) : start + len(text)] if isinstance(start, int) else "nothing"
-            if text != there or start < 0:
+            inside = isinstance(start, int) and start >= 0
+            there = context[start : start + len(text)] if inside else ""
+            if not inside or text != there:
                 raise InputError(
                     f"The answer {text!r} to question {identity} of {name} in {source.path} does not stand at {start} "
                     f"in its passage, there is {there!r}; {source.remedy}."
@@ -197,6 +201,14 @@ def xnli(source: Source, languages: Sequence[str] | None, splits: Sequence[str])
         if languages is not None:
             check(languages, sorted(set(table["language"])), source.where(split))
             table = table[table["language"].isin(languages)]
+        counts = table["language"].value_counts()
+        if counts.nunique() > 1:
+            few, many = counts.index[-1], counts.index[0]
+            warnings.warn(
+                f"{source.where(split)} has {counts[few]} rows in {few} and {counts[many]} in {many}; XNLI has as many "
+                "in each language. If that is not meant, its table was cut off.",
+                stacklevel=2,
+            )
         yield from pairs(source, table, split)
 
 
