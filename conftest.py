@@ -84,8 +84,9 @@ def _with_claim(cell: IPyNbCell, claim: str) -> Any:
             try:
                 answer = kernel.get_message(stream="shell", timeout=patience)
             except Empty:
+                how = f"took longer than {patience:g} seconds" if kernel.is_alive() else "ended the kernel"
                 kernel.interrupt()
-                cell.raise_cell_error(f"What tests/claims says of this cell took longer than {patience:g} seconds.")
+                cell.raise_cell_error(f"What tests/claims says of this cell {how}.")
         if answer["content"]["status"] != "ok":
             words = re.sub(r"\x1b\[[\d;]*m", "", "\n".join(answer["content"].get("traceback", [])))
             cell.raise_cell_error(f"What tests/claims says of this cell does not hold:\n{words}")

@@ -11,7 +11,7 @@ have a `memory`, which `meta_train` lets remember each episode when its outer st
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import NamedTuple
 
 import numpy as np
@@ -94,7 +94,8 @@ def learned_tree(xi: float = XI, depth: int | None = None, memory: Memory | None
     make one tree of that depth, and step k pools at its level k as in `fixed_tree`. With a `memory` as well, that tree
     grows from what is remembered of earlier episodes too, and a task without a past is inserted last, by its own
     gradient; `meta_train` says when an episode is to be remembered. A task without support data (a zero-shot target)
-    or without any gradient has nothing to be placed by: it stays alone. Raises InputError for a memory without depth.
+    or without any gradient has nothing to be placed by: it stays alone. Raises InputError for a memory without depth;
+    the grouping does for a gradient that is not finite.
     """
     if memory is not None and depth is None:
         raise InputError("A tree that remembers is one tree for all inner steps; give its depth, the number of steps.")
@@ -173,12 +174,14 @@ def regroup(
     together again, or if a weight is not above 0.
     """
     answer = grouping(step, tasks, parents, gradients)
-    if answer is None or isinstance(answer, str | Mapping):  # a mapping would give its keys, which are all different
+    named, counts = answer if isinstance(answer, Weighted) else (answer, [1.0] * len(tasks))
+    # A mapping would give its keys, which are all different: MAML without a word.
+    unordered = isinstance(named, str | bytes | Mapping | Set)
+    if unordered or not isinstance(named, Iterable) or getattr(named, "shape", None) == ():
         raise InputError(
-            f"The grouping gave {type(answer).__name__} at step {step}; return a list with one label for each of the "
+            f"The grouping gave a {type(named).__name__} at step {step}; return a list with one label for each of the "
             f"{len(tasks)} tasks, in their order."
         )
-    named, counts = answer if isinstance(answer, Weighted) else (answer, [1.0] * len(tasks))
     # Two tensors are never one label, whatever number is in them.
     named = [label.item() if hasattr(label, "item") else label for label in named]
     counts = [float(count) for count in counts]

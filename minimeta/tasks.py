@@ -69,7 +69,10 @@ def sinusoids(tasks: int = 32, shots: int = 10, queries: int = 10, noise: float 
 
 
 def balanced_tree(branching: tuple[int, ...] = (2, 2, 2)) -> TaskTree:
-    """A tree in which every node at depth d has `branching[d]` children; leaves are named like `1.0.1`."""
+    """A tree in which every node at depth d has `branching[d]` children; leaves are named like `1.0.1`.
+
+    Raises InputError if a number is below 1.
+    """
 
     def grow(name: str, levels: tuple[int, ...]) -> TaskTree:
         below = (grow(f"{name}.{i}".lstrip("."), levels[1:]) for i in range(levels[0])) if levels else ()

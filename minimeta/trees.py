@@ -65,15 +65,19 @@ class TaskTree:
 
     @classmethod
     def nest(cls, name: str, children: Mapping | Iterable[str]) -> TaskTree:
-        """A tree from nested dicts and lists: `nest("", {"Germanic": ["en", "de"], "Hellenic": ["el"]})`."""
-        if isinstance(children, Mapping):
-            return cls(name, tuple(cls.nest(child, below) for child, below in children.items()))
+        """A tree from nested dicts and lists: `nest("", {"Germanic": ["en", "de"], "Hellenic": ["el"]})`.
+
+        Raises InputError where a list is a text or nothing stands below a name.
+        """
         if isinstance(children, str):
             raise InputError(f"Below {name!r} stands the text {children!r}; expected a list of leaf names.")
-        leaves = tuple(cls(leaf) for leaf in children)
-        if not leaves:
-            raise InputError(f"Below {name!r} stands nothing; leave it out, or it would be a task itself.")
-        return cls(name, leaves)
+        if isinstance(children, Mapping):
+            below = [cls.nest(child, names) for child, names in children.items()]
+        else:
+            below = [cls(leaf) for leaf in children]
+        if not below:
+            raise InputError(f"Nothing stands below {name!r}; leave it out, or it would be a task itself.")
+        return cls(name, tuple(below))
 
     @classmethod
     def of_clusters(cls, tasks: Sequence[str], labels: Sequence[Sequence[int]]) -> TaskTree:

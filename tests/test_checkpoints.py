@@ -202,7 +202,7 @@ def test_numbers_of_numpy_go_on_and_what_json_cannot_hold_is_refused_at_once(tmp
     losses = checkpoints.train(training(), tmp_path, made_of)
     assert checkpoints.resume(training(), tmp_path, made_of) == losses
     assert checkpoints.resume(training(), tmp_path, {"rate": 0.1, "seed": 3, "targets": ["de", "hi"]}) == losses
-    complaint(lambda: checkpoints.train(training(), tmp_path / "new", {"odd": {1, 2}}), "as JSON holds them")
+    complaint(lambda: checkpoints.train(training(), tmp_path / "new", {"odd": {1, 2}}), "odd, {", "which JSON can hold")
     assert not (tmp_path / "new").exists()
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minimeta.errors import InputError
-from minimeta.grouping import alone, everyone, fixed_tree, learned_tree, random_tree, regroup
+from minimeta.grouping import Weighted, alone, everyone, fixed_tree, learned_tree, random_tree, regroup
 from minimeta.text.languages import FAMILIES, PHYLOGENY
 from minimeta.trees import TaskTree
 
@@ -193,10 +193,12 @@ def test_the_wrong_number_of_labels_raises(labels):
         regroup(lambda step, tasks, parents, gradients: labels, 1, ["a", "b"], [0, 0])
 
 
-@pytest.mark.parametrize("answer", [{"a": 0, "b": 0}, "00", None])
+@pytest.mark.parametrize(
+    "answer", [{"a": 0, "b": 0}, "00", b"00", {0, 1}, None, 0, torch.tensor(0), Weighted({"a": 0, "b": 0}, [1, 1])]
+)
 def test_what_is_no_list_of_labels_is_refused(answer):
     """A dict would give its keys, the tasks' names, which are all different: MAML without a word."""
-    with pytest.raises(InputError, match=f"gave {type(answer).__name__} at step 1; return a list with one"):
+    with pytest.raises(InputError, match=r"gave a \w+ at step 1; return a list with one label for each of the 2 tasks"):
         regroup(lambda step, tasks, parents, gradients: answer, 1, ["a", "b"], [0, 0])
 
 

@@ -303,4 +303,4 @@ def test_what_is_asserted_of_a_cell_runs_in_its_kernel(stored, tmp_path, claim, 
 
 def test_what_is_asserted_has_the_time_of_a_cell_and_is_stopped_after_it(stored, tmp_path):
     done = claimed(stored, tmp_path, "import time; time.sleep(600)", "--nbval-cell-timeout=20")
-    assert "took longer than 20 seconds" in done.stdout and "1 failed, 1 passed" in done.stdout, done.stdout
+    assert "took longer than 20 seconds" in done.stdout, done.stdout

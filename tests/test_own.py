@@ -468,7 +468,7 @@ def test_questions_are_read_in_squads_layout(tmp_path):
 def test_a_language_that_a_files_name_says_is_told(tmp_path):
     write_questions(tmp_path, ("yor",))
     (note,) = corpora.corpus_of("qa", tmp_path).notes
-    assert note.startswith("Languages are read from where files lie and what they are called: yor of ")
+    assert note == f"No column says the language; it is taken from names: yor of yor{os.sep}dev.json."
     rows = [{name: value for name, value in row.items() if name != "language"} for row in rows_in(("yor",))]
     named = write(tmp_path / "nli_test.csv", rows)
     assert "nli of " in " ".join(corpora.corpus_of("nli", named).notes)

@@ -79,6 +79,8 @@ OTHERS = "#NEXUS\nbegin paup; set x=\"a;b\"; end;\nbegin data; matrix\n a 01\n '
         (in_trees("translate 1 a, 2 b, 3 c, 9 d;", "tree t = ((1,2)2,(9)3);"), "((a,b)2,(d)c);"),
         # Where leaves are written in full, all numbers at inner nodes are.
         (in_trees("translate 1 a, 2 b, 3 c, 4 d;", "tree t = ((a,b)1,(c,d)0.9);"), "((a,b)1,(c,d)0.9);"),
+        (TAXA + in_trees("translate b_c b_c, 'x y' 'x y';", "tree a = (('x y',b_c)1);")[7:], "(('x y',b_c)1);"),
+        (in_trees("translate A Proto;", "tree t = ((a,b)A,c);"), "((a,b)Proto,c);"),
         (OTHERS + in_trees("tree a=(a,b);")[7:], "(a,b);"),
     ],
 )

@@ -277,6 +277,6 @@ def test_explorers_have_no_other_base():
 
 
 def test_a_page_of_a_figure_is_called_by_its_words(tmp_path):
-    blank("A &amp; B<br><span style='font-size: 12px'>distance 0.5</span>").write_page(tmp_path / "a.html")
+    blank("<b>A</b> &amp; B<br><span style='font-size: 12px'>distance 0.5</span>").write_page(tmp_path / "a.html")
     text = (tmp_path / "a.html").read_text("utf-8")
     assert "<title>A &amp; B distance 0.5</title>" in text and "aria-label='A &amp; B distance 0.5'" in text

@@ -202,7 +202,7 @@ def test_a_model_with_a_damaged_record_is_made_again_once_it_is_removed(kept, tm
     model = folder / "models" / RUN.name
     (model / "made.json").write_text("{")
     again = partial(study.run, [RUN], folder, world, save=folder / "models")
-    complaint(again, f"{model}/made.json is damaged; remove {model}")
+    complaint(again, f"{model}/made.json is not a whole JSON file", f"remove {model}, and")
     shutil.rmtree(model)
     again()
     assert json.loads((model / "made.json").read_text())["results"]

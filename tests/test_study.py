@@ -268,16 +268,34 @@ list(jobs.finished({name: delayed(work)(name) for name in "ab"}, 2))
 def test_workers_end_with_the_process_that_started_them(tmp_path):
     """Killed alone, without its workers: they must not go on beside the next start."""
     process = subprocess.Popen([sys.executable, "-c", LONG_WORK, tmp_path])
-    while process.poll() is None and len(list(tmp_path.iterdir())) < 2:
-        time.sleep(0.05)
+    wait_until(lambda: len(list(tmp_path.iterdir())) == 2)
     workers = psutil.Process(process.pid).children(recursive=True)
     process.kill()
     process.wait()
-    assert len(workers) >= 2
-    until = time.monotonic() + 60
-    while any(worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE for worker in workers):
-        assert time.monotonic() < until, workers
-        time.sleep(0.1)
+    try:
+        assert len(workers) >= 2
+        wait_until(lambda: not any(map(at_work, workers)))
+    finally:
+        for worker in filter(at_work, workers):
+            worker.kill()
+
+
+def at_work(process):
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def wait_until(true, seconds=120):
+    until = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def test_a_worker_whose_study_was_gone_before_it_began_ends_too():
+    task = "import time; from minimeta.studies import jobs; jobs._for(1, time.sleep, (600,), {})"
+    assert subprocess.run([sys.executable, "-c", task], timeout=120).returncode == 1
 
 
 def test_a_run_that_fails_does_not_stop_the_others(world, tmp_path, monkeypatch):

@@ -369,12 +369,13 @@ def test_changes_the_numbers(capsys, answer, words):
 
 
 def test_a_home_directory_is_meant_by_its_sign(folder, monkeypatch):
-    monkeypatch.setenv("HOME", str(folder.parent))
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(folder.parent))
     assert len(studyplots.states(f"~/{folder.name}")) == 3 and studyplots.scores_data(f"~/{folder.name}")
     assert "2 of 3 runs finished" in StudyMonitor(f"~/{folder.name}").words.value
 
 
 def test_a_program_that_is_not_there(tmp_path):
     monitor = StudyMonitor(tmp_path, command=["no such program"])
-    complaint(monitor.launch, "no such program cannot be started", "give the path of a program")
-    assert not monitor.running
+    complaint(monitor.launch, "no such program cannot be started", "name a program that can")
+    assert not monitor.running and "cannot be started" in plain(monitor.words.value)

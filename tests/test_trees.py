@@ -420,8 +420,9 @@ def test_a_length_that_is_not_finite_is_one_sentence(length):
 
 
 def test_a_branch_with_nothing_below_is_no_task():
-    for make in (lambda: TaskTree.nest("", {"x": [], "y": ["a"]}), lambda: balanced_tree((2, 0))):
-        with pytest.raises(InputError, match=r"nothing|none") as raised:
+    wrong = {"x": [], "y": ["a"]}, {"x": {}, "y": ["a"]}, []
+    for make in (*(lambda w=each: TaskTree.nest("", w) for each in wrong), lambda: balanced_tree((2, 0))):
+        with pytest.raises(InputError, match=r"^Nothing stands below|a node with none") as raised:
             make()
         assert is_one_sentence(raised)
 

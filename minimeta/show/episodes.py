@@ -143,13 +143,12 @@ class EpisodeBrowser(Explorer):
 
     `corpus` has the columns of `corpora`, of sentence pairs or of questions; `auxiliary` and `target` are the languages
     to begin with; the rows are drawn from `seed`, as many for the query as for the support. A choice that cannot work
-    is said in words. Raises InputError for an unknown language.
+    is said in words. Raises InputError for a language that neither XNLI nor the corpus has.
     """
 
     recorded: ClassVar = {"method": None, "covering": None, "step": range(3)}
 
     def __init__(self, corpus: Dataset, auxiliary: str = "hi", target: str = "de", seed: int = 0) -> None:
-        check([auxiliary, target])
         self.corpus, self.seed = corpus, seed
         columns = corpus.select_columns(["language", "split", "pair"]).to_pandas()
         self.languages = columns["language"].to_numpy()
@@ -161,7 +160,7 @@ class EpisodeBrowser(Explorer):
         self.sampler, self.seen = lru_cache(maxsize=8)(self._sampler), lru_cache(maxsize=16)(self._seen)
 
         codes = ordered({*XNLI, *self.languages})
-        check([auxiliary, target], codes, "A choice")
+        check([auxiliary, target], codes, "The menu of languages")
         partner = next(code for code in ("bg", "de", "hi") if code not in (auxiliary, target))
         self.method, self.covering = menu("method", _SHOWN, "xla-maml"), menu("rows", _DRAWN)
         self.auxiliary, self.partner, self.target = (

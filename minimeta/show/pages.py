@@ -54,7 +54,8 @@ def pack(shown: dict[str, Any]) -> bytes:
 
 def spoken(title: str) -> str:
     """A figure's title as words, for the title of a page or for the blind: without its markup."""
-    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", title)).split())
+    without = re.sub(r"</?[a-zA-Z][^>]*>", "", re.sub(r"<br\s*/?>", " ", title))
+    return " ".join(html.unescape(without).split())
 
 
 def place(shown: dict[str, Any], name: str) -> str:

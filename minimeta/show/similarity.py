@@ -22,7 +22,7 @@ from .treeplots import names_along
 
 
 def gradients(learner: Learner, episode: Episode) -> np.ndarray:
-    """The gradient of each task's support loss at ω, (m, size), in eval mode."""
+    """The gradient of each task's support loss at ω, (m, size), in eval mode; raises InputError if ω is empty."""
     theta = {name: p.unsqueeze(0) for name, p in trainable(learner).items()}
     with evaluating(learner):
         return task_gradients(learner, theta, [0] * len(episode.tasks), episode.support[0])

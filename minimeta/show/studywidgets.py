@@ -106,8 +106,9 @@ class StudyMonitor(Explorer):
                     start_new_session=True,
                 )
             except OSError as error:
-                reason = f"{self.command[0]} cannot be started ({error.strerror})"
-                raise InputError(f"{reason}; give the path of a program that is there.") from None
+                said = InputError(f"{self.command[0]} cannot be started ({error.strerror}); name a program that can.")
+                self.words.value = complaint("Not begun:", said)  # whoever pressed the button sees no error
+                raise said from None
         self.watch()
 
     def stop(self) -> None:

@@ -75,7 +75,8 @@ def train(
 
 
 def save(training: meta_train, folder: str | Path, losses: list[float], made_of: dict[str, Any]) -> Path:
-    """Write a checkpoint whole or not at all, and remove all but the last KEPT. Raises InputError if there is no room.
+    """Write a checkpoint whole or not at all, and remove all but the last KEPT. Raises InputError if there is no room
+    or JSON cannot hold `made_of`.
 
     `losses` are the outer losses of the steps so far, `made_of` what `resume` has to find again.
     """
@@ -121,11 +122,8 @@ def resume(training: meta_train, folder: str | Path, made_of: dict[str, Any]) ->
     InputError if the checkpoint is of another training or an older version, or `made_of` is nothing that JSON can hold.
     """
     made_of = _as_json(made_of)
-    older = sorted(Path(folder).glob("step-*.safetensors"))
-    if older:
-        raise InputError(
-            f"{older[-1]} was written by an older version, which alone can go on from it; delete it to begin again."
-        )
+    if older := sorted(Path(folder).glob("step-*.safetensors")):
+        raise _older(older[-1])
     for path in reversed(found(folder)):
         try:
             state = _read(path)
@@ -133,10 +131,8 @@ def resume(training: meta_train, folder: str | Path, made_of: dict[str, Any]) ->
             warnings.warn(str(error), stacklevel=2)
             continue
         if any(name not in state for name in _STATE):
-            raise InputError(
-                f"{path} was written by an older version, which alone can go on from it; delete it to begin again."
-            )
-        then = state["made_of"]
+            raise _older(path)
+        then = _as_json(state["made_of"])  # an older one may hold tuples
         odd = {name for name in made_of.keys() | then.keys() if made_of.get(name) != then.get(name)} - set(FREE)
         if (state["memory"] is None) != (training.memory is None):
             odd.add("memory")
@@ -177,14 +173,24 @@ def found(folder: str | Path) -> list[Path]:
     return sorted(Path(folder).glob("step-*.pt"))
 
 
+def _older(path: Path) -> InputError:
+    return InputError(
+        f"{path} was written by an older version, which alone can go on from it; delete it to begin again."
+    )
+
+
 def _as_json(made_of: dict[str, Any]) -> dict[str, Any]:
     """What JSON makes of it, the same before and after it was in a file: numbers of NumPy become plain ones."""
-    try:
-        return json.loads(json.dumps(made_of, default=lambda value: value.item()))
-    except (AttributeError, TypeError, ValueError) as error:
-        raise InputError(
-            f"What a training is made of must be texts, numbers, lists and dicts, as JSON holds them ({error})."
-        ) from None
+    plain = {}
+    for name, value in made_of.items():
+        try:
+            plain[name] = json.loads(json.dumps(value, default=lambda number: number.item()))
+        except (AttributeError, RuntimeError, TypeError, ValueError):
+            raise InputError(
+                f"A training was said to be made of {name}, {value!r}; give texts, numbers, lists and dicts, "
+                "which JSON can hold."
+            ) from None
+    return plain
 
 
 def _read(path: str | Path, mmap: bool = False) -> dict[str, Any]:

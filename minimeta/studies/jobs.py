@@ -85,7 +85,8 @@ def finished(tasks: Mapping[str, Any], workers: int) -> Iterator[tuple[str, str]
     """
     from joblib import Parallel, delayed
 
-    waiting = {name: delayed(_for)(os.getpid(), *task) for name, task in tasks.items()}
+    starter = None if elsewhere() else os.getpid()  # Dask's workers stay
+    waiting = {name: delayed(_for)(starter, *task) for name, task in tasks.items()}
     while waiting:
         try:
             for done in Parallel(n_jobs=workers, return_as="generator_unordered")(list(waiting.values())):
@@ -98,9 +99,9 @@ def finished(tasks: Mapping[str, Any], workers: int) -> Iterator[tuple[str, str]
                 yield _by_itself(name, waiting.pop(name))
 
 
-def _for(starter: int, function: Callable[..., Any], args: tuple, named: dict[str, Any]) -> Any:
-    """Do a task of the process `starter`; a worker that it started here ends when it is gone."""
-    if os.getppid() == starter:
+def _for(starter: int | None, function: Callable[..., Any], args: tuple, named: dict[str, Any]) -> Any:
+    """Do a task of the process `starter`; a worker that it started ends when it is gone (on Windows it goes on)."""
+    if starter not in (None, os.getpid()):  # with one worker it is this process
         _end_with(starter)
     return function(*args, **named)
 

@@ -53,10 +53,8 @@ def lacking(kept: Path, made: Mapping[str, Mapping[str, Any]]) -> set[str]:
         if not path.exists():
             names.add(name)
             continue
-        try:
-            found = read_json(path / "made.json") if (path / "made.json").is_file() else {}
-        except InputError:
-            raise InputError(f"{path}/made.json is damaged; remove {path}, and the model is made again.") from None
+        record, remedy = path / "made.json", f"remove {path}, and the model is made again"
+        found = read_json(record, remedy) if record.is_file() else {}
         if found.get("made_of") != own:
             raise InputError(
                 f"{path} is there and is not the model of this run; name another directory for the models."

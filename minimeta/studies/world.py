@@ -159,12 +159,12 @@ class World:
         """The languages that auxiliaries are taken from where none are named: those that corpus and methods share.
 
         They have dev rows, and a place in the tree, if one of the methods follows one: the study's own, or the papers'
-        phylogeny. In a corpus of XNLI's languages they always have a place in it, as in the papers.
+        phylogeny. In the mini world and in a corpus of XNLI's languages they always have one there, as in the papers.
         """
         there = self.trained()
         if own_tree is not None:
             return own_tree.has(there)
-        if set(there) <= set(XNLI) or any(METHODS[name].tree for name in methods if name in METHODS):
+        if not self.data or set(there) <= set(XNLI) or any(METHODS[name].tree for name in methods if name in METHODS):
             return tuple(code for code in there if code in PHYLOGENY.leaves)
         return there
 

@@ -95,7 +95,7 @@ def _begin(checkpoints: Path, given: dict[str, Any]) -> None:
     if not checkpoints.exists():
         checkpoints.mkdir(parents=True)
         write_json(record, given)
-    elif not record.is_file() or read_json(record) != given:
+    elif not record.is_file() or read_json(record, f"remove {checkpoints} to begin again") != given:
         raise InputError(
             f"{checkpoints} was left by a command with other options, another encoder or other rows; give the same "
             "ones or remove it."

@@ -7,6 +7,7 @@ is guessed about a value: text stays what it is (`NA`, `007`), and a row that ca
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -75,8 +76,8 @@ def _load(task: str, path: Path, columns: tuple[tuple[str, str], ...], stamp: tu
         raise InputError(f"{path} has no row; expected a header and rows below it.")
     notes = _with_dev(rows, "passages" if task == "qa" else "premises")
     if from_names:
-        told = [f"{code} of {name}" for code, name in from_names.items()]
-        notes.append(f"Languages are read from where files lie and what they are called: {some(told)}.")
+        told = [f"{code} of {name.removeprefix(f'{path}{os.sep}')}" for code, name in from_names.items()]
+        notes.append(f"No column says the language; it is taken from names: {some(told)}.")
     codes = languages.ordered(row["language"] for row in rows)
     return Own(path.absolute().name if stamp else str(path), rows, codes, classes, tuple(notes))
 

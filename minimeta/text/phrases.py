@@ -16,9 +16,9 @@ from pathlib import Path
 from ..errors import InputError
 from ..files import data_directory
 from .claims import GENRES, SLOTS, Claim
-from .languages import check, ordered
+from .languages import check, is_language, ordered
 
-LANGUAGES = ordered(path.stem for path in (data_directory() / "mini").glob("*.csv"))
+LANGUAGES = ordered(path.stem for path in (data_directory() / "mini").glob("[!.]*.csv"))
 """The languages of the mini world, which are those that have a table: XNLI's, then others."""
 
 COLUMNS = ("genre", "slot", "english", "phrase", "negated")
@@ -108,8 +108,11 @@ def _pieces(template: str) -> list[tuple[str, str, str]]:
 @lru_cache
 def table(language: str) -> Table:
     """The table of a language; raises InputError if it is missing or differs from the English one in its rows."""
+    path = data_directory() / "mini" / f"{language}.csv"
+    if path.is_file() and not is_language(language):
+        raise InputError(f"{path} is not called by a language's code, as en.csv is; rename it or move it away.")
     check([language])
-    return read_table(data_directory() / "mini" / f"{language}.csv", language)
+    return read_table(path, language)
 
 
 def read_table(path: Path, language: str) -> Table:

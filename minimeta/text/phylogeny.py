@@ -315,14 +315,16 @@ def _together(written: Sequence[nexus.Written]) -> TaskTree | None:
 
 
 def _tree(written: nexus.Written) -> TaskTree:
-    """The tree with the names that its labels stand for; numbers at inner nodes are their support, unless leaves have
-    numbers too.
+    """The tree with the names that its labels stand for.
+
+    A number at an inner node is rather its support, if a leaf has the same or no leaf is a number.
     """
     leaves = set(newick.read(written.newick, TaskTree.node).leaves) if written.labels else set()
-    named = not leaves.isdisjoint(written.labels)
+    numbered = any(leaf.isdigit() and leaf in written.labels for leaf in leaves)
 
     def node(name: str, children: tuple[TaskTree, ...], length: float | None) -> TaskTree:
-        own = name if children and (name in leaves or not named) else written.labels.get(name, name)
+        support = children and (name in leaves or (name.isdigit() and not numbered))
+        own = name if support else written.labels.get(name, name)
         return TaskTree.node(own, children, length)
 
     return newick.read(written.newick, node)

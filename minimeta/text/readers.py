@@ -80,7 +80,7 @@ class Source:
             raise InputError(f"{self.where(split)} lacks the column {some(lacking)}; it must have the official layout.")
         first, last = content.partition(b"\n")[0], content.rstrip(b"\r\n").rpartition(b"\n")[2]
         if name.endswith(".tsv") and first.count(b"\t") != last.count(b"\t"):  # also in columns that nobody reads
-            raise InputError(f"{self.where(split)} breaks off in row {len(table)}; {self.remedy}.")
+            raise InputError(f"{name} in {self.path} breaks off in row {len(table)}; {self.remedy}.")
         return table[list(columns)]
 
 
@@ -203,10 +203,10 @@ def xnli(source: Source, languages: Sequence[str] | None, splits: Sequence[str])
             table = table[table["language"].isin(languages)]
         counts = table["language"].value_counts()
         if counts.nunique() > 1:
-            few, many = counts.index[-1], counts.index[0]
+            told = ", ".join(f"{count} of {code}" for code, count in counts.items())
             warnings.warn(
-                f"{source.where(split)} has {counts[few]} rows in {few} and {counts[many]} in {many}; XNLI has as many "
-                "in each language. If that is not meant, its table was cut off.",
+                f"{source.where(split)} has rows {told} and no other; XNLI has as many of each language. Was its table "
+                "cut off?",
                 stacklevel=2,
             )
         yield from pairs(source, table, split)
