@@ -146,7 +146,7 @@ METHODS: dict[str, Method] = {
     "remembering-treemaml": Method(
         "Learned, memory",
         "TreeMAML, Alg. 1 and 2; a tree that remembers",
-        "learned-treemaml",
+        (0.02, 3e-4),
         grouping=lambda tree, seed: learned_tree(depth=4, memory=Memory(key=language_of)),
         shares="remembered",
         controls=(*_PLAIN, "maml", "fixed-treemaml", "learned-treemaml", "random-tree", "everyone"),
