@@ -1,9 +1,8 @@
 # %% after 04b-04
+import numpy as np
 import pandas as pd
 
 from minimeta.files import data_directory
-
-import numpy as np
 
 first, *_, fortieth = (learned.purities(tree, known[n - 1].tree) for n in (1, 2, 5, 10, 20, 40))
 assert first["pairs"] < 0.6 and fortieth == {"halves": 1, "pairs": 1}
