@@ -183,7 +183,7 @@ def words(page):  # noqa: F811
 
 
 def test_a_figure_is_a_page(page, tmp_path):  # noqa: F811
-    figure = blank("A & <b>", "x", "y")
+    figure = blank("A &amp; &lt;b&gt;", "x", "y")
     figure.add_scatter(x=[1, 2], y=[3, 4])
     open_page(page, figure, tmp_path)
     assert page.title() == "A & <b>"
