@@ -113,7 +113,7 @@ MUTANTS = [
     ("decide", "return " + WRAP, "pass", "returned None"),
     ("decide", "depth + 1 == limit", "depth == limit", "below the last level"),
     ("decide", "depth + 1 == limit", "depth + 2 >= limit", "one level too early"),
-    ("decide", "before - xi", "before + xi", "your bound lies above"),
+    ("decide", "before - xi", "before + xi", "you wrap whenever ω falls; the bound is ω(A) − ξσ"),
     ("decide", WRAP, '"wrap"', "you wrap wherever ω does not rise"),
     ("decide", " - xi * pairs.std()", "", "you wrap whenever ω falls"),
     ("decide", WRAP, '"sibling"', "never wrap"),
@@ -341,6 +341,22 @@ def decide_by_sums(units, newcomer, xi, depth, limit):
     return ["sibling", "wrap"][int(joined < before - xi * sigma)]
 
 
+def decide_by_lengths(units, newcomer, xi, depth, limit):
+    """ω as part 1 of the set computes it, from the length of the sum."""
+
+    def omega(vectors):
+        n = len(vectors)
+        return (np.linalg.norm(vectors.sum(0)) ** 2 - n) / (n * (n - 1))
+
+    if len(units) == 1:
+        return "sibling"
+    before, joined = omega(units), omega(np.vstack([units, newcomer]))
+    if joined > before:
+        return "sibling" if depth + 1 == limit else "descend"
+    sigma = np.std([one @ other for one, other in itertools.combinations(units, 2)])
+    return "wrap" if joined < before - xi * sigma else "sibling"
+
+
 def sink_by_tree(node, depth, limit):
     return np.bool_(ps3.task_tree(node).depth < limit - depth)
 
@@ -479,6 +495,7 @@ def insert_into_a_deep_copy(node, name, units, xi, limit, depth=0):
         (ps3.similarities, similar_by_centroid),
         (ps3.decide, decide_by_mean),
         (ps3.decide, decide_by_sums),
+        (ps3.decide, decide_by_lengths),
         (ps3.can_sink, sink_by_tree),
         (ps3.can_sink, sink_down),
         (ps3.insert, insert_in_a_copy),

@@ -5,6 +5,7 @@ A flaw has a name; the tables say by that name what to tell the student, and the
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 
 import numpy as np
@@ -17,12 +18,18 @@ def tasks_below(node: str | list) -> list[str]:
 
 def pairs(units: np.ndarray) -> np.ndarray:
     """The similarities of all pairs of two different tasks, from their vectors (n, d) of length 1."""
-    return (units @ units.T)[np.triu_indices(len(units), 1)]
+    return (units @ units.T)[_above_diagonal(len(units))]
+
+
+@functools.cache
+def _above_diagonal(n: int) -> tuple[np.ndarray, np.ndarray]:
+    return np.triu_indices(n, 1)
 
 
 def numbers(units: np.ndarray, newcomer: np.ndarray, xi: float) -> tuple[float, float, float]:
     """ω(A), ω(A ∪ x) and ω(A) − ξσ, pair by pair; needs n >= 2."""
-    inside, joined = pairs(units), pairs(np.vstack([units, newcomer]))
+    inside = pairs(units)
+    joined = np.append(inside, units @ newcomer)
     return inside.mean(), joined.mean(), inside.mean() - xi * inside.std()
 
 
@@ -31,9 +38,8 @@ DECIDE = {  # the flaws of `decide`, and what to say of each
     "the newcomer becomes one of them",
     "early": "your walk stops one level too early: it may go on until depth + 1 = D",
     "reversed": "descend and wrap are the wrong way round: a newcomer that raises ω is at home here",
-    "all": "you wrap whenever ω falls; between ω(A) − ξσ and ω(A) the newcomer is a sibling",
+    "all": "you wrap whenever ω falls; the bound is ω(A) − ξσ, and from there up to ω(A) the newcomer is a sibling",
     "rest": "you wrap wherever ω does not rise; only below ω(A) − ξσ the node is wrapped",
-    "plus": "your bound lies above ω(A); it is ω(A) − ξσ, and from there up to ω(A) the newcomer is a sibling",
     "none": "you never wrap; below ω(A) − ξσ the newcomer and the whole node get a new node",
     "generous": "you descend above ω(A) − ξσ; only a newcomer that raises ω above ω(A) goes on",
     "xi": "ξ is missing: the bound is ω(A) − ξσ",
@@ -62,10 +68,10 @@ def decide(units: np.ndarray, newcomer: np.ndarray, xi: float, depth: int, limit
     n = len(units)
     if n == 1 or (n == 2 and flaw == "pair"):
         return "wrap" if flaw == "alone" else "sibling"
-    inside, both, near = pairs(units), pairs(np.vstack([units, newcomer])), units @ newcomer
+    inside, near = pairs(units), units @ newcomer
     if flaw == "twins" and inside.min() < 1 - 1e-9:
         inside = inside[inside < 1 - 1e-9]
-        both = np.append(inside, near)
+    both = np.append(inside, near)
     before, joined = inside.mean(), both.mean()
     spread = {"diagonal": units @ units.T, "newcomer": near, "joined": both}.get(flaw, inside).std()
     if flaw == "variance":
@@ -76,7 +82,7 @@ def decide(units: np.ndarray, newcomer: np.ndarray, xi: float, depth: int, limit
         spread = np.unique(inside.round(9)).std()
     elif flaw == "ddof":
         spread *= (len(inside) / (len(inside) - 1)) ** 0.5 if n > 2 else np.nan
-    prices = {"all": 0.0, "rest": -np.inf, "plus": -xi * spread, "none": np.inf, "xi": spread, "sigma": xi}
+    prices = {"all": 0.0, "rest": -np.inf, "none": np.inf, "xi": spread, "sigma": xi}
     price = prices.get(flaw, xi * spread)
     last = depth + {"late": 0, "early": 2}.get(flaw, 1) >= limit
     high = near.max() > before if flaw == "nearest" else joined > (before - price if flaw == "generous" else before)
@@ -190,10 +196,10 @@ def likeness(child: str | list, name: str, units: Mapping[str, np.ndarray], flaw
     """The mean similarity of `name` to the tasks of a child, or with one of the flaws in `INSERT`."""
     below = np.array([units[task] for task in tasks_below(child)])
     near = below @ units[name]
-    ways = {
-        "sum": near.sum(),
-        "nearest": near.max(),
-        "direction": near.sum() / np.linalg.norm(below.sum(0)),
-        "children": near.sum() / (1 if isinstance(child, str) else len(child)),
-    }
-    return ways.get(flaw, near.mean())
+    if flaw == "nearest":
+        return near.max()
+    if flaw == "direction":
+        return near.sum() / np.linalg.norm(below.sum(0))
+    if flaw == "children":
+        return near.sum() / (1 if isinstance(child, str) else len(child))
+    return near.sum() if flaw == "sum" else near.mean()

@@ -109,9 +109,9 @@ def decide(student: Student, rng: Generator) -> Iterator[tuple]:
         units = _unit(rng.standard_normal(d) + 10 ** rng.uniform(-1.5, 0.3) * rng.standard_normal((n, d)))
         newcomer = _unit(rng.uniform(-1, 1.5) * units.mean(0) + rng.uniform(0, 1) * rng.standard_normal(d))
         kind, off = rng.integers(7), rng.choice([-1, 1]) * 10 ** rng.uniform(-4, -1.5)
-        if kind == 0:  # every similarity is 0, 1 or -1, so that ω stays exactly as it is
-            a, b, c, newcomer = rng.permutation(np.eye(4)) * rng.choice([-1, 1])
-            units = np.array([[a, b], [a, b, c], [a, a, b, -b]][rng.integers(3)])
+        if kind == 0:  # all are alike, so that ω and its bound stay exactly 1, by whatever formula
+            newcomer = rng.permutation(np.eye(4))[0] * rng.choice([-1, 1])
+            units = np.array([newcomer] * rng.integers(2, 6))
         elif n > 1:
             if n > 3 and rng.random() < 0.5:  # twins: their similarities to the others are equal, and each counts
                 units[: n // 2] = units[0]
