@@ -78,6 +78,23 @@ def mutates(theta, gradients, labels, rate):
     return theta
 
 
+def task_by_task_on_a_list(theta, gradients, labels, rate):
+    return np.array([theta[i] - rate * gradients[labels == labels[i]].mean(0) for i in range(len(labels))])
+
+
+def filled_on_a_list(theta, gradients, labels, rate):
+    new = np.zeros_like(theta)
+    for label in set(labels):
+        new[labels == label] = theta[labels == label] - rate * gradients[labels == label].mean(0)
+    return new
+
+
+def left_out_on_a_list(theta, gradients, labels, rate):
+    return np.array(
+        [theta[i] - rate * np.delete(gradients, labels != labels[i], 0).mean(0) for i in range(len(labels))]
+    )
+
+
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
@@ -93,6 +110,9 @@ def mutates(theta, gradients, labels, rate):
         (mutates, "changes its inputs"),
         (lambda t, g, c, r: [[1, 2], [3]], "expected numbers of shape ("),
         (lambda t, g, c, r: t, "do not move at all"),
+        (task_by_task_on_a_list, "labels is a list: `labels == c` asks whether the whole list is c"),
+        (filled_on_a_list, "labels is a list: `labels == c`"),
+        (left_out_on_a_list, "labels is a list: `labels == c`"),
         (lambda t, g, c, r: t + 1 + g, "it is not eq. 5"),
     ],
 )
@@ -652,6 +672,15 @@ def two_layers(module, x, y, rate, steps):
     return theta
 
 
+def cleared_first(module, *rest):
+    module.zero_grad()
+    return looped(module, *rest)
+
+
+def evaluating(module, *rest):
+    return looped(module.eval(), *rest)
+
+
 def looped_by_pullback(module, x, y, rate, steps):
     theta = dict(module.named_parameters())
     for _ in range(steps):
@@ -764,8 +793,8 @@ WRONG = {
         lambda m, c: contrasted(m / m.max(), c), lambda m, c: contrasted(np.abs(m), c),
     ],
     checks.inner_loop: [
-        two_layers, lambda *given: looped(*given[:4], min(given[4], 3)), lambda *given: looped(*given,
-        lambda k: k == 0),
+        cleared_first, evaluating, two_layers, lambda *given: looped(*given[:4], min(given[4], 3)),
+        lambda *given: looped(*given, lambda k: k == 0),
         lambda *given: looped(*given, lambda k: k > 0),
         lambda *given: looped(*given, moves=lambda name: "bias" in name),
         lambda *given: looped(*given, loss=lambda found: (found - given[2]).square().sum() / 5),
@@ -791,6 +820,7 @@ WRONG = {
         runs, lambda t, g, c, r: t - r * g[[c.index(k) for k in c]],
         lambda t, g, c, r: t - r * g.mean(1, keepdims=True),
         lambda t, g, c, r: right_pool(t, g, [k % 3 for k in c], r),
+        lambda t, g, c, r: right_pool(t, g, [min(k, 4) for k in c], r),
         lambda t, g, c, r: right_pool(t, g, [0, 1, 0, 0, 1], 0.3), lambda t, g, c, r: right_pool(t, g, c, 0.3),
         lambda t, g, c, r: right_pool(t, g, np.minimum(c, 1), r), lambda t, g, c, r: right_pool(t, g, c, r).round(3),
         lambda t, g, c, r: t - r * same(c) @ g / 2, lambda t, g, c, r: right_pool(t, g, c, r).squeeze(),

@@ -781,6 +781,7 @@ def with_mean(make):
         (lambda a, b, s: paired(a, b, bool(s)), "does not draw anew for another seed"),
         (lambda a, b, s: paired(a, b, s % 10), "does not draw anew for another seed"),
         (lambda a, b, s: paired(a, b, s % 100), "does not draw anew for another seed"),
+        (lambda a, b, s: paired(a, b, s % 256), "does not draw anew for another seed"),
         (lambda a, b, s: paired(a, b, s or None), "two intervals"),
         (drawn(by_numpys_global), "np.random's own generator"),
         (drawn(by_torchs_global), "torch's own generator"),

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..grouping import alone
 from ..inner import Learner, adapt, squared_error
 from ..tasks import Episode
+from .values import copied, same
 from .verdict import Answer, Student, exercise
 
 
@@ -21,17 +22,25 @@ def inner_loop(student: Student, rng: Generator) -> None:
 
     x (n, 2) and y (n, 1 or 3) are tensors; gradients must flow from θ back to the module's own parameters.
     """
-    for steps, rows, *widths in ((1, 5, 3, 1), (2, 4, 3, 3), (0, 3, 1), (2, 1, 1), (3, 6, 2, 4, 1), (5, 2, 4, 3)):
+    sizes = ((1, 5, 3, 1), (2, 4, 3, 3), (0, 3, 1), (2, 1, 1), (3, 6, 2, 4, 1), (5, 2, 4, 3))
+    for number, (steps, rows, *widths) in enumerate(sizes):
         dice = torch.Generator().manual_seed(int(rng.integers(2**31)))
         module, rate = _network(dice, (2, *widths)), round(float(rng.uniform(0.05, 0.3)), 2)
         x, y = (torch.randn((rows, size), generator=dice, dtype=torch.float64) for size in (2, widths[-1]))
         before = [parameter.detach().clone() for parameter in module.parameters()]
+        left = [torch.ones_like(omega) if number % 2 else None for omega in before]  # an outer loop may have left some
+        for parameter, grad in zip(module.parameters(), left, strict=True):
+            parameter.grad = copied(grad)
         given = f"a network of {len(widths)} layers, x {tuple(x.shape)}, rate={rate}, steps={steps}"
         answer = student(given=given, module=module, x=x, y=y, rate=rate, steps=steps)
         if not all(map(torch.equal, module.parameters(), before)):
             raise answer.not_yet("your function changes the module's own parameters; ω must stay: make new tensors")
-        if any(parameter.grad is not None for parameter in module.parameters()):
-            raise answer.not_yet("your function leaves gradients in .grad; use torch.autograd.grad, not backward()")
+        if not same([parameter.grad for parameter in module.parameters()], left):
+            raise answer.not_yet(
+                "your function changes what is in .grad; use torch.autograd.grad, not backward() and zero_grad()"
+            )
+        if not module.training:
+            raise answer.not_yet("your function switches the module to evaluation; leave it as it is")
         theta = _right(module, x, y, rate, steps)
         if not isinstance(answer.value, Mapping) or set(answer.value) != set(theta):
             raise answer.expected(f"a dictionary with the names {', '.join(theta)}")

@@ -47,9 +47,8 @@ def pooled_step(student: Student, rng: Generator) -> Iterator[tuple]:
         gradients = rng.standard_normal((len(labels), p))
         if i % 3 == 2 and len(labels) > 4:  # two tasks may want the same
             gradients[-1] = gradients[0]
-        inputs = {"theta": theta, "gradients": gradients}
-        lists = {"parents": _List(parents), "labels": _List(labels)}
-        yield student(**inputs, **lists, rate=rate, known=_SLIP), *_stepped(*inputs.values(), parents, labels, rate)
+        inputs = {"theta": theta, "gradients": gradients, "parents": parents, "labels": labels, "rate": rate}
+        yield student(**inputs), *_stepped(**inputs)
 
 
 @graded(
@@ -73,7 +72,7 @@ def refines(student: Student, rng: Generator) -> Iterator[tuple]:
         for labels, before in ((finer, parents), (merged, parents), (rng.integers(0, count, count), parents), single):
             cases.append(tuple(rng.permutation(_NAMES)[list(numbers)].tolist() for numbers in (labels, before)))
     for labels, parents in cases:
-        answer = student(labels=_List(labels), parents=_List(parents), known=_SLIP)
+        answer = student(labels=labels, parents=parents)
         named = {words: wrong(labels, parents) for words, wrong in _WRONG_RULES.items()}
         yield answer, _refines(labels, parents), named, _why(labels, parents)
 
@@ -96,6 +95,7 @@ def tree_grouping(student: Student, rng: Generator) -> Iterator[tuple]:
         (("a", "b"), "ab", "a b", "a/b", "0", "1/0"),
         (("a", "b"), "c", ("d", ("e", "f")), ("g",)),
         *trees,
+        ("a", ("b", ("c", ("d", ("e", ("f", ("g", ("h", "i")))))))),
         _WIDE_TREE,
     ]
     made = [student(tree=tree).function("a function, the grouping") for tree in trees]  # all before the first is asked
@@ -140,8 +140,7 @@ def pooled_adapt(student: Student, rng: Generator) -> Iterator[tuple]:
         omega, x, y = (torch.from_numpy(rng.standard_normal(size)) for size in (p, (m, n, p), (m, n)))
         omega.requires_grad_()
         omega.grad = torch.ones_like(omega) if i % 2 else None  # an outer loop may have left one; it must stay
-        labels = [_List(now) for now in plan[1:]]
-        answer = student(omega=omega, x=x, y=y, labels=labels, rate=rate, known=_SLIP)
+        answer = student(omega=omega, x=x, y=y, labels=plan[1:], rate=rate)
         target, named = _adapted(omega, x, y, plan[1:], rate)
         done.append((answer, target, omega))
         yield answer, target, named
@@ -180,27 +179,6 @@ def limit_of(student: Student, rng: Generator) -> Iterator[tuple]:
             always = always or answer.value
             target, named = _limit(now), _wrong_limits(now)
             yield answer, target, named | {"you always give the same answer": always}, _ENDS[target]
-
-
-class _Slip(Exception):
-    """A list was compared with a number."""
-
-
-_SLIP = {
-    _Slip: "labels and parents are lists: `labels == c` asks whether the whole list is c and is one False, not one for "
-    "each task; make an array first, np.asarray(labels) or torch.tensor(labels)"
-}
-
-
-class _List(list):
-    """A list that notices when it is taken for an array."""
-
-    def __eq__(self, other: object) -> bool:
-        if isinstance(other, int | np.integer):
-            raise _Slip
-        return super().__eq__(other)
-
-    __hash__ = None
 
 
 # --- Clusters ---

@@ -262,7 +262,8 @@ def paired_difference(student: Student, rng: Generator) -> None:
             raise case.not_yet(ends, _known_ends(cases, found))
 
     one, *others = rng.choice(np.arange(20, 120), 9, replace=False).tolist()
-    several = {last.n: found[-1], **{seed: last.ask(student, seed) for seed in (0, 10, one, one + 100)}}
+    seeds = 0, 10, one, one + 100, one + 256
+    several = {last.n: found[-1], **{seed: last.ask(student, seed) for seed in seeds}}
     for seed in (last.n, 0):
         if not np.array_equal(several[seed], again := last.ask(student, seed)):
             words = f"called twice with the same seed, your function gives two intervals; {_OWN}"

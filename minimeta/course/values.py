@@ -112,6 +112,43 @@ def copied(value: Any) -> Any:
     return value
 
 
+class ListComparison(Exception):
+    """A list of numbers was compared with a number, as if it were an array."""
+
+
+class _Noticing(list):
+    """A list that notices when it is taken for an array; `name` is what the student calls it."""
+
+    name: str
+    __hash__ = None
+
+    def __eq__(self, other: object) -> bool:
+        self._notice(other)
+        return super().__eq__(other)
+
+    def __ne__(self, other: object) -> bool:
+        self._notice(other)
+        return super().__ne__(other)
+
+    def _notice(self, other: object) -> None:
+        if isinstance(other, int | float | np.number):
+            raise ListComparison(
+                f"{self.name} is a list: `{self.name} == c` asks whether the whole list is c and is one False, not one "
+                f"for each task; make an array first, np.asarray({self.name}) or torch.tensor({self.name})"
+            )
+
+
+def noticing(value: Any, name: str) -> Any:
+    """The same value, where lists of numbers notice that they are compared with a number."""
+    if type(value) is not list:
+        return value
+    if not all(isinstance(item, int | float) for item in value):
+        return [noticing(item, name) for item in value]
+    new = _Noticing(value)
+    new.name = name
+    return new
+
+
 def unused(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function as it is now, before it is called: what it may keep of calls is copied.
 

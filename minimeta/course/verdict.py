@@ -27,7 +27,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.random import Generator
 
-from .values import beside, close, copied, extent, numbers, plain, same, shared_state, short, told, unused
+from .values import (
+    ListComparison,
+    beside,
+    close,
+    copied,
+    extent,
+    noticing,
+    numbers,
+    plain,
+    same,
+    shared_state,
+    short,
+    told,
+    unused,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -119,6 +133,7 @@ class Student:
         `grad`. A sentence on the answer shows the inputs by their names, or `given` in their place; `known` has words
         for exceptions that say more than their name, or for None.
         """
+        inputs = {name: noticing(value, name) for name, value in inputs.items()}
         before = {name: copied(value) for name, value in inputs.items()}
 
         def again() -> Any:
@@ -134,6 +149,8 @@ class Student:
                 answer = _read(self._function(*inputs.values()))
         except NotImplementedError as error:
             raise NotYet(self._blank(error)) from None
+        except ListComparison as error:
+            raise NotYet(str(error), self._line(error), shown) from None
         except (Exception, SystemExit) as error:
             words = (known or {}).get(type(error))
             stopped = f"your function stopped with {type(error).__name__}: {_first_line(error)}"
