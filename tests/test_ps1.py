@@ -773,36 +773,6 @@ def test_the_solutions_pass_their_hidden_tests_and_the_numbers_by_hand(capsys, m
     assert by_hand == 7
 
 
-CONTAINERS = {
-    "lists": lambda values: values.tolist(),
-    "tuples": tuple,
-    "generators": lambda values: (value for value in values),
-    "map": lambda values: map(float, values),
-    "tensors": lambda values: torch.tensor(values, requires_grad=True),
-    "single precision": np.float32,
-}
-
-
-@pytest.mark.parametrize("kind", CONTAINERS)
-def test_answers_in_other_containers_go_through_the_whole_notebook(monkeypatch, cells, kind):
-    monkeypatch.setattr(torch, "set_num_threads", lambda threads: None)
-    answers = {
-        "gradient": grad,
-        "finite_difference": lambda f, w, h: referee(f, np.asarray(w), h),
-        "inner_steps": steps_from,
-        "meta_gradient": exact,
-        "meta_gradient_steps": exact,
-    }
-    names = {}
-    with np.printoptions():
-        for cell in cells:
-            if cell.startswith("def ") and "BEGIN SOLUTION" in cell:
-                name = cell.split("(")[0].removeprefix("def ")
-                names[name] = lambda *inputs, name=name: CONTAINERS[kind](np.asarray(answers[name](*inputs)))
-            else:
-                exec(cell, names)
-
-
 @pytest.mark.parametrize(
     "name", ["gradient", "finite_difference", "inner_steps", "meta_gradient", "meta_gradient_steps"]
 )
