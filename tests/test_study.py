@@ -126,6 +126,13 @@ def test_transfer_scores_on_all_that_was_not_seen():
     assert {run.cell.target for run in few if run.cell.auxiliaries == ("hi",)} == set(XNLI) - {"hi", "en"}
 
 
+def test_joint_alone_is_the_joint_that_stands_beside_x_maml():
+    both, alone = (grids.transfer(methods, ["hi"], ["de"], [0]) for methods in (["joint", "x-maml"], ["joint"]))
+    assert alone == [run for run in both if run.cell.method == "joint"]
+    (left_out,) = grids.leave_one_out(["joint"], ["de"], [0])
+    assert left_out.cell.by_genre and not alone[0].cell.by_genre
+
+
 def test_runs_of_one_cell_and_seed_are_one():
     cell = Cell("baseline", (), True)
     both = grids.merged(

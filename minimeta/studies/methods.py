@@ -258,13 +258,14 @@ def cells(
     targets: Sequence[str],
     auxiliaries: Sequence[str] = (),
     known: Sequence[str] = PHYLOGENY.leaves,
+    by_genre: bool = True,
 ) -> list[Cell]:
     """What to train for these methods and targets, controls with the same auxiliaries as what they control.
 
     Without `auxiliaries`, methods with tasks by genre take all `known` languages but the targets (TreeMAML), X-MAML
     and XLA-MAML take hi (the auxiliary of XLA-MAML's Table 3), or de if hi is a target, or the first one there is, and
     the bi-pair takes two of bg, de, hi, fr. Baseline and Joint, which have no support, have a cell for each kind of
-    tasks that another method has.
+    tasks that another method has; where there is no other, `by_genre` says which tasks they take.
     """
     check_methods(methods)
     targets, auxiliaries = check(targets), tuple(dict.fromkeys(check(auxiliaries)))
@@ -283,14 +284,15 @@ def cells(
         return tuple(ranked)[: 2 if support.pair else 1], False
 
     given = {name: METHODS[name] for name in dict.fromkeys(methods)}
-    kinds = {taken(method) for method in given.values() if method.support} or {taken(METHODS["baseline"])}
+    plain = replace(METHODS["baseline"], by_genre=by_genre)
+    kinds = {taken(method) for method in given.values() if method.support} or {taken(plain)}
     ranked = sorted(kinds, key=lambda kind: (not kind[1], len(kind[0]), kind[0]))  # genres, one auxiliary, two
     found = []
     for name, method in given.items():
-        for languages, by_genre in [taken(method)] if method.support else ranked:
+        for languages, genres in [taken(method)] if method.support else ranked:
             _check_auxiliaries(method, languages, targets)
             own = targets if method.support and method.support.of_target else [None]
-            found += [Cell(name, languages if method.trains else (), by_genre, target) for target in own]
+            found += [Cell(name, languages if method.trains else (), genres, target) for target in own]
     return list(dict.fromkeys(found))
 
 
