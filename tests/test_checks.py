@@ -78,6 +78,18 @@ def mutates(theta, gradients, labels, rate):
     return theta
 
 
+def by_numbers_of_numpy(theta, gradients, labels, rate):
+    """A number of NumPy compares itself with each item of a list."""
+    new = theta.copy()
+    for label in np.unique(labels):
+        new[labels == label] -= rate * gradients[labels == label].mean(0)
+    return new
+
+
+def of_a_tensor_on_a_list(theta, gradients, labels, rate):
+    return [theta[i] - rate * gradients[labels == torch.tensor(labels)[i]].mean(0) for i in range(len(labels))]
+
+
 def task_by_task_on_a_list(theta, gradients, labels, rate):
     return np.array([theta[i] - rate * gradients[labels == labels[i]].mean(0) for i in range(len(labels))])
 
@@ -110,9 +122,10 @@ def left_out_on_a_list(theta, gradients, labels, rate):
         (mutates, "changes its inputs"),
         (lambda t, g, c, r: [[1, 2], [3]], "expected numbers of shape ("),
         (lambda t, g, c, r: t, "do not move at all"),
-        (task_by_task_on_a_list, "labels is a list: `labels == c` asks whether the whole list is c"),
+        (task_by_task_on_a_list, "labels is a list: `labels == c` compares the whole list with c"),
         (filled_on_a_list, "labels is a list: `labels == c`"),
         (left_out_on_a_list, "labels is a list: `labels == c`"),
+        (of_a_tensor_on_a_list, "labels is a list: `labels == c`"),
         (lambda t, g, c, r: t + 1 + g, "it is not eq. 5"),
     ],
 )
@@ -733,7 +746,8 @@ RIGHT = {
                         lambda w, x, y, r: (1 - 2 * r * x * x) * w + 2 * r * x * y],
     checks.meta_gradient: [chained, by_autograd, float32(chained),
                            lambda w, s, q, r: np.array(chained(w, s, q, r))],
-    checks.pooled_step: [by_rows, right_pool, float32(right_pool), lambda *given: torch.tensor(right_pool(*given)),
+    checks.pooled_step: [by_rows, by_numbers_of_numpy, right_pool, float32(right_pool),
+                         lambda *given: torch.tensor(right_pool(*given)),
                          lambda *given: tuple(map(tuple, right_pool(*given)))],
     checks.everyone_then_alone: [lambda k, tasks, *_: (task if k > 2 else "" for task in tasks),
                                  lambda k, tasks, parents, _: parents if k < 3 else map(hash, tasks),

@@ -18,10 +18,12 @@ def tensor(values):
     """In single precision; what is no array stays a list."""
     if not isinstance(values, np.ndarray):
         return list(values)
-    return torch.tensor(values, dtype=torch.float32 if values.dtype == float else None)
+    if values.dtype != float:
+        return torch.tensor(values)
+    return torch.tensor(values, dtype=torch.float32, requires_grad=True)
 
 
-CONTAINERS = {"tuples": tuple, "generators": generator, "tensors": tensor}
+CONTAINERS = {"lists": list, "tuples": tuple, "generators": generator, "tensors": tensor}
 TREES = {"insert"}  # a tree is a nested list, as the text says
 
 

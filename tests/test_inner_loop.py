@@ -102,7 +102,7 @@ def detached(module, x, y, rate, steps):
         (first_order, "this is first order"),
         (in_place, "changes the module's own parameters"),
         (of_a_copy, "cut off"),
-        (polluting, "leaves gradients in .grad"),
+        (polluting, "changes what is in .grad"),
         (detached, "cut off"),
         (lambda *given: 1 / 0, "ZeroDivisionError"),
     ],

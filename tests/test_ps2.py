@@ -483,7 +483,7 @@ def changes_tasks(tree):
         (by(from_the_leaves), "count them from the root"),
         (by(lambda path, step, _: 0), "at step 2 the children of the root are apart"),
         (by(lambda path, step, _: path), "every task is alone"),
-        (by(lambda path, step, _: path[: min(step - 1, 5)]), "Not yet"),
+        (by(lambda path, step, _: path[: min(step - 1, 5)]), "belong apart, and yours are together"),
         (in_the_order_of_leaves, "in the order of `tasks`"),
         (by(lambda path, step, _: path[: step - 1] if step < 4 else path[:1]), "belong apart, and yours are together"),
         (keeps_count, "belong together, and yours are apart"),
@@ -850,9 +850,17 @@ def from_zero(grouping, tasks, steps):
     return limit(plan[0], plan[-1])
 
 
+def compares_the_list(grouping, tasks, steps):
+    labels = first = grouping(1, tasks, [0] * len(tasks), no_gradients)
+    for step in range(2, steps + 1):
+        labels = grouping(step, tasks, labels, no_gradients)
+    return "same" if np.all(labels == labels[0]) else limit(first, range(2))
+
+
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
+        (compares_the_list, "labels is a list: `labels == c`"),
         (reads(0, -1), "Right"),
         (by_regroup, "Right"),
         (by_pandas, "Right"),

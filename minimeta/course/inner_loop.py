@@ -39,8 +39,8 @@ def inner_loop(student: Student, rng: Generator) -> None:
             raise answer.not_yet(
                 "your function changes what is in .grad; use torch.autograd.grad, not backward() and zero_grad()"
             )
-        if not module.training:
-            raise answer.not_yet("your function switches the module to evaluation; leave it as it is")
+        if not all(part.training for part in module.modules()):
+            raise answer.not_yet("your function switches the module, or a part of it, to evaluation; leave it as it is")
         theta = _right(module, x, y, rate, steps)
         if not isinstance(answer.value, Mapping) or set(answer.value) != set(theta):
             raise answer.expected(f"a dictionary with the names {', '.join(theta)}")

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..grouping import Gradients, Grouping, no_gradients
+from .values import noticing
 from .verdict import Answer, Student, graded, parted
 
 Nested = str | tuple
@@ -437,7 +438,7 @@ def _follows(plan: list[list[Hashable]], tasks: list[str], handed: list[tuple[li
             raise InputError("give the grouping the labels of the step before as `parents`, at step 1 zeros")
         if gradients is not no_gradients:
             raise InputError("give the grouping `no_gradients` in the place of the gradients")
-        given = [labels[step][task] for task in tasks]
+        given = noticing([labels[step][task] for task in tasks], "labels")
         handed.append((given, tuple(given)))
         return given
 

@@ -117,9 +117,9 @@ class ListComparison(Exception):
 
 
 class _Noticing(list):
-    """A list that notices when it is taken for an array; `name` is what the student calls it."""
+    """A list that notices when it is taken for an array; `name` is its name in sentences."""
 
-    name: str
+    name = "this"
     __hash__ = None
 
     def __eq__(self, other: object) -> bool:
@@ -131,15 +131,17 @@ class _Noticing(list):
         return super().__ne__(other)
 
     def _notice(self, other: object) -> None:
-        if isinstance(other, int | float | np.number):
+        if isinstance(other, np.generic):  # such a number compares itself with each item
+            return
+        if isinstance(other, int | float) or hasattr(other, "detach"):
             raise ListComparison(
-                f"{self.name} is a list: `{self.name} == c` asks whether the whole list is c and is one False, not one "
-                f"for each task; make an array first, np.asarray({self.name}) or torch.tensor({self.name})"
+                f"{self.name} is a list: `{self.name} == c` compares the whole list with c and gives one answer, "
+                f"not one for each item; make an array first, np.asarray({self.name}) or torch.tensor({self.name})"
             )
 
 
 def noticing(value: Any, name: str) -> Any:
-    """The same value, where lists of numbers notice that they are compared with a number."""
+    """The same value; lists of numbers are new ones that notice that they are compared with a number."""
     if type(value) is not list:
         return value
     if not all(isinstance(item, int | float) for item in value):
@@ -186,7 +188,7 @@ def same(now: Any, then: Any) -> bool:
         one, other = numbers(now), numbers(then)
         rounding = 1e-9 if "64" in str(then.dtype) else 1e-5
         return one.shape == other.shape and np.allclose(one, other, rtol=0, atol=rounding, equal_nan=True)
-    return now is then or now == then
+    return now is then or (not isinstance(now, list) and now == then)
 
 
 @contextlib.contextmanager

@@ -133,8 +133,8 @@ class Student:
         `grad`. A sentence on the answer shows the inputs by their names, or `given` in their place; `known` has words
         for exceptions that say more than their name, or for None.
         """
-        inputs = {name: noticing(value, name) for name, value in inputs.items()}
         before = {name: copied(value) for name, value in inputs.items()}
+        inputs = {name: noticing(value, name) for name, value in inputs.items()}
 
         def again() -> Any:
             with np.errstate(all="ignore"), shared_state():
