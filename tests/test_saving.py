@@ -242,7 +242,7 @@ def test_the_commands_keep_models(data, named, tmp_path, capsys):
     assert cli.main(["run", *words, "--out", str(tmp_path / "runs"), "--save", str(tmp_path / "kept")]) == 0
     assert cli.main(["study", "transfer", *words, "--out", str(tmp_path / "study"), "--save"]) == 0
     names = [[path.name for path in folder.iterdir()] for folder in (tmp_path / "kept", tmp_path / "study" / "models")]
-    assert names == [["joint-fr-genres-seed-0"], ["joint-fr-genres-seed-0"]]
+    assert names == [["joint-fr-genres-seed-0"], ["joint-fr-languages-seed-0"]]
     assert cli.main(["run", *words, "--out", str(tmp_path / "runs"), "--save"]) == 2
     assert "--save" in capsys.readouterr().err
 
