@@ -66,8 +66,8 @@ def transfer(
             given = (auxiliary,) if isinstance(auxiliary, str) else tuple(auxiliary)
             others = [code for code in targets if code not in given]
             able = [name for name in methods if name not in METHODS or _goes(METHODS[name], given)]
-            learned = [code for code in others if code != "en"]
-            for cell in cells(able, learned, given, by_genre=False) if able else []:
+            foreign = [code for code in others if code != "en"]
+            for cell in cells(able, foreign, given, by_genre=False) if able else []:
                 runs.append(Run(cell, seed, scored_on(cell, others, own)))
     return merged(run for run in runs if run.targets)
 
