@@ -136,8 +136,7 @@ def _by_cluster(
         )
     tasks, n = next(iter(batch.values())).shape[:2]
     layers = [(f"{path}." if path else "", layer) for path, layer in learner.named_modules()]
-    threads = threads_for(learner, batch)
-    with _left_alone(layers, theta) as buffers, _differentiable_attention(), threads:
+    with threads_for(learner, batch), _left_alone(layers, theta) as buffers, _differentiable_attention():
         function = _function(layers, module, prefix, buffers)
         known = try_out(learner, function, theta, buffers, batch)
         apart = known.shares is False

@@ -140,7 +140,7 @@ class Compiled:
             return found
         key = (self.how, kind, _structure(learner))
         try:
-            with warnings.catch_warnings(), threads_for(learner, episode):
+            with threads_for(learner, episode), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # torch says of TorchScript that it is old
                 built = _BUILT.pop(key, None)
                 compiled = built and _run(built, learner, episode, loop)
@@ -260,7 +260,7 @@ def _build(how: str | None, bare: Compute[Any], learner: nn.Module, episode: Epi
 
 def _run(built: Built, learner: nn.Module, episode: Episode, loop: InnerLoop) -> Any:
     run, like = built
-    with torch.no_grad(), threads_for(learner, episode):
+    with threads_for(learner, episode), torch.no_grad():
         tensors = run(*_inputs(learner, episode))
     result = _filled(like, tensors)
     for step, inner in enumerate(_steps(result), 1):

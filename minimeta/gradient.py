@@ -56,8 +56,8 @@ def meta_gradient(learner: nn.Module, episode: Episode, loop: InnerLoop) -> Meta
     Raises InputError where `inner.adapt` does, and if the learner draws random numbers (dropout), which would be
     others in the second pass over a chunk.
     """
-    check(learner, episode, loop, differentiable=True)
     with threads_for(learner, episode):
+        check(learner, episode, loop, differentiable=True)
         if loop.tasks_per_chunk is None:
             return through_graph(learner, episode, loop, trajectory)
         return _in_chunks(learner, episode, loop)

@@ -172,8 +172,8 @@ def adapt(
     do not refine their parents', or if a loss is not finite.
     """
     loop = InnerLoop(grouping, steps, rate, first_order, tasks_per_chunk, moves)
-    check(learner, episode, loop, differentiable=torch.is_grad_enabled())
     with threads_for(learner, episode):
+        check(learner, episode, loop, differentiable=torch.is_grad_enabled())
         return last(trajectory(learner, episode, loop))
 
 

@@ -176,7 +176,7 @@ def evaluate(
     loop = InnerLoop(grouping, steps, inner_rate, False, tasks_per_chunk, moves)
     compiled = Compiled(compile)
     for episode in episodes:
-        with evaluating(learner), torch.no_grad(), threads_for(learner, episode):
+        with threads_for(learner, episode), evaluating(learner), torch.no_grad():
             adapted = compiled.adapt(learner, episode, loop)
             labels = query_labels(adapted, episode)
             outputs = task_outputs(learner, adapted.parameters, labels, episode.query)

@@ -1,14 +1,19 @@
-"""How this process computes: with one thread for small products, which sharing out makes slower.
+"""How this process computes: with one thread for small products, and for one of its threads at a time.
 
 Threads that share a product wait for one another. On small products that costs more than it gives, and beside another
 busy process many times more: a notebook of 30 seconds took minutes. So the number is chosen by the size of the work,
 not by that of the machine.
+
+While a learner computes, its parameters are exchanged (`torch.func.functional_call`) and torch's switches are turned,
+for all threads that look. Two at once would leave the learner with the other's parameters for good. JupyterLab brings
+this about: it answers a widget in another thread than the one that runs cells.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -40,18 +45,25 @@ def keep_freed_memory() -> None:
         set_parameter(mmap_threshold, 2**25)  # the most that it takes: larger ones are given back as before
 
 
+_alone = threading.RLock()
+
+
 @contextmanager
 def threads_for(module: nn.Module, data: Batch | Episode) -> Iterator[None]:
-    """One thread inside, if a pass of the largest batch through `module` is small; else as many as there were."""
-    threads = torch.get_num_threads()
-    if threads == 1 or not is_small(module, data):
-        yield
-        return
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
+    """Who computes inside: one of Python's threads, the others wait; and it with one of torch's for small work.
+
+    Small is a pass of the largest batch through `module`, see `is_small`; else torch has as many as it had.
+    """
+    with _alone:
+        threads = torch.get_num_threads()
+        if threads == 1 or not is_small(module, data):
+            yield
+            return
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
 
 
 def is_small(module: nn.Module, data: Batch | Episode) -> bool:

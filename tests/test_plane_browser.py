@@ -45,36 +45,31 @@ def part(page, words):  # noqa: F811
     return page.locator(".jp-OutputArea-output .widget-vbox", has_text=words).first
 
 
-def drag(explorer, right, down, seen):
-    """Drag ω by so many pixels, and again, until that is `seen`."""
+def drag(explorer, right, down):
+    """Drag ω by so many pixels, from where it stays, once it is in sight.
 
-    def act():
-        take(explorer, right, down)
-        explorer.page.mouse.up()
-
-    until(seen, act)
-
-
-def take(explorer, right, down):
-    """Take ω and move it by so many pixels, without letting go.
-
-    Axes that are still gliding carry it away from where the mouse goes: then it is tried again.
+    What is drawn above it can push it out of sight, and axes that still glide carry it away from the mouse; a figure
+    that is drawn anew meanwhile drops it. So this goes into `until`, which tries it again.
     """
     mouse = explorer.page.mouse
-
-    def follows():
-        x, y = place(explorer)
-        mouse.move(x, y)
-        mouse.down()
-        mouse.move(x + right, y + down, steps=5)
-        there = place(explorer)
-        taken = abs(there[0] - x - right) + abs(there[1] - y - down) < 3
-        if not taken:
-            mouse.up()
-        return taken
-
     explorer.locator(".js-plotly-plot").scroll_into_view_if_needed()
-    wait(follows, looks=50)
+    x, y = stays(explorer)
+    mouse.move(x, y)
+    mouse.down()
+    mouse.move(x + right, y + down, steps=5)
+    mouse.up()
+
+
+def stays(explorer):
+    """Where the grey dot is, as soon as it has not moved between two looks."""
+    looks = []
+
+    def same():
+        looks.append(place(explorer))
+        return looks[-1:] == looks[-2:-1]
+
+    wait(same)
+    return looks[-1]
 
 
 def place(explorer):
@@ -102,11 +97,23 @@ def test_the_buttons_choose_who_shares(explorer):
 
 
 def test_omega_can_be_dragged_and_brought_back(explorer):
-    before = table(explorer)
-    drag(explorer, -40, -20, lambda: table(explorer) != before)
-    wait(lambda: omega(explorer)[0] < -0.2 and omega(explorer)[1] > 0.1)
-    explorer.get_by_role("button", name="ω to the middle").click()
-    wait(lambda: table(explorer) == before and omega(explorer) == [0, 0])
+    before, home = table(explorer), explorer.get_by_role("button", name="ω to the middle")
+
+    def is_back():
+        return table(explorer) == before and omega(explorer) == [0, 0]
+
+    def act():
+        home.click()
+        wait(is_back)
+        drag(explorer, -40, -20)
+
+    def is_there():
+        x, y = omega(explorer)
+        return -0.8 < x < -0.2 and 0.1 < y < 0.4 and table(explorer) != before
+
+    until(is_there, act)
+    home.click()
+    wait(is_back)
 
 
 def test_the_letters_follow_the_theme(explorer):
@@ -123,7 +130,7 @@ def test_the_letters_follow_the_theme(explorer):
 def test_the_start_is_dragged_or_moved_by_a_key(explorer):
     steps = part(explorer.page, "The best start for")
     wait(lambda: "ω = 0.50" in steps.inner_text())
-    drag(steps, -60, 0, lambda: "ω = 0.50" not in steps.inner_text())
+    until(lambda: "ω = 0.50" not in steps.inner_text(), lambda: drag(steps, -60, 0))
     dragged = steps.inner_text()
     steps.locator(".widget-inline-hbox", has_text="start ω").locator(".noUi-handle").press("ArrowRight")
     wait(lambda: steps.inner_text() != dragged)

@@ -1,5 +1,8 @@
 """The start that is dragged: each task's step and the loss after it are those of the formulas of notebook 01."""
 
+import time
+from threading import Thread, get_ident
+
 import numpy as np
 import pytest
 import torch
@@ -39,3 +42,26 @@ def test_a_dragged_start_is_the_sliders():
     shape = explorer.figure.layout.shapes[0]
     assert (shape.x0 + shape.x1) / 2 == pytest.approx(0.2) and (shape.y0 + shape.y1) / 2 == 0 and shape.editable
     assert "together <b>0.13</b>" in explorer.words.value
+
+
+def test_what_a_reader_does_at_once_is_done_one_after_another():
+    """JupyterLab delivers a drag and the slider's own message in two threads."""
+    inside, met = [], []
+
+    class Watched(StepExplorer):
+        def draw(self):
+            thread = get_ident()
+            inside.append(thread)
+            time.sleep(0.02)
+            met.append({*inside} - {thread})
+            super().draw()
+            inside.remove(thread)
+
+    explorer = Watched(learner(), TWO)
+    places = [Thread(target=explorer.plot.wire._handle_custom_msg, args=({"place": [x, 0.0]}, [])) for x in (0.2, 0.9)]
+    rates = [Thread(target=setattr, args=(explorer.rate, "value", rate)) for rate in (0.05, 0.2)]
+    for thread in places + rates:
+        thread.start()
+    for thread in places + rates:
+        thread.join()
+    assert len(met) > 4 and not any(met)

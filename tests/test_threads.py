@@ -1,8 +1,11 @@
-"""The number of threads is chosen by the size of the work, and nobody else's choice is changed."""
+"""The number of threads is chosen by the size of the work, nobody else's choice is changed, and one works at a time."""
 
 import platform
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import pytest
 import torch
@@ -87,6 +90,59 @@ def test_a_row_is_a_vector_or_a_token(batch, rows, monkeypatch):
     monkeypatch.setattr("minimeta.threads.LARGE", 8 * rows)
     with threads_for(module, batch):
         assert torch.get_num_threads() == 2
+
+
+class Meeting(nn.Module):
+    """Notes how many threads are inside it at once, and gives the others time to come in."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.inside, self.most = nn.Linear(1, 1), 0, 0
+
+    def forward(self, x):
+        self.inside += 1
+        self.most = max(self.most, self.inside)
+        time.sleep(0.002)
+        self.inside -= 1
+        return self.layer(x)
+
+
+def together(*calls):
+    """Their results, all begun at the same moment, each in a thread of its own."""
+    barrier = Barrier(len(calls))
+
+    def begun(call):
+        barrier.wait(60)
+        return call()
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return list(pool.map(begun, calls))
+
+
+def test_one_thread_computes_at_a_time_and_a_learner_keeps_its_parameters():
+    """JupyterLab answers widgets beside the cells: both may adapt one learner at the same time."""
+    learner, episode = Learner(Meeting(), squared_error), sinusoids(tasks=3)(0)
+    own, loop = list(learner.parameters()), InnerLoop(alone(), 2, 0.01)
+    fused = torch.backends.cuda.mem_efficient_sdp_enabled(), torch.backends.mha.get_fastpath_enabled()
+
+    def adapted():
+        return adapt(learner, episode, alone(), 2, 0.01).parameters["module.layer.weight"].tolist()
+
+    def gradient():
+        return meta_gradient(learner, episode, loop)[0].item()
+
+    def losses():
+        (found,) = evaluate(learner, [episode], alone(), 2, 0.01)
+        return found.losses.tolist()
+
+    calls = (adapted, gradient, losses)
+    alone_in_it = [call() for call in calls]
+    for _ in range(3):
+        assert together(*calls) == alone_in_it
+    assert learner.module.most == 1
+    assert all(after is before for after, before in zip(learner.parameters(), own, strict=True))
+    assert all(part.training for part in learner.modules())
+    assert (torch.backends.cuda.mem_efficient_sdp_enabled(), torch.backends.mha.get_fastpath_enabled()) == fused
 
 
 def test_a_tiny_encoder_is_small_work():

@@ -16,6 +16,7 @@ from ..inner import Learner, evaluating, trainable
 from ..otd import grow
 from ..sketch import task_gradients
 from ..tasks import Episode
+from ..threads import threads_for
 from ..trees import TaskTree
 from .style import AROUND_ZERO, COLOURS, INK, arrow, blank, plain
 from .treeplots import names_along
@@ -23,8 +24,8 @@ from .treeplots import names_along
 
 def gradients(learner: Learner, episode: Episode) -> np.ndarray:
     """The gradient of each task's support loss at ω, (m, size), in eval mode; raises InputError if ω is empty."""
-    theta = {name: p.unsqueeze(0) for name, p in trainable(learner).items()}
-    with evaluating(learner):
+    with threads_for(learner, episode), evaluating(learner):
+        theta = {name: p.unsqueeze(0) for name, p in trainable(learner).items()}
         return task_gradients(learner, theta, [0] * len(episode.tasks), episode.support[0])
 
 

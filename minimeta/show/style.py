@@ -9,6 +9,7 @@ import copy
 import html
 import itertools
 import json
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -317,10 +318,23 @@ def slider(
     return kind(value=value, min=low, max=high, step=step, description=description, **WIDE)
 
 
+_alone = threading.RLock()
+
+
+def in_turn(act: Callable[..., object]) -> Callable[..., None]:
+    """`act`, but one at a time of all that readers do: JupyterLab delivers that in more than one thread."""
+
+    def answer(*given: Any) -> None:
+        with _alone:
+            act(*given)
+
+    return answer
+
+
 def button(words: str, icon: str, act: Callable[[], object]) -> ipywidgets.Button:
     """A button as wide as its words; a press calls `act`."""
     made = ipywidgets.Button(description=words, icon=icon, layout={"width": "max-content"})
-    made.on_click(lambda _: act())
+    made.on_click(in_turn(lambda _: act()))
     return made
 
 
@@ -332,7 +346,7 @@ def in_a_row(*widgets: ipywidgets.Widget) -> ipywidgets.HBox:
 def on_change(act: Callable[[], object], *controls: ipywidgets.Widget) -> None:
     """Call `act` when one of the controls has another value."""
     for control in controls:
-        control.observe(lambda _: act(), names="value")
+        control.observe(in_turn(lambda _: act()), names="value")
 
 
 class Plot(anywidget.AnyWidget):
@@ -359,7 +373,7 @@ class Plot(anywidget.AnyWidget):
     ) -> None:
         super().__init__(wire=ipywidgets.HTML(go.Figure().to_json()))
         self.clicked, self.dragged, self.seen = clicked, dragged, seen
-        self.wire.on_msg(self.hear)
+        self.wire.on_msg(in_turn(self.hear))
 
     def hear(self, _: Any, message: Mapping[str, Any], __: Any = None) -> None:
         """Answer the browser: it wants plotly.js, or a reader clicked a point (a node's position), dragged or looks."""

@@ -27,7 +27,7 @@ from ..tasks import Episode
 from ..trees import TaskTree
 from .recording import Explorer
 from .similarity import gradients, heatmap, mean_similarity, similarities, with_omega
-from .style import COLOURS, Plot, button, in_a_row, menu, on_change, slider, table
+from .style import COLOURS, Plot, button, in_a_row, in_turn, menu, on_change, slider, table
 from .treeplots import Stage, dendrogram, growing, side_by_side
 
 Labels = Mapping[str, str]
@@ -94,8 +94,8 @@ class OTDReplay(Explorer):
             ipywidgets.Button(icon=f"step-{way}", tooltip=f"one task {way}", layout={"width": "40px"})
             for way in ("backward", "forward")
         )
-        self.back.on_click(lambda _: self._move(-1))
-        self.forward.on_click(lambda _: self._move(1))
+        self.back.on_click(in_turn(lambda _: self._move(-1)))
+        self.forward.on_click(in_turn(lambda _: self._move(1)))
         self.live, self.words = ipywidgets.HTML(), ipywidgets.HTML(layout={"min_height": "290px"})
         self.plot = Plot(seen=self._play_once)
         self._played, self._shown = False, None
