@@ -44,6 +44,16 @@ def test_a_dragged_start_is_the_sliders():
     assert "together <b>0.13</b>" in explorer.words.value
 
 
+def test_a_slider_that_only_rounds_otherwise_draws_nothing_new():
+    """noUiSlider counts from the lower end, so a page that opens gives 0.1 back as 0.01 + 9 × 0.01."""
+    explorer = StepExplorer(learner(), TWO)
+    before = explorer.figure
+    explorer.rate.value = 0.01 + 9 * 0.01
+    assert explorer.rate.value != 0.1 and explorer.figure is before
+    explorer.rate.value = 0.11
+    assert explorer.figure is not before
+
+
 def test_what_a_reader_does_at_once_is_done_one_after_another():
     """JupyterLab delivers a drag and the slider's own message in two threads."""
     inside, met = [], []

@@ -9,6 +9,7 @@ import copy
 import html
 import itertools
 import json
+import math
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -345,8 +346,15 @@ def in_a_row(*widgets: ipywidgets.Widget) -> ipywidgets.HBox:
 
 def on_change(act: Callable[[], object], *controls: ipywidgets.Widget) -> None:
     """Call `act` when one of the controls has another value."""
+
+    def changed(change: Any) -> None:
+        # A page that opens sends a slider's number back as it reckons it itself, 0.09999999999999999 for 0.1.
+        floats = isinstance(change.old, float) and isinstance(change.new, float)
+        if not (floats and math.isclose(change.old, change.new, abs_tol=1e-9)):
+            act()
+
     for control in controls:
-        control.observe(in_turn(lambda _: act()), names="value")
+        control.observe(in_turn(changed), names="value")
 
 
 class Plot(anywidget.AnyWidget):
