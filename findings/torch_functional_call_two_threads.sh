@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # One expects: `functional_call` uses the given parameters for its own call, and afterwards the module has its own again.
-# What happens: the module itself is changed for the time of the call, for every thread. Two calls that overlap in two
-#     threads can end with the module holding what the other call was given, for good: a plain tensor, or under `vmap`
-#     one that no longer computes ("may have escaped from inside a function being vmapped"). Two plain forward passes
-#     of one module in two threads do no harm, so nothing warns of it.
+# What happens: the module itself is changed for the time of the call. Two calls that overlap in two threads, of which
+#     the one that began first also ends first, leave the module with what that one was given, for good: a plain
+#     tensor, or under `vmap` one that no longer computes. Two plain forward passes of this module in two threads do no
+#     harm.
 # Where it matters: notebooks. JupyterLab since 4.4 with ipykernel since 7 answers widgets in another thread than the one
 #     that runs cells (its setting commsOverSubshells, on by default): a slider that adapts a model by MAML beside a
-#     cell that trains it, or one that is moved while the notebook is still being run, breaks the model for good.
+#     cell that trains it, or one that is moved while the notebook is still being run, can break the model for good. (That
+#     we met; the script shows the two threads alone.)
 # Seen: torch 2.13.0, December 2026.
 set -euo pipefail
 folder="$(mktemp -d)"

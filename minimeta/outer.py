@@ -19,7 +19,7 @@ from .errors import InputError
 from .grouping import Grouping
 from .inner import InnerLoop, Learner, evaluating, everything, is_finite, query_labels, trainable
 from .tasks import Episode, Sampler
-from .threads import threads_for
+from .threads import one_at_a_time, threads_for
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,8 @@ class meta_train:
         self.compiled = Compiled(compile, outer_steps)
         self.memory = getattr(grouping, "memory", None)
         self.last: Report | None = None
-        self.parameters = list(trainable(learner).values())
+        with one_at_a_time:
+            self.parameters = list(trainable(learner).values())
         for name, value in (("outer rate", outer_rate), ("weight decay", weight_decay)):
             if not 0 <= value < math.inf:
                 raise InputError(f"The {name} is {value}; it must be a finite number, 0 or more.")
@@ -96,6 +97,11 @@ class meta_train:
             raise StopIteration
         start = time.perf_counter()
         episode = self.sampler(self.step)
+        with threads_for(self.learner, episode):
+            return self._step(episode, start)
+
+    def _step(self, episode: Episode, start: float) -> Report:
+        """The outer step on this episode, begun at that time."""
         loss, gradients, record = self.compiled.meta_gradient(self.learner, episode, self.loop)
         if not is_finite(loss):
             raise InputError(

@@ -1,12 +1,13 @@
-"""How this process computes: with one thread for small products, and for one of its threads at a time.
+"""How this process computes: small products with one of torch's threads, and one of Python's threads at a time.
 
 Threads that share a product wait for one another. On small products that costs more than it gives, and beside another
 busy process many times more: a notebook of 30 seconds took minutes. So the number is chosen by the size of the work,
 not by that of the machine.
 
 While a learner computes, its parameters are exchanged (`torch.func.functional_call`) and torch's switches are turned,
-for all threads that look. Two at once would leave the learner with the other's parameters for good. JupyterLab brings
-this about: it answers a widget in another thread than the one that runs cells.
+for all threads that look. Two at once can leave the learner with the other's parameters for good. JupyterLab brings
+this about: it answers a widget in another thread than the one that runs cells. What this package computes waits for its
+turn; a cell's own plain pass through the same learner does not, nor does one that draws from torch's global generator.
 """
 
 from __future__ import annotations
@@ -45,16 +46,17 @@ def keep_freed_memory() -> None:
         set_parameter(mmap_threshold, 2**25)  # the most that it takes: larger ones are given back as before
 
 
-_alone = threading.RLock()
+one_at_a_time = threading.RLock()
+"""Held by whoever computes with a learner, reads its parameters or cuts texts into tokens."""
 
 
 @contextmanager
 def threads_for(module: nn.Module, data: Batch | Episode) -> Iterator[None]:
-    """Who computes inside: one of Python's threads, the others wait; and it with one of torch's for small work.
+    """Inside, only this one of Python's threads computes, the others wait; torch has one thread if the work is small.
 
-    Small is a pass of the largest batch through `module`, see `is_small`; else torch has as many as it had.
+    It is small if a pass of the largest batch through `module` is, see `is_small`; else torch has as many as it had.
     """
-    with _alone:
+    with one_at_a_time:
         threads = torch.get_num_threads()
         if threads == 1 or not is_small(module, data):
             yield

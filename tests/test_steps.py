@@ -73,5 +73,15 @@ def test_what_a_reader_does_at_once_is_done_one_after_another():
     for thread in places + rates:
         thread.start()
     for thread in places + rates:
-        thread.join()
-    assert len(met) > 4 and not any(met)
+        thread.join(60)
+    # Once at the beginning, twice for a drag (for the slider and for the dot), once for a rate; no draw was broken off.
+    assert len(met) == 7 and not any(met) and not inside
+    middle = np.mean([explorer.figure.layout.shapes[0].x0, explorer.figure.layout.shapes[0].x1])
+    assert middle == pytest.approx(explorer.omega.value) and explorer.omega.value in (0.2, 0.9)
+
+
+def test_the_learner_that_is_shown_is_left_as_it_is():
+    own = learner()
+    before = own.module.weight.item()
+    StepExplorer(own, TWO).omega.value = 1.0
+    assert own.module.weight.item() == before

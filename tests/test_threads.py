@@ -1,10 +1,12 @@
 """The number of threads is chosen by the size of the work, nobody else's choice is changed, and one works at a time."""
 
+import copy
 import platform
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from threading import Barrier
 
 import pytest
@@ -116,7 +118,7 @@ def together(*calls):
         return call()
 
     with ThreadPoolExecutor(len(calls)) as pool:
-        return list(pool.map(begun, calls))
+        return list(pool.map(begun, calls, timeout=300))
 
 
 def test_one_thread_computes_at_a_time_and_a_learner_keeps_its_parameters():
@@ -135,7 +137,7 @@ def test_one_thread_computes_at_a_time_and_a_learner_keeps_its_parameters():
         (found,) = evaluate(learner, [episode], alone(), 2, 0.01)
         return found.losses.tolist()
 
-    calls = (adapted, gradient, losses)
+    calls = (adapted, gradient, losses, losses)
     alone_in_it = [call() for call in calls]
     for _ in range(3):
         assert together(*calls) == alone_in_it
@@ -143,6 +145,21 @@ def test_one_thread_computes_at_a_time_and_a_learner_keeps_its_parameters():
     assert all(after is before for after, before in zip(learner.parameters(), own, strict=True))
     assert all(part.training for part in learner.modules())
     assert (torch.backends.cuda.mem_efficient_sdp_enabled(), torch.backends.mha.get_fastpath_enabled()) == fused
+
+
+def test_a_learner_that_is_being_trained_can_be_looked_at():
+    """The outer step has its turn as a whole: no parameter moves while another thread computes with it."""
+    learner, sampler = Learner(Meeting(), squared_error), sinusoids(tasks=3)
+    unseen = copy.deepcopy(learner)
+
+    def trained(learner):
+        return [report.outer_loss for report in meta_train(learner, sampler, alone(), 1, 0.01, 12, outer_rate=0.1)]
+
+    def looked():
+        return [adapt(learner, sampler(0), alone(), 2, 0.01) for _ in range(12)]
+
+    losses, *_ = together(partial(trained, learner), looked, looked)
+    assert learner.module.most == 1 and losses == trained(unseen)
 
 
 def test_a_tiny_encoder_is_small_work():

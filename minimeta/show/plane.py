@@ -21,6 +21,7 @@ from ..errors import InputError
 from ..grouping import Grouping, alone, everyone, fixed_tree, random_tree
 from ..inner import InnerLoop, Learner, adapt, query_losses, squared_error, trajectory
 from ..tasks import Episode, balanced_tree, branching_points
+from ..threads import threads_for
 from ..trees import TaskTree
 from .recording import Explorer
 from .style import (
@@ -85,8 +86,9 @@ def ways(
 
     Raises InputError if the steps run away.
     """
-    with torch.no_grad():
-        passed = list(trajectory(point(omega), episode, InnerLoop(grouping or alone(), steps, rate)))
+    learner = point(omega)
+    with threads_for(learner, episode), torch.no_grad():
+        passed = list(trajectory(learner, episode, InnerLoop(grouping or alone(), steps, rate)))
     places = [[adapted.of(i)["module.weight"].flatten().tolist() for i in range(len(targets))] for adapted in passed]
     found = np.array(places)
     labels = np.array([adapted.labels for adapted in passed])

@@ -18,6 +18,7 @@ from ..clusters import task_outputs
 from ..grouping import Grouping
 from ..inner import InnerLoop, Learner, trajectory
 from ..tasks import Batch, Episode
+from ..threads import threads_for
 from ..trees import TaskTree
 from .style import DASHES, INK, blank, css, family_colours, panels, through_frames
 
@@ -39,7 +40,7 @@ def pooled_data(
     """The inner steps of an episode, by `adapt`'s own trajectory, seen on `grid` (points,)."""
     batch: Batch = {"x": grid[None, :, None].expand(len(episode.tasks), -1, 1)}
     curves, labels = [], []
-    with torch.no_grad():
+    with threads_for(learner, episode), torch.no_grad():
         for adapted in trajectory(learner, episode, InnerLoop(grouping, steps, rate)):
             curves.append(task_outputs(learner, adapted.parameters, adapted.labels, batch).squeeze(-1))
             labels.append(adapted.labels)

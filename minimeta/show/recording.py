@@ -19,7 +19,7 @@ import ipywidgets
 from ..errors import InputError
 from ..files import to_write, whole_file
 from .pages import pack, write_page
-from .style import Plot
+from .style import Plot, in_turn
 
 Values = Sequence[Any] | Callable[[Any], Sequence[Any]] | int | None
 """The values of a control to record: these, or what a function says of the widget as it is, or so many presses of a
@@ -105,6 +105,7 @@ class _Dial:
         return self.met.index(self.now)
 
 
+@in_turn
 def record(widget: Explorer) -> dict[str, Any]:
     """All that the widget shows for the choices that its class names, as JSON can hold it.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -12,6 +13,7 @@ import torch
 from ..grouping import alone
 from ..inner import Learner, adapt
 from ..tasks import Episode
+from ..threads import threads_for
 from .recording import Explorer
 from .style import COLOURS, INK, Plot, arrow, blank, in_a_row, looks, on_change, slider
 
@@ -35,7 +37,7 @@ def after_a_step(learner: Learner, episode: Episode, values: Sequence[float], ra
     """Where one inner step with this rate leads each task from these values of the only parameter: (values, m)."""
     (name, _), *_ = learner.named_parameters()
     found = []
-    with torch.no_grad():
+    with threads_for(learner, episode), torch.no_grad():
         for value in values:
             adapted = adapt(_with(learner, value), episode, alone(), steps=1, rate=rate)
             found.append([adapted.of(task)[name].item() for task in range(len(episode.tasks))])
@@ -51,7 +53,7 @@ def _with(learner: Learner, value: float) -> Learner:
 class StepExplorer(Explorer):
     """Drag the start ω, or move its slider, and see each task's inner step and the loss that MAML looks at.
 
-    The learner has one parameter, whose value is lost; the tasks are judged on their support. `ends` are the values
+    The learner has one parameter and is left as it is; the tasks are judged on their support. `ends` are the values
     between which ω moves. Thin lines are the tasks' losses, an arrow is a task's step, and the thick line is the sum of
     the losses *after* the step, for every start.
     """
@@ -59,8 +61,9 @@ class StepExplorer(Explorer):
     recorded: ClassVar = {"omega": [round(0.1 * i, 1) for i in range(-5, 16)], "rate": (0.02, 0.1, 0.2)}
 
     def __init__(self, learner: Learner, episode: Episode, ends: tuple[float, float] = (-0.5, 1.5)) -> None:
-        self.learner, self.episode, self.grid = learner, episode, np.linspace(*ends, 61)
-        self.losses = losses_at(learner, episode, self.grid)
+        # A copy: what is drawn beside a cell must not move that cell's learner.
+        self.learner, self.episode, self.grid = copy.deepcopy(learner), episode, np.linspace(*ends, 61)
+        self.losses = losses_at(self.learner, episode, self.grid)
         self.omega = slider("start ω", float(np.mean(ends)), *ends, 0.02)
         self.rate = slider("inner rate α", 0.1, 0.01, 0.24, 0.01)
         self.plot, self.words = Plot(dragged=self.move), ipywidgets.HTML()

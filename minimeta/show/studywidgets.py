@@ -23,7 +23,7 @@ from ..studies.grids import Run
 from ..studies.report import number
 from . import studyplots
 from .recording import Explorer
-from .style import Plot, blank, button, complaint, in_a_row, table
+from .style import Plot, blank, button, complaint, in_a_row, in_turn, table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,6 +63,7 @@ class StudyMonitor(Explorer):
         super().__init__([buttons, self.words, self.tiles, self.losses, self.scores])
         self.refresh()
 
+    @in_turn
     def refresh(self) -> None:
         """Read the folder and show what it says now."""
         try:

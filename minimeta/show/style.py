@@ -6,6 +6,7 @@ What they show is data, not markup: names, sentences and labels are shown as wri
 from __future__ import annotations
 
 import copy
+import functools
 import html
 import itertools
 import json
@@ -13,7 +14,7 @@ import math
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import anywidget
 import ipywidgets
@@ -27,6 +28,8 @@ from ..errors import InputError
 from ..text.languages import language
 from ..trees import TaskTree
 from .pages import spoken, write_page
+
+Answer = TypeVar("Answer")
 
 # Okabe and Ito's colours: told apart by colour-blind readers too.
 # The last two, grey and brown, stand in for the black of the original, which a dark page would swallow.
@@ -322,12 +325,13 @@ def slider(
 _alone = threading.RLock()
 
 
-def in_turn(act: Callable[..., object]) -> Callable[..., None]:
-    """`act`, but one at a time of all that readers do: JupyterLab delivers that in more than one thread."""
+def in_turn(act: Callable[..., Answer]) -> Callable[..., Answer]:
+    """`act`, one at a time with all else that is wrapped so: JupyterLab has a thread of its own for what readers do."""
 
-    def answer(*given: Any) -> None:
+    @functools.wraps(act)
+    def answer(*given: Any) -> Answer:
         with _alone:
-            act(*given)
+            return act(*given)
 
     return answer
 

@@ -47,8 +47,8 @@ def alone(folder: Path) -> Iterator[None]:
 def engine(scheduler: str | None) -> Iterator[None]:
     """Studies run inside go to the Dask scheduler at this address (`tcp://host:8786`); None: to this machine.
 
-    Its workers do the runs and must see the same files; give each one thread, since in a process one run computes at
-    a time. Raises InputError if Dask is not installed or nobody answers.
+    Its workers do the runs and must see the same files; give each one thread, since the runs of a process would wait
+    for one another and share torch's random numbers. Raises InputError if Dask is not installed or nobody answers.
     """
     if scheduler is None:
         yield

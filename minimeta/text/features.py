@@ -23,7 +23,7 @@ from ..errors import InputError
 from ..files import expanded, whole_file
 from ..inner import Learner
 from ..tasks import Batch, Episode, Sampler
-from ..threads import threads_for
+from ..threads import one_at_a_time, threads_for
 from .corpora import classes_of, texts_of
 from .episodes import columns, encode, rows_of
 from .heads import padded
@@ -300,11 +300,12 @@ class PairFeatures(Features):
 
     def _tokens(self, keys: Sequence[Key]) -> tuple[list[list[int]], list[list[int]]]:
         rows = [row for row, _ in keys]
-        tokens = self.encoder.tokenizer(
-            *(texts[rows] for texts in self.texts),
-            truncation="longest_first",
-            max_length=self.encoder.max_length,
-        )
+        with one_at_a_time:  # a tokenizer's settings are its own, for all threads
+            tokens = self.encoder.tokenizer(
+                *(texts[rows] for texts in self.texts),
+                truncation="longest_first",
+                max_length=self.encoder.max_length,
+            )
         ids = tokens["input_ids"]
         return ids, tokens.get("token_type_ids") or [[0] * len(each) for each in ids]
 
@@ -329,14 +330,15 @@ class SpanFeatures(Features):
         """The windows of each of these rows."""
         new = [row for row in dict.fromkeys(rows) if row not in self._windows]
         if new:
-            found = windows(
-                self.encoder.tokenizer,
-                self.questions[new],
-                self.contexts[new],
-                list(map(first_answer, self.answers[new])),
-                self.encoder.max_length,
-                self.encoder.max_length // 3,
-            )
+            with one_at_a_time:
+                found = windows(
+                    self.encoder.tokenizer,
+                    self.questions[new],
+                    self.contexts[new],
+                    list(map(first_answer, self.answers[new])),
+                    self.encoder.max_length,
+                    self.encoder.max_length // 3,
+                )
             self._windows.update(zip(new, found, strict=True))
         return {row: self._windows[row] for row in rows}
 
