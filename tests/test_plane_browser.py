@@ -1,5 +1,6 @@
 """Explorers of notebooks 01 to 04 and 07 in JupyterLab: buttons, keys, clicks, and ω dragged by the mouse."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -129,11 +130,14 @@ def test_the_letters_follow_the_theme(explorer):
 
 def test_the_start_is_dragged_or_moved_by_a_key(explorer):
     steps = part(explorer.page, "The best start for")
-    wait(lambda: "ω = 0.50" in steps.inner_text())
-    until(lambda: "ω = 0.50" not in steps.inner_text(), lambda: drag(steps, -60, 0))
-    dragged = steps.inner_text()
-    steps.locator(".widget-inline-hbox", has_text="start ω").locator(".noUi-handle").press("ArrowRight")
-    wait(lambda: steps.inner_text() != dragged)
+
+    def start():
+        return float(re.search(r"ω = ([-\d.]+)", steps.inner_text())[1])
+
+    wait(lambda: start() == 0.5)
+    until(lambda: start() < 0.5, lambda: drag(steps, -60, 0))
+    dragged, handle = start(), steps.locator(".widget-inline-hbox", has_text="start ω").locator(".noUi-handle")
+    until(lambda: start() > dragged, lambda: handle.press("ArrowRight"))
 
 
 def test_a_key_gives_more_shots_and_a_button_another_draw(explorer):
