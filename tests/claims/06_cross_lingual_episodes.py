@@ -56,6 +56,8 @@ assert min(ends) < 0.7 and sorted(ends)[1] > 0.95
 assert min(trials.right(learner, "en").mean() for learner in learners["XLA-MAML"]) > 0.92
 
 # %% after 4690425b
+import pandas as pd
+
 found = comparisons.differences(moved).query("kind == 'zero-shot'")
 
 
@@ -85,6 +87,11 @@ assert [round(value, 1) for value in seeds_of("XLA-MAML", "X-MAML", "ur")] == [1
 assert [round(value, 1) for value in seeds_of("X-MAML", "Joint", "ur")] == [-14.5, 0.4]
 over_all = found.query("method == 'XLA-MAML' and control == 'Joint' and target == 'all'")
 assert set(over_all["auxiliaries"]) == set(others) and (over_all["low"] < 0).all() and (over_all["high"] > 0).all()
+
+# At the paper's settings, on real text.
+real = pd.read_csv(data_directory() / "results" / "study_500_steps_transfer_small.csv").query("control == 'Joint'")
+assert {"X-MAML", "XLA-MAML"} == set(real["method"]) and set(real["verdict"]) == {"no difference shown"}
+assert set(real["seeds"]) == {1} and set(real["kind"]) == {"zero-shot"}
 
 # %% after 4b3ff4e6
 assert gain.loc["ur", "hi"] > 10 and abs(gain.loc["en"]).max() < 2
