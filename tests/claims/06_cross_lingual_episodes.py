@@ -1,4 +1,6 @@
 # %% after 06-61
+import pandas as pd
+
 from minimeta.show.plane import outer_gradient as in_the_plane
 
 
@@ -56,8 +58,6 @@ assert min(ends) < 0.7 and sorted(ends)[1] > 0.95
 assert min(trials.right(learner, "en").mean() for learner in learners["XLA-MAML"]) > 0.92
 
 # %% after 4690425b
-import pandas as pd
-
 found = comparisons.differences(moved).query("kind == 'zero-shot'")
 
 

@@ -37,9 +37,8 @@ for code in PHYLOGENY.leaves:
 longer = pd.read_csv(results / "study_500_steps_tree_small.csv").query("kind == 'few-shot'")
 longer = longer.set_index(["method", "control"]).loc["Fixed TreeMAML"]
 assert set(longer["seeds"]) == {3} and set(longer["target"]) == {"de"} and set(longer["rows"]) == {5010}
-for control, said in {"Random tree": (-0.01, -0.19, 0.17), "Joint": (0.31, -0.79, 1.42)}.items():
-    assert longer.loc[control, ["gain", "low", "high"]].astype(float).round(2).tolist() == list(said)
-    assert longer.loc[control, "verdict"] == "no difference shown"
+assert longer.loc["Random tree", ["gain", "low", "high"]].astype(float).round(2).tolist() == [-0.01, -0.19, 0.17]
+assert set(longer["verdict"]) == {"no difference shown"}
 
 # %% after 07-13
 by_seed = {name: [100 * each.mean() for each in found] for name, found in right.items()}
