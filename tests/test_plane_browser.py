@@ -46,19 +46,26 @@ def part(page, words):  # noqa: F811
     return page.locator(".jp-OutputArea-output .widget-vbox", has_text=words).first
 
 
-def drag(explorer, right, down):
-    """Drag ω by so many pixels, from where it stays, once it is in sight.
+def drag(explorer, right, down, seen, prepare=lambda: None):
+    """Drag ω by so many pixels, and again, until it has followed the mouse and that is `seen`.
 
     What is drawn above it can push it out of sight, and axes that still glide carry it away from the mouse; a figure
-    that is drawn anew meanwhile drops it. So this goes into `until`, which tries it again.
+    that is drawn anew meanwhile drops it. So each try begins with what will `prepare` it, in sight, where ω stays.
     """
-    mouse = explorer.page.mouse
-    explorer.locator(".js-plotly-plot").scroll_into_view_if_needed()
-    x, y = stays(explorer)
-    mouse.move(x, y)
-    mouse.down()
-    mouse.move(x + right, y + down, steps=5)
-    mouse.up()
+    mouse, followed = explorer.page.mouse, []
+
+    def act():
+        prepare()
+        explorer.locator(".js-plotly-plot").scroll_into_view_if_needed()
+        x, y = stays(explorer)
+        mouse.move(x, y)
+        mouse.down()
+        mouse.move(x + right, y + down, steps=5)
+        there = place(explorer)
+        followed.append(abs(there[0] - x - right) + abs(there[1] - y - down) < 3)
+        mouse.up()
+
+    until(lambda: followed[-1] and seen(), act)
 
 
 def stays(explorer):
@@ -103,18 +110,16 @@ def test_omega_can_be_dragged_and_brought_back(explorer):
     def is_back():
         return table(explorer) == before and omega(explorer) == [0, 0]
 
-    def act():
+    def go_back():
         home.click()
         wait(is_back)
-        drag(explorer, -40, -20)
 
     def is_there():
         x, y = omega(explorer)
         return -0.8 < x < -0.2 and 0.1 < y < 0.4 and table(explorer) != before
 
-    until(is_there, act)
-    home.click()
-    wait(is_back)
+    drag(explorer, -40, -20, is_there, go_back)
+    go_back()
 
 
 def test_the_letters_follow_the_theme(explorer):
@@ -135,7 +140,7 @@ def test_the_start_is_dragged_or_moved_by_a_key(explorer):
         return float(re.search(r"ω = ([-\d.]+)", steps.inner_text())[1])
 
     wait(lambda: start() == 0.5)
-    until(lambda: start() < 0.5, lambda: drag(steps, -60, 0))
+    drag(steps, -60, 0, lambda: start() < 0.5)
     dragged, handle = start(), steps.locator(".widget-inline-hbox", has_text="start ω").locator(".noUi-handle")
     until(lambda: start() > dragged, lambda: handle.press("ArrowRight"))
 

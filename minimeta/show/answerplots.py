@@ -22,7 +22,6 @@ from ..text.episodes import rows_of
 from ..text.features import SpanFeatures
 from ..text.metrics import exact_match, f1, of_answers, row_scores
 from ..text.spans import LONGEST, best_spans, first_answer, training_window
-from ..threads import threads_for
 from .style import COLOURS, GREY, INK, LEGEND_ABOVE, SYMBOLS, Gain, blank, language_name, looks, places
 
 RIGHT = "#009E73"
@@ -58,9 +57,7 @@ def reading(features: SpanFeatures, learner: Learner, row: int, k: int = 5) -> R
     The answer is that of `SpanFeatures.predict`: the best over all windows.
     """
     found = features.windows([row])[row]
-    batch = features.batch([(row, number) for number in range(len(found))])
-    with threads_for(learner, batch), torch.no_grad():
-        scores = learner.outputs(batch).cpu()
+    scores = features.scores(learner, [(row, number) for number in range(len(found))]).cpu()
     inside = [torch.tensor([place is not None for place in window.places]) for window in found]
     values, first, last = best_spans(scores, pad_sequence(inside, batch_first=True), k=k)
     at = int(values[:, 0].argmax())

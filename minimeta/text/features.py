@@ -342,6 +342,12 @@ class SpanFeatures(Features):
             self._windows.update(zip(new, found, strict=True))
         return {row: self._windows[row] for row in rows}
 
+    def scores(self, learner: Learner, keys: Sequence[Key]) -> Tensor:
+        """The scores of the first and the last token that the learner gives to these examples, (n, T, 2)."""
+        batch = self.batch(keys)
+        with threads_for(learner, batch), torch.no_grad():
+            return learner.outputs(batch)
+
     def predict(self, learner: Learner, rows: Sequence[int]) -> list[str]:
         """The learner's answer to each of these rows: its best valid span over all windows, as text."""
         keys = self._keys(rows)
@@ -349,9 +355,7 @@ class SpanFeatures(Features):
         best: dict[int, tuple[float, str]] = {}
         for start in range(0, len(keys), _SCORED):
             some = keys[start : start + _SCORED]
-            batch = self.batch(some)
-            with torch.no_grad(), threads_for(learner, batch):
-                scores = learner.outputs(batch)
+            scores = self.scores(learner, some)
             if not scores.isfinite().all():
                 raise InputError("The scores are not finite; lower the inner or the outer rate of the training.")
             found = [self._windows[row][number] for row, number in some]
